@@ -1,0 +1,1 @@
+"""The stages, the runtime they share, the providers, and the watch app."""

@@ -1,0 +1,39 @@
+"""What `limit` remembers per tenant on its changelog: rate meters and the request ids it has seen."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.base import EpochMs, Event
+from schemas.flow import Origin
+from schemas.response import Failure
+
+LimitUnit = Literal["requests", "tokens"]
+
+
+class Meter(Event):
+    """A GCRA meter: its theoretical arrival time says all there is to know about the recent rate."""
+
+    kind: Literal["meter"] = "meter"
+    tenant_id: str
+    user_id: str | None
+    unit: LimitUnit
+    arrival_us: int = Field(description="theoretical arrival time, UTC, microseconds since 1970")
+
+
+class Registration(Event):
+    """One request id of one tenant, what was decided about it, and the tokens held for it until it is settled."""
+
+    kind: Literal["registration"] = "registration"
+    tenant_id: str
+    user_id: str | None
+    request_id: str
+    origin: Origin
+    digest: str
+    seen_at_ms: EpochMs
+    refusal: Failure | None = Field(default=None, description="null when it was admitted")
+    reserved_tokens: int = 0
+    settled_attempts: tuple[str, ...] = ()
+
+
+AccountRecord = Annotated[Meter | Registration, Field(discriminator="kind")]

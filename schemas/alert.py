@@ -1,0 +1,18 @@
+"""What `watch` tells the operator on `llm.alerts`."""
+
+from typing import Literal
+
+from schemas.base import EpochMs, Event
+
+AlertName = Literal["deployment_unhealthy", "deployment_recovered", "daily_spend", "unpriced_model", "error_share"]
+
+
+class Alert(Event):
+    schema_version: Literal[1] = 1
+    alert: AlertName
+    severity: Literal["info", "warning", "critical"]
+    subject: str
+    message: str
+    value: str
+    threshold: str
+    at_ms: EpochMs

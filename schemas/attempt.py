@@ -1,0 +1,52 @@
+"""One call to a provider, as `invoke` saw it: the raw facts from which money is computed."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.base import EpochMs, Event, JsonObject
+from schemas.response import FinishReason
+from schemas.usage import UsageSource
+
+ErrorClass = Literal[
+    "rate_limited",
+    "overloaded",
+    "server_error",
+    "timeout",
+    "connection",
+    "cut_stream",
+    "malformed_response",
+    "authentication",
+    "permission",
+    "not_found",
+    "bad_request",
+    "content_filtered",
+    "interrupted",
+]
+
+
+class Attempt(Event):
+    """Started before the call, settled after it. Started without settled may have been billed: nobody knows."""
+
+    attempt_id: str
+    attempt_no: Annotated[int, Field(ge=1)]
+    target_index: Annotated[int, Field(ge=0)] = Field(description="0 is the route's first choice")
+    deployment: str
+    provider: Literal["openai", "anthropic"]
+    model: str = Field(description="as sent to the provider")
+    region: str | None = None
+    started_at_ms: EpochMs
+    first_token_at_ms: EpochMs | None = None
+    ended_at_ms: EpochMs | None = None
+    model_reported: str | None = None
+    provider_request_id: str | None = None
+    service_tier: str | None = None
+    finish_reason: FinishReason | None = None
+    usage_raw: JsonObject | None = Field(default=None, description="the provider's usage block, untouched")
+    usage_source: UsageSource = "none"
+    error_class: ErrorClass | None = None
+    error_message: str | None = Field(default=None, description="safe to show: names no key, prompt or address")
+    http_status: int | None = None
+    retryable: bool = False
+    ambiguous: bool = Field(default=False, description="the provider may have done, and billed, the work")
+    retry_after_ms: int | None = None

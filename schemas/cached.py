@@ -1,0 +1,46 @@
+"""What `llm.cache` remembers: answers, and which question is being asked right now."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.base import EpochMs, Event
+from schemas.flow import Answer, Saved
+from schemas.response import Failure, Status
+
+
+class Fill(Event):
+    """An answer that may be given again until it expires."""
+
+    kind: Literal["fill"] = "fill"
+    namespace: str
+    entry: str
+    answer: Answer
+    saved: Saved
+    stored_at_ms: EpochMs
+    expires_at_ms: EpochMs
+
+
+class FlightStarted(Event):
+    """`request_id` is asking; whoever asks the same waits for it, at most until `gives_up_at_ms`."""
+
+    kind: Literal["flight_started"] = "flight_started"
+    namespace: str
+    entry: str
+    identity: str
+    started_at_ms: EpochMs
+    gives_up_at_ms: EpochMs
+
+
+class FlightEnded(Event):
+    """The request that asked ended without an answer to keep; those who waited learn why."""
+
+    kind: Literal["flight_ended"] = "flight_ended"
+    namespace: str
+    entry: str
+    identity: str
+    status: Status
+    failure: Failure | None = None
+
+
+CacheRecord = Annotated[Fill | FlightStarted | FlightEnded, Field(discriminator="kind")]

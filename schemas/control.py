@@ -1,0 +1,96 @@
+"""Configuration as events: `llm.control` holds the newest state of each object, keyed `kind/name`."""
+
+from typing import Annotated, Literal
+
+from pydantic import AnyHttpUrl, Field, TypeAdapter
+
+from schemas.base import EpochMs, Event, Name, TenantId
+from schemas.request import CacheMode, Priority
+
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Limits(Event):
+    """Null means no limit. A burst is how much may come at once before the rate is enforced."""
+
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    burst_requests: PositiveInt | None = Field(default=None, description="default: one minute's worth")
+
+
+class Tenant(Event):
+    kind: Literal["tenant"] = "tenant"
+    name: TenantId
+    key_sha256: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
+        default=(),
+        description="hashes of the keys that prove this tenant; several, so that keys can be rotated",
+    )
+    open: bool = Field(default=False, description="true: no key is asked for (local use)")
+    enabled: bool = True
+    tier: Name = "standard"
+    limits: Limits = Limits()
+    user_limits: Limits = Limits()
+    cache: CacheMode = Field(default="default", description="off: this tenant's answers are never kept")
+    cache_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
+    daily_spend_alert_usd: Annotated[str, Field(pattern=r"^\d+(\.\d{1,9})?$")] | None = None
+
+
+class Deployment(Event):
+    """One endpoint with one key. The key itself is never here: `key_ref` names a secret of the invoke stage."""
+
+    kind: Literal["deployment"] = "deployment"
+    name: Name
+    provider: Literal["openai", "anthropic"] = Field(description="the protocol it speaks")
+    base_url: AnyHttpUrl | None = Field(default=None, description="default: the provider's own")
+    key_ref: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    price_as: Name | None = Field(default=None, description="provider id for prices; default: `provider`")
+    models: dict[Name, str] = Field(description="our model name -> the provider's")
+    region: Name | None = None
+    max_concurrency: PositiveInt = 256
+
+
+class RouteTarget(Event):
+    deployment: Name
+    model: Name | None = Field(default=None, description="default: the model that was asked for")
+
+
+def _default_timeouts() -> dict[Priority, int]:
+    return {"high": 5_000, "normal": 15_000, "low": 60_000}
+
+
+class Route(Event):
+    """Which requests take it, and its targets in order: the first that is healthy is asked, the others are fallbacks.
+
+    The most specific route wins: tenant and task, tenant and model, task, model; then the route named `default`.
+    """
+
+    kind: Literal["route"] = "route"
+    name: Name
+    models: tuple[Name, ...] = ()
+    tasks: tuple[Name, ...] = ()
+    tenants: tuple[TenantId, ...] = ()
+    targets: Annotated[tuple[RouteTarget, ...], Field(min_length=1)]
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    timeout_ms: dict[Priority, PositiveInt] = Field(default_factory=_default_timeouts)
+    retry_ambiguous: bool = Field(default=True, description="try again when the provider may already have billed")
+
+
+class Breaker(Event):
+    """Written by `watch`; obeyed by `route` and `invoke`."""
+
+    kind: Literal["breaker"] = "breaker"
+    name: Name = Field(description="of the deployment")
+    state: Literal["closed", "open", "half_open"]
+    until_ms: EpochMs = Field(description="when an open breaker lets the first probe through")
+    failure_share: float
+    calls: int
+    p95_ms: int
+    since_ms: EpochMs
+
+
+ControlObject = Annotated[Tenant | Deployment | Route | Breaker, Field(discriminator="kind")]
+CONTROL: TypeAdapter[Tenant | Deployment | Route | Breaker] = TypeAdapter(ControlObject)
+
+
+def control_key(obj: Tenant | Deployment | Route | Breaker) -> str:
+    return f"{obj.kind}/{obj.name}"

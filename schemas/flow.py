@@ -1,0 +1,171 @@
+"""The events between the stages: a ticket that travels from the request to its answer, and what each stage adds."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from schemas.attempt import Attempt
+from schemas.base import EpochMs, Event
+from schemas.prompt import Prompt
+from schemas.request import CacheMode, Priority
+from schemas.response import CacheKind, Failure, FinishReason, Output, Status
+from schemas.usage import Usage, Usd
+
+StageName = Literal["validate", "limit", "cache", "route", "invoke", "postprocess"]
+TargetProvider = Literal["openai", "anthropic"]
+
+
+class Origin(Event):
+    """Where the outside world put the request: the identity that no redelivery changes."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+def no_stamps() -> dict[StageName, int]:
+    return {}
+
+
+class Ticket(Event):
+    """Everything about a request except its prompt: who asks, since when, and which stages it has left."""
+
+    request_id: Annotated[str, Field(max_length=1024)]
+    tenant_id: str | None = Field(description="null when the sender could not be authenticated")
+    user_id: str | None = None
+    session_id: str | None = None
+    model: str = ""
+    task: str | None = None
+    priority: Priority = "normal"
+    cache: CacheMode = "default"
+    stream: bool = False
+    deadline_ms: EpochMs | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    origin: Origin
+    produced_at_ms: EpochMs = Field(
+        description="the request record's own timestamp: the event time of all that follows"
+    )
+    stamps: dict[StageName, EpochMs] = Field(default_factory=no_stamps, description="when each stage let it go")
+    trace_parent: str | None = None
+    config_version: int = Field(default=0, description="offset of the newest control record that was obeyed")
+
+    def stamped(self, stage: StageName, now_ms: int) -> Self:
+        return self.model_copy(update={"stamps": {**self.stamps, stage: now_ms}})
+
+    @property
+    def identity(self) -> str:
+        """What is answered exactly once: the id within its tenant, or the very record where no tenant is proven."""
+        if self.tenant_id is None:
+            return f"?/{self.origin.topic}/{self.origin.partition}/{self.origin.offset}"
+        return f"{self.tenant_id}/{self.request_id}"
+
+
+class Accepted(Event):
+    """`llm.validated`: a well-formed request of a tenant that proved who it is."""
+
+    kind: Literal["accepted"] = "accepted"
+    ticket: Ticket
+    prompt: Prompt
+    digest: str = Field(description="of the request as sent: tells a repeated id from a reused one")
+    input_tokens: int = Field(description="estimate, for limits only; money uses what the provider reports")
+
+
+class Refused(Event):
+    """`llm.validated`: an unusable request of a proven tenant. It passes `limit` too, so that its id is used up once."""
+
+    kind: Literal["refused"] = "refused"
+    ticket: Ticket
+    digest: str
+    failure: Failure
+
+
+Validated = Annotated[Accepted | Refused, Field(discriminator="kind")]
+
+
+class Admitted(Event):
+    """`llm.admitted`: within its tenant's and user's limits."""
+
+    ticket: Ticket
+    prompt: Prompt
+    input_tokens: int
+
+
+class CacheSlot(Event):
+    """Where the answer of this request may be kept."""
+
+    namespace: str = Field(description="tenant, model, system prompt, tools and parameters; decides the partition")
+    entry: str = Field(description="namespace and messages: the exact question")
+    expires_after_ms: int
+
+
+class Miss(Event):
+    """`llm.misses`: must be asked. `slot` is null when the answer must not be kept."""
+
+    ticket: Ticket
+    prompt: Prompt
+    input_tokens: int
+    slot: CacheSlot | None = None
+
+
+class Target(Event):
+    """One place the question may be put to."""
+
+    deployment: str
+    provider: TargetProvider
+    model: str = Field(description="the provider's own name for the model")
+    region: str | None = None
+
+
+class Plan(Event):
+    """What `route` decided: targets in order, and how long and how often they may be tried."""
+
+    route: str
+    reason: str
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)]
+    max_attempts: Annotated[int, Field(ge=1, le=10)]
+    timeout_ms: Annotated[int, Field(ge=1)] = Field(description="for one attempt")
+
+
+class Dispatch(Event):
+    """`llm.dispatch.{high,normal,low}`: ready to be asked."""
+
+    ticket: Ticket
+    prompt: Prompt
+    input_tokens: int
+    slot: CacheSlot | None = None
+    plan: Plan
+
+
+class Answer(Event):
+    """What came back, in our shape whoever answered."""
+
+    output: Output
+    finish_reason: FinishReason
+    model: str
+    provider: TargetProvider
+    deployment: str
+    complete: bool = True
+
+
+class Saved(Event):
+    """What the call behind a cached answer used and cost: this is what the hit saved."""
+
+    request_id: str
+    usage: Usage
+    cost_usd: Usd | None
+    similarity: float = 1.0
+
+
+class Completion(Event):
+    """`llm.completions`: the end of a request, however it ended. Only `postprocess` turns it into a response."""
+
+    ticket: Ticket
+    status: Status
+    failure: Failure | None = None
+    answer: Answer | None = None
+    cache: CacheKind = "none"
+    saved: Saved | None = None
+    attempts: tuple[Attempt, ...] = ()
+    slot: CacheSlot | None = None
+    plan: Plan | None = None
+    parse_json: bool = Field(default=False, description="the request asked for JSON: postprocess parses the content")

@@ -1,0 +1,158 @@
+"""What is asked of the model: messages and parameters in the OpenAI chat shape, whoever answers them."""
+
+import base64
+import binascii
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from schemas.base import Event, JsonObject
+
+IMAGE_SIGNATURES = {
+    "image/png": (b"\x89PNG\r\n\x1a\n",),
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/gif": (b"GIF87a", b"GIF89a"),
+    "image/webp": (b"RIFF",),
+}
+
+
+def _inline_image(url: str) -> str:
+    """Only data URLs: an event can never make us, or the provider, dial an address."""
+    head, comma, payload = url.partition(",")
+    media_type, _, encoding = head.removeprefix("data:").partition(";")
+    if not head.startswith("data:") or not comma or encoding != "base64":
+        raise ValueError(
+            "must be an inline image, data:image/png;base64,…; addresses (http, https, file) are not fetched"
+        )
+    signatures = IMAGE_SIGNATURES.get(media_type)
+    if signatures is None:
+        raise ValueError(f"has media type {media_type[:40]!r}; send one of {', '.join(IMAGE_SIGNATURES)}")
+    try:
+        content = base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("is not valid base64; encode the image's bytes with the standard alphabet") from error
+    if not content.startswith(signatures):
+        raise ValueError(f"is declared as {media_type} but its bytes are not; send the image itself")
+    return url
+
+
+class TextPart(Event):
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(Event):
+    url: Annotated[str, AfterValidator(_inline_image)]
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(Event):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class FunctionCall(Event):
+    name: str
+    arguments: str = Field(description="JSON text, exactly as the model wrote it")
+
+
+class ToolCall(Event):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+TextContent = str | tuple[TextPart, ...]
+UserPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
+class SystemMessage(Event):
+    role: Literal["system", "developer"]
+    content: TextContent
+    name: str | None = None
+
+
+class UserMessage(Event):
+    role: Literal["user"]
+    content: str | tuple[UserPart, ...]
+    name: str | None = None
+
+
+class AssistantMessage(Event):
+    role: Literal["assistant"]
+    content: TextContent | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    name: str | None = None
+
+
+class ToolMessage(Event):
+    role: Literal["tool"]
+    content: TextContent
+    tool_call_id: str
+
+
+Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+class FunctionDefinition(Event):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    description: str | None = None
+    parameters: JsonObject = Field(default_factory=dict, description="JSON Schema of the arguments")
+    strict: bool | None = None
+
+
+class Tool(Event):
+    type: Literal["function"] = "function"
+    function: FunctionDefinition
+
+
+class NamedFunction(Event):
+    name: str
+
+
+class NamedTool(Event):
+    type: Literal["function"] = "function"
+    function: NamedFunction
+
+
+class TextFormat(Event):
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Event):
+    type: Literal["json_object"]
+
+
+class JsonSchema(Event):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    description: str | None = None
+    schema_: JsonObject = Field(alias="schema")
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(Event):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
+
+
+class Params(Event):
+    """Sampling and shape of the answer. What is not given is left to the provider's default."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    stop: Annotated[tuple[str, ...], Field(max_length=4)] = ()
+    seed: int | None = None
+    response_format: ResponseFormat | None = None
+    tools: Annotated[tuple[Tool, ...], Field(max_length=128)] = ()
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+
+
+class Prompt(Event):
+    """The part of a request that only the cache and the provider look at. Never logged."""
+
+    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=2048)]
+    params: Params = Params()

@@ -1,0 +1,44 @@
+"""The event that producers publish to `llm.requests`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.base import EpochMs, Event, Name, TenantId
+from schemas.prompt import Message, Params
+
+MAX_REQUEST_ID_CHARS = 128
+
+RequestId = Annotated[str, Field(min_length=1, max_length=MAX_REQUEST_ID_CHARS, pattern=r"^[^\x00-\x1f\x7f]+$")]
+UserId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+LabelKey = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+LabelValue = Annotated[str, Field(max_length=256)]
+Priority = Literal["high", "normal", "low"]
+CacheMode = Literal["default", "off", "refresh", "only"]
+
+
+class Request(Event):
+    """One question to a model. `request_id` is the idempotency key: per tenant, each id is answered once.
+
+    Credentials are not part of the event: they travel in the `authorization` header and go no further than
+    validation. A request names a model, an alias or `auto`; it can never carry an address.
+    """
+
+    schema_version: Literal[1] = 1
+    request_id: RequestId
+    tenant_id: TenantId
+    user_id: UserId | None = None
+    model: Name = Field(default="auto", description="a model, an alias, or `auto` for the task's or default route")
+    task: Name | None = None
+    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=2048)]
+    params: Params = Params()
+    priority: Priority = "normal"
+    deadline_ms: EpochMs | None = Field(
+        default=None, description="UTC, milliseconds since 1970; answered or expired by then"
+    )
+    cache: CacheMode = "default"
+    stream: bool = False
+    session_id: Name | None = None
+    labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(
+        default_factory=dict, description="feature, env, prompt_version, … for chargeback"
+    )

@@ -1,0 +1,132 @@
+"""Every topic: what is on it, what its key is and why, how long it is kept."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from schemas.account import AccountRecord
+from schemas.alert import Alert
+from schemas.cached import CacheRecord
+from schemas.call import CallRow
+from schemas.control import ControlObject
+from schemas.flow import Admitted, Completion, Dispatch, Miss, Validated
+from schemas.request import Priority, Request
+from schemas.response import Response
+
+Cleanup = Literal["delete", "compact", "compact,delete"]
+
+KIB = 1024
+MIB = 1024 * KIB
+MAX_REQUEST_BYTES = 4 * MIB
+"""Larger requests are answered with `request_too_large`."""
+_INSIDE_BYTES = 6 * MIB  # a request of the largest size, and what the stages add to it
+_OUTSIDE_BYTES = 16 * MIB  # so that a request that is too large arrives, and can be told so
+_DEAD_LETTER_BYTES = 18 * MIB  # the largest record there can be, with the reason in its headers
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """`name` is without the prefix. `partitions` is "all" for the cluster's partition count: co-partitioned topics
+    must agree, so there is only one such number; 1 where a total order is needed.
+    """
+
+    name: str
+    carries: str
+    key: str
+    adapter: TypeAdapter[Any] | None
+    cleanup: Cleanup = "delete"
+    retention_ms: int = 7 * _DAY_MS
+    max_message_bytes: int = _INSIDE_BYTES
+    partitions: Literal["all", 1] = "all"
+
+
+def _events(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)
+
+
+REQUESTS = Topic(
+    "requests",
+    "questions from the outside world",
+    "producer's choice; the tenant is advised",
+    _events(Request),
+    max_message_bytes=_OUTSIDE_BYTES,
+)
+VALIDATED = Topic(
+    "validated",
+    "well-formed requests, and refusals of proven tenants",
+    "tenant: one writer owns a tenant's limits",
+    _events(Validated),
+)
+ADMITTED = Topic(
+    "admitted",
+    "requests within their limits",
+    "cache namespace: equal questions meet in one partition",
+    _events(Admitted),
+)
+CACHE = Topic(
+    "cache",
+    "answers that may be given again, and questions in flight",
+    "cache entry; the partition is the namespace's",
+    _events(CacheRecord),
+    cleanup="compact,delete",
+)
+MISSES = Topic("misses", "requests that must be asked", "request id: spreads a busy tenant", _events(Miss))
+DISPATCH: dict[Priority, Topic] = {
+    "high": Topic("dispatch.high", "requests with a plan, high priority", "request id", _events(Dispatch)),
+    "normal": Topic("dispatch.normal", "requests with a plan, normal priority", "request id", _events(Dispatch)),
+    "low": Topic("dispatch.low", "requests with a plan, low priority", "request id", _events(Dispatch)),
+}
+COMPLETIONS = Topic("completions", "requests that have ended, however they ended", "request id", _events(Completion))
+RESPONSES = Topic("responses", "one terminal answer per request", "request id", _events(Response))
+CALLS = Topic(
+    "calls",
+    "call rows: attempts started, settled and priced",
+    "tenant: the writer of its limits settles them",
+    _events(CallRow),
+    retention_ms=30 * _DAY_MS,
+)
+ACCOUNTS = Topic(
+    "accounts",
+    "changelog of limit: meters and request ids seen",
+    "record name; the partition is the tenant's",
+    _events(AccountRecord),
+    cleanup="compact,delete",
+    retention_ms=2 * _DAY_MS,
+)
+CONTROL = Topic(
+    "control",
+    "the newest state of each tenant, deployment, route and breaker",
+    "kind/name",
+    _events(ControlObject),
+    cleanup="compact",
+    retention_ms=-1,
+    partitions=1,
+)
+ALERTS = Topic("alerts", "what the operator should know", "subject", _events(Alert), partitions=1)
+DEAD_LETTERS = Topic(
+    "dlq",
+    "records that could not be handled, byte for byte, with the reason in their headers",
+    "as on the topic it came from",
+    None,
+    retention_ms=30 * _DAY_MS,
+    max_message_bytes=_DEAD_LETTER_BYTES,
+)
+
+TOPICS = (
+    REQUESTS,
+    VALIDATED,
+    ADMITTED,
+    CACHE,
+    MISSES,
+    *DISPATCH.values(),
+    COMPLETIONS,
+    RESPONSES,
+    CALLS,
+    ACCOUNTS,
+    CONTROL,
+    ALERTS,
+    DEAD_LETTERS,
+)
