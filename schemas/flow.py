@@ -71,7 +71,7 @@ class Accepted(Event):
 
 
 class Refused(Event):
-    """`llm.validated`: an unusable request of a proven tenant. It passes `limit` too, so that its id is used up once."""
+    """`llm.validated`: an unusable request of a proven tenant. It passes `limit` too: its id is used up there."""
 
     kind: Literal["refused"] = "refused"
     ticket: Ticket

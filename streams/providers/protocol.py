@@ -95,7 +95,7 @@ class Misconfigured(ProviderError):
 
 
 class Unacceptable(ProviderError):
-    """The question itself is refused (400, 413, 422, content filter): no deployment should be bothered with it again."""
+    """The question itself is refused (400, 413, 422, content filter): do not ask another deployment."""
 
 
 class Provider(Protocol):
