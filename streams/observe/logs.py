@@ -1,0 +1,67 @@
+"""JSON lines on standard error: an event's name and ids, never a prompt, an answer or a key."""
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+
+NEVER_LOGGED = frozenset(
+    {
+        "messages",
+        "content",
+        "prompt",
+        "output",
+        "answer",
+        "value",
+        "headers",
+        "authorization",
+        "key",
+        "api_key",
+        "password",
+    }
+)
+"""Fields that could carry a payload or a credential; a mistake upstream ends here."""
+
+
+def _drop_payloads(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    return {name: "[withheld]" if name in NEVER_LOGGED else value for name, value in event.items()}
+
+
+def _render(value: object, **_options: object) -> str:
+    return orjson.dumps(value, default=str).decode()
+
+
+def configure_logging(stage: str, level: str = "info") -> None:
+    """Every later line of this process carries `stage`. Libraries that log through `logging` speak JSON too."""
+    threshold = getattr(logging, level.upper())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _drop_payloads,
+    ]
+    renderer = structlog.processors.JSONRenderer(serializer=_render)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(threshold, logging.WARNING))
+    structlog.contextvars.bind_contextvars(stage=stage)
+
+
+def logger(name: str) -> structlog.typing.FilteringBoundLogger:
+    return structlog.get_logger(name)

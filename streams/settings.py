@@ -1,0 +1,111 @@
+"""Settings of the streams side, one frozen class per concern. Environment: `MILLRACE_<CLASS>_<FIELD>`; secrets may be
+files in the folder that `MILLRACE_SECRETS_DIR` names.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.topics import Topic
+
+
+def _config(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(env_prefix=f"MILLRACE_{prefix}_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+
+class KafkaSettings(BaseSettings):
+    """Where the cluster is, how to prove who we are, and how our topics are laid out on it."""
+
+    model_config = _config("KAFKA")
+
+    bootstrap_servers: str = Field(default="127.0.0.1:9092", description="Brokers, host:port, comma-separated.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How the connection is protected."
+    )
+    ssl_ca_file: Path | None = Field(
+        default=None, description="Certificates of the authority that signed the brokers'."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="Used when the security protocol starts with SASL."
+    )
+    sasl_username: str | None = Field(default=None, description="Our name towards the brokers.")
+    sasl_password: SecretStr | None = Field(default=None, description="Our password towards the brokers.")
+    topic_prefix: str = Field(default="llm.", pattern=r"^[a-zA-Z0-9._-]*$", description="Before every topic's name.")
+    group_prefix: str = Field(
+        default="millrace.", pattern=r"^[a-zA-Z0-9._-]*$", description="Before every consumer group's name."
+    )
+    partitions: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=12, description="Partitions of every topic but the totally ordered ones: the most workers per stage."
+    )
+    replication: Annotated[int, Field(ge=1, le=7)] = Field(default=1, description="Copies of every partition.")
+    min_insync: Annotated[int, Field(ge=1, le=7)] = Field(
+        default=1, description="Copies that must have a record before it counts as written; 2 with replication 3."
+    )
+    session_timeout_ms: Annotated[int, Field(ge=6_000)] = Field(
+        default=45_000, description="A worker silent for longer loses its partitions."
+    )
+    delivery_timeout_ms: Annotated[int, Field(ge=5_000)] = Field(
+        default=120_000, description="A record not acknowledged for this long stops the worker, which then starts over."
+    )
+
+    def topic(self, topic: Topic) -> str:
+        return f"{self.topic_prefix}{topic.name}"
+
+    def group(self, stage: str) -> str:
+        return f"{self.group_prefix}{stage}"
+
+
+class WorkerSettings(BaseSettings):
+    """How a stage works through its events."""
+
+    model_config = _config("WORKER")
+
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=500, description="Events decided before their outcomes are confirmed together."
+    )
+    poll_ms: Annotated[int, Field(ge=1, le=5_000)] = Field(
+        default=100, description="Longest wait for an event before timers and signals are looked at."
+    )
+    commit_interval_ms: Annotated[int, Field(ge=0)] = Field(
+        default=250, description="Progress is committed at most this often; a crash repeats at most this much work."
+    )
+    drain_ms: Annotated[int, Field(ge=0)] = Field(
+        default=10_000, description="Longest wait for unfinished work when partitions are taken away or on SIGTERM."
+    )
+    max_parked: Annotated[int, Field(ge=1)] = Field(
+        default=10_000, description="Events a worker may hold back before it stops reading more."
+    )
+    answered_window_s: Annotated[int, Field(ge=60)] = Field(
+        default=3_600, description="How far back a new worker relearns which requests are already answered."
+    )
+
+
+class InvokeSettings(BaseSettings):
+    """How many calls may wait on providers, and which secrets they may use."""
+
+    model_config = _config("INVOKE")
+
+    in_flight_high: Annotated[int, Field(ge=1)] = Field(default=256, description="Calls at once in the high lane.")
+    in_flight_normal: Annotated[int, Field(ge=1)] = Field(default=512, description="Calls at once in the normal lane.")
+    in_flight_low: Annotated[int, Field(ge=1)] = Field(default=128, description="Calls at once in the low lane.")
+    drain_ms: Annotated[int, Field(ge=0)] = Field(
+        default=20_000, description="Longest wait for calls in flight when partitions are taken away or on SIGTERM."
+    )
+    backoff_ms: Annotated[int, Field(ge=1)] = Field(default=200, description="Pause before the second attempt.")
+    backoff_cap_ms: Annotated[int, Field(ge=1)] = Field(default=5_000, description="Longest pause between attempts.")
+
+
+class ObserveSettings(BaseSettings):
+    """Where a process shows its health and metrics, and how much it logs."""
+
+    model_config = _config("OBSERVE")
+
+    host: str = Field(default="127.0.0.1", description="Address of /healthz and /metrics; nothing else is served.")
+    port: Annotated[int, Field(ge=0, le=65_535)] = Field(default=0, description="0 takes a free port.")
+    port_file: Path | None = Field(default=None, description="The chosen port is written here.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    stall_s: Annotated[int, Field(ge=5)] = Field(
+        default=60, description="Unfinished work that does not move for this long makes the process unhealthy."
+    )
