@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.base import EpochMs, Event
-from schemas.flow import Origin
 from schemas.response import Failure
 
 LimitUnit = Literal["requests", "tokens"]
@@ -28,7 +27,7 @@ class Registration(Event):
     tenant_id: str
     user_id: str | None
     request_id: str
-    origin: Origin
+    offset: int = Field(description="of the llm.validated record that registered it: a redelivery decides the same")
     digest: str
     seen_at_ms: EpochMs
     refusal: Failure | None = Field(default=None, description="null when it was admitted")

@@ -31,6 +31,14 @@ class Event(BaseModel):
         return cls.model_validate_json(value)
 
 
+class Origin(Event):
+    """Where the outside world put the request: the identity that no redelivery changes."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 def dump_json(value: Any, *, sort_keys: bool = False) -> bytes:
     """Any JSON-shaped value as bytes; with sort_keys the same value always gives the same bytes."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS if sort_keys else None)

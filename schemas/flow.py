@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from schemas.attempt import Attempt
-from schemas.base import EpochMs, Event
+from schemas.base import EpochMs, Event, Origin
 from schemas.prompt import Prompt
 from schemas.request import CacheMode, Priority
 from schemas.response import CacheKind, Failure, FinishReason, Output, Status
@@ -13,14 +13,6 @@ from schemas.usage import Usage, Usd
 
 StageName = Literal["validate", "limit", "cache", "route", "invoke", "postprocess"]
 TargetProvider = Literal["openai", "anthropic"]
-
-
-class Origin(Event):
-    """Where the outside world put the request: the identity that no redelivery changes."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 def no_stamps() -> dict[StageName, int]:
@@ -88,6 +80,7 @@ class Admitted(Event):
     ticket: Ticket
     prompt: Prompt
     input_tokens: int
+    namespace: str = Field(description="tenant and digest of model, system prompt, tools and parameters")
 
 
 class CacheSlot(Event):
@@ -124,6 +117,7 @@ class Plan(Event):
     targets: Annotated[tuple[Target, ...], Field(min_length=1)]
     max_attempts: Annotated[int, Field(ge=1, le=10)]
     timeout_ms: Annotated[int, Field(ge=1)] = Field(description="for one attempt")
+    retry_ambiguous: bool = True
 
 
 class Dispatch(Event):

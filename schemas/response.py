@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from schemas.base import EpochMs, Event
+from schemas.base import EpochMs, Event, Origin
 from schemas.prompt import ToolCall
 from schemas.usage import Usage, Usd
 
@@ -63,6 +63,7 @@ class Response(Event):
     schema_version: Literal[1] = 1
     request_id: Annotated[str, Field(max_length=1024)]
     tenant_id: str | None
+    origin: Origin = Field(description="the record this answers")
     status: Status
     error: Failure | None = None
     output: Output | None = None

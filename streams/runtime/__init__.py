@@ -1,0 +1,1 @@
+"""The shell around every decision: consuming, confirming, committing, restoring, dead-lettering. Decides nothing."""

@@ -1,0 +1,54 @@
+"""The generic cell rate algorithm (ITU-T I.371): a rate limit whose whole memory is one point in time.
+
+The theoretical arrival time moves ahead by one interval per unit of cost and stands still otherwise. A request fits
+when that time is not further ahead than the burst allows. It needs no timer and no clock but the event's own.
+"""
+
+from dataclasses import dataclass
+
+MINUTE_US = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many units a minute, and at most `burst` units at once."""
+
+    per_minute: int
+    burst: int
+
+    def span_us(self, units: int) -> int:
+        """How far `units` move the arrival time. Rounded up, so that rounding never lets more through."""
+        return -(-units * MINUTE_US // self.per_minute)
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    arrival_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooSoon:
+    """It fits after `retry_after_us`, if nothing else comes first."""
+
+    retry_after_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """It asks for more than may ever come at once."""
+
+    burst: int
+
+
+def meter(rate: Rate, arrival_us: int | None, now_us: int, units: int) -> Fits | TooSoon | TooLarge:
+    if units > rate.burst:
+        return TooLarge(rate.burst)
+    start_us = now_us if arrival_us is None else max(now_us, arrival_us)
+    next_us = start_us + rate.span_us(units)
+    ahead_us = next_us - now_us - rate.span_us(rate.burst)
+    return Fits(next_us) if ahead_us <= 0 else TooSoon(ahead_us)
+
+
+def settle(rate: Rate, arrival_us: int, units: int) -> int:
+    """The arrival time after learning that so many units more (or, if negative, fewer) were used."""
+    return arrival_us + (rate.span_us(units) if units >= 0 else -rate.span_us(-units))

@@ -1,0 +1,91 @@
+"""How the Kafka clients are set up. The values that keep promises are fixed here and are not settings."""
+
+from typing import Any
+
+from streams.settings import KafkaSettings
+
+LARGEST_RECORD_BYTES = 20 * 1024 * 1024
+"""Above the dead letters' topic limit: the broker's limit per topic is the one that decides."""
+
+_READER_GROUP = "reader-that-never-commits"
+_FETCH_BUFFER_KIB = 16 * 1024
+
+
+def _common(kafka: KafkaSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "security.protocol": kafka.security_protocol,
+        "socket.nagle.disable": True,
+        "reconnect.backoff.max.ms": 2_000,
+        # librdkafka prints to standard error by itself unless told otherwise; our log is JSON
+        "log_level": 3,
+        "allow.auto.create.topics": False,
+    }
+    if kafka.ssl_ca_file is not None:
+        config["ssl.ca.location"] = str(kafka.ssl_ca_file)
+    if kafka.security_protocol.startswith("SASL"):
+        config["sasl.mechanism"] = kafka.sasl_mechanism
+        config["sasl.username"] = kafka.sasl_username or ""
+        config["sasl.password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
+    return config
+
+
+def _fetching() -> dict[str, Any]:
+    return {
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "queued.max.messages.kbytes": _FETCH_BUFFER_KIB,
+        # after a full local queue librdkafka waits this long before it fetches again; its default is a second
+        "fetch.queue.backoff.ms": 10,
+        "fetch.message.max.bytes": LARGEST_RECORD_BYTES,
+        "fetch.max.bytes": LARGEST_RECORD_BYTES + 1024 * 1024,
+        "receive.message.max.bytes": LARGEST_RECORD_BYTES + 2 * 1024 * 1024,
+    }
+
+
+def consumer_config(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
+    """Range assignment keeps co-partitioned topics together; `earliest` because skipping is losing."""
+    return {
+        **_common(kafka),
+        **_fetching(),
+        "client.id": f"millrace-{stage}",
+        "group.id": kafka.group(stage),
+        "partition.assignment.strategy": "range",
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": kafka.session_timeout_ms,
+        "heartbeat.interval.ms": max(1_000, kafka.session_timeout_ms // 10),
+        "max.poll.interval.ms": max(300_000, kafka.session_timeout_ms),
+    }
+
+
+def reader_config(kafka: KafkaSettings) -> dict[str, Any]:
+    """For reading partitions by hand, outside any group, with a sign at their end."""
+    return {
+        **_common(kafka),
+        **_fetching(),
+        "client.id": "millrace-reader",
+        "group.id": _READER_GROUP,
+        "auto.offset.reset": "earliest",
+        "enable.partition.eof": True,
+    }
+
+
+def producer_config(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
+    """Acknowledged by all in-sync copies, in order, without duplicates of its own making, placed as Java does."""
+    return {
+        **_common(kafka),
+        "client.id": f"millrace-{stage}",
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",
+        "compression.type": "lz4",
+        "linger.ms": 1,
+        "delivery.timeout.ms": kafka.delivery_timeout_ms,
+        "message.max.bytes": LARGEST_RECORD_BYTES,
+        # success needs no callback per record: flush() says when nothing is left, errors come one by one
+        "delivery.report.only.error": True,
+    }
+
+
+def admin_config(kafka: KafkaSettings) -> dict[str, Any]:
+    return {**_common(kafka), "client.id": "millrace-admin"}

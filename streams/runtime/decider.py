@@ -1,0 +1,132 @@
+"""One event at a time: parse it, have it decided, carry the outcome out. An exception costs its own event only."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never
+
+from schemas.base import Event
+from schemas.response import Failure
+from schemas.topics import Topic
+from streams.observe.logs import logger
+from streams.observe.metrics import Metrics
+from streams.runtime.control import ControlView
+from streams.runtime.deadletter import dead_letter_headers
+from streams.runtime.delivery import Delivery
+from streams.runtime.outbox import Outbox
+from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Park, Record
+from streams.runtime.partition import Parked, PartitionWork
+from streams.runtime.stage import Stage, View, completion_record
+
+log = logger(__name__)
+
+
+class Decider:
+    """Between the loop and the stage. Sends, but never confirms or commits: that is the loop's business."""
+
+    def __init__(
+        self,
+        stage: Stage[Any, Any],
+        topics: Mapping[str, Topic],
+        outbox: Outbox,
+        control: Callable[[], ControlView],
+        now_ms: Callable[[], int],
+        metrics: Metrics,
+    ) -> None:
+        self._stage = stage
+        self._topics = topics
+        self._outbox = outbox
+        self._control = control
+        self._now_ms = now_ms
+        self._metrics = metrics
+
+    def take(self, work: PartitionWork, delivery: Delivery) -> None:
+        work.frontier(delivery.topic).take(delivery.offset)
+        try:
+            event = self._stage.parse(self._topics[delivery.topic], delivery)
+        except Exception as problem:  # noqa: BLE001  # whatever a parser raises, the event must not be lost
+            self._give_up(work, delivery, "unreadable", problem)
+        else:
+            self.decide(work, delivery, event)
+
+    def decide(self, work: PartitionWork, delivery: Delivery, event: Any, parked_ms: int | None = None) -> None:
+        now_ms = self._now_ms()
+        try:
+            outcome = self._stage.decide(event, View(self._control(), work.state, now_ms, delivery, parked_ms))
+            self._carry_out(work, delivery, event, outcome, now_ms, parked_ms)
+        except Exception as problem:  # noqa: BLE001  # a decision's bug costs its own event, never the partition
+            self._give_up(work, delivery, "decision_failed", problem)
+
+    def learn(self, work: PartitionWork, delivery: Delivery) -> None:
+        """Takes a table record into the state. One that cannot be read is skipped: the log still has it."""
+        if not delivery.value or self._stage.table is None or self._stage.table.adapter is None:
+            return
+        try:
+            event: Event = self._stage.table.adapter.validate_json(delivery.value)
+        except ValueError:
+            log.error("table_record_unreadable", topic=delivery.topic, offset=delivery.offset)
+            return
+        work.wake(work.state.apply(event, self._now_ms()))
+
+    def release(self, work: PartitionWork) -> None:
+        """Decides again what was woken or is due; doing so may wake more."""
+        now_ms = self._now_ms()
+        held = work.due(now_ms) + work.woken()
+        while held:
+            for parked in held:
+                self.decide(work, parked.delivery, parked.event, parked.since_ms)
+            held = work.woken()
+
+    def _carry_out(
+        self, work: PartitionWork, delivery: Delivery, event: Any, outcome: Outcome, now_ms: int, parked_ms: int | None
+    ) -> None:
+        match outcome:
+            case Forward(records):
+                self._send(work, delivery, records, now_ms)
+            case Finish(completion, records):
+                self._send(work, delivery, (completion_record(completion), *records), now_ms)
+            case Park(on, until_ms):
+                since_ms = now_ms if parked_ms is None else parked_ms
+                work.park(on, Parked(delivery, event, since_ms, until_ms))
+                return
+            case Absorb(reason):
+                log.info("absorbed", reason=reason, topic=delivery.topic, offset=delivery.offset)
+            case DeadLetter():
+                self._bury(delivery, outcome)
+            case _ as unreachable:
+                assert_never(unreachable)
+        self._finish(work, delivery, type(outcome).__name__.lower())
+
+    def _send(self, work: PartitionWork, delivery: Delivery, records: tuple[Record, ...], now_ms: int) -> None:
+        """All are encoded before any is sent, so that an outcome that does not fit leaves nothing half done."""
+        self._outbox.send(self._outbox.encode(records, delivery, now_ms))
+        for record in records:
+            if record.topic is self._stage.table:
+                work.wake(work.state.apply(record.event, now_ms))
+
+    def _give_up(self, work: PartitionWork, delivery: Delivery, reason: str, problem: Exception) -> None:
+        """Keeps the original bytes, and tells the requester where one can be made out."""
+        log.error(
+            "gave_up",
+            reason=reason,
+            problem=type(problem).__name__,
+            topic=delivery.topic,
+            partition=delivery.partition,
+            offset=delivery.offset,
+        )
+        self._bury(delivery, DeadLetter(reason, type(problem).__name__))
+        ticket = self._stage.requester(delivery)
+        if ticket is not None:
+            failure = Failure(
+                code="internal_error",
+                message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
+            )
+            self._send(work, delivery, self._stage.give_up(ticket, failure, self._now_ms()), self._now_ms())
+        self._finish(work, delivery, "gave_up")
+
+    def _bury(self, delivery: Delivery, letter: DeadLetter) -> None:
+        self._metrics.count("millrace_dead_letters_total", self._stage.name, letter.reason)
+        headers = dead_letter_headers(delivery, self._stage.name, letter, self._now_ms())
+        self._outbox.send_dead_letter(delivery, headers)
+
+    def _finish(self, work: PartitionWork, delivery: Delivery, outcome: str) -> None:
+        work.frontier(delivery.topic).finish(delivery.offset)
+        self._metrics.count("millrace_events_total", self._stage.name, outcome)

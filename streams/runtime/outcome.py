@@ -1,0 +1,61 @@
+"""What a decision may ask of the shell. The union is closed: the shell matches it exhaustively."""
+
+from dataclasses import dataclass
+
+from schemas.base import Event
+from schemas.flow import Completion
+from schemas.topics import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One event for one topic. `partition_by` decides the partition where that is not the key's business.
+
+    A record for the stage's own table is also applied to its state, at once.
+    """
+
+    topic: Topic
+    key: str
+    event: Event
+    partition_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """The event goes on; everything it caused is written before its offset may be committed."""
+
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The request ends here: its completion goes to `postprocess`, the one door to the response topic."""
+
+    completion: Completion
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Decide again when `on` is woken by the stage's table, at the latest at `until_ms`. The offset stays open."""
+
+    on: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Absorb:
+    """Nothing is left to do: it has been done before."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """It cannot be handled and there is nobody to answer. `detail` is shown to the operator: no payload in it."""
+
+    reason: str
+    detail: str
+
+
+Outcome = Forward | Finish | Park | Absorb | DeadLetter

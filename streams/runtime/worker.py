@@ -1,0 +1,225 @@
+"""The one loop of the synchronous stages: take a batch, decide, send, confirm, commit the contiguous frontier.
+
+Promises: every event taken ends in records that are confirmed before its offset is committed, or it is taken again.
+Whatever the broker refuses for good stops the process; the next one starts from the last commit.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from streams.observe.health import Progress
+from streams.observe.logs import logger
+from streams.observe.metrics import Metrics
+from streams.runtime.clients import consumer_config
+from streams.runtime.control import ControlFollower, wait_for_configuration
+from streams.runtime.decider import Decider
+from streams.runtime.messages import delivery_of
+from streams.runtime.outbox import Outbox
+from streams.runtime.partition import PartitionWork
+from streams.runtime.restore import TableReader
+from streams.runtime.stage import Stage
+from streams.settings import KafkaSettings, WorkerSettings
+
+log = logger(__name__)
+
+LOOKUP_TIMEOUT_S = 30.0
+CONFIRM_SLICE_S = 1.0
+"""While the broker is slow to acknowledge, the group hears from us at least this often."""
+
+
+class DrainTimeoutError(Exception):
+    """Partitions are being taken away and the broker does not acknowledge: exit without committing.
+
+    Doing some work twice beats finishing it as a ghost after the new owner has started.
+    """
+
+
+class Worker:
+    """One process of one stage. `run` returns after `stop` is set and everything taken is finished and committed."""
+
+    def __init__(
+        self,
+        stage: Stage[Any, Any],
+        kafka: KafkaSettings,
+        settings: WorkerSettings,
+        *,
+        now_ms: Callable[[], int],
+        metrics: Metrics,
+        progress: Progress,
+    ) -> None:
+        self._stage = stage
+        self._kafka = kafka
+        self._settings = settings
+        self._now_ms = now_ms
+        self._metrics = metrics
+        self._progress = progress
+        self._table = kafka.topic(stage.table) if stage.table else None
+        self._inputs = {kafka.topic(topic): topic for topic in stage.reads}
+        self._partitions: dict[int, PartitionWork] = {}
+        self._backlog: deque[Message] = deque()
+        self._is_paused = False
+        self._committed: dict[tuple[str, int], int] = {}
+        self._committed_ms = 0
+        self._outbox = Outbox(kafka, stage.name)
+        self._control = ControlFollower(kafka)
+        self._reader = TableReader(kafka)
+        self._consumer = Consumer(consumer_config(kafka, stage.name))
+        self._decider = Decider(stage, self._inputs, self._outbox, lambda: self._control.view, now_ms, metrics)
+
+    def run(self, stop: threading.Event) -> None:
+        wait_for_configuration(self._control, stop)
+        topics = [*self._inputs, *([self._table] if self._table and self._stage.follow else [])]
+        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        self._progress.state("running")
+        log.info("running", reads=topics)
+        while not stop.is_set():
+            self._round()
+        self._progress.state("stopping")
+        self._commit()
+        self._consumer.close()
+        self._control.close()
+        self._reader.close()
+        log.info("stopped")
+
+    def _round(self) -> None:
+        if self._control.follow():
+            self._metrics.set("millrace_config_version", self._stage.name, to=self._control.view.version)
+        messages = self._poll()
+        started_ms = self._now_ms()
+        for message in messages:
+            self._take(message)
+        for work in self._partitions.values():
+            self._decider.release(work)
+        if messages:
+            decided_ms = self._now_ms()
+            self._metrics.observe("millrace_decide_seconds", self._stage.name, value=(decided_ms - started_ms) / 1000)
+        self._confirm()
+        if self._now_ms() - self._committed_ms >= self._settings.commit_interval_ms:
+            self._commit()
+        self._steer(moved=bool(messages))
+
+    def _poll(self) -> list[Message]:
+        """Waits for the first message only: a batch is whatever has arrived by then."""
+        if self._backlog:
+            backlog = list(self._backlog)
+            self._backlog.clear()
+            return backlog
+        first = self._consumer.poll(self._settings.poll_ms / 1000)
+        if first is None:
+            return []
+        return [first, *self._consumer.consume(self._settings.batch_size - 1, 0)]
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            if error.fatal() or not error.retriable():
+                raise KafkaException(error)
+            log.warning("consumer_error", error=error.str())
+            return
+        delivery = delivery_of(message)
+        work = self._partitions.get(delivery.partition)
+        if work is None:  # fetched before its partition was taken away
+            return
+        if delivery.topic in self._inputs:
+            self._decider.take(work, delivery)
+        else:
+            self._decider.learn(work, delivery)
+
+    def _confirm(self) -> None:
+        """Waits for as long as the broker needs, staying in the group meanwhile without taking more events."""
+        started_ms = self._now_ms()
+        while not self._outbox.confirm(CONFIRM_SLICE_S):
+            self._pause()
+            # what was fetched before the pause may still come: it is kept, never dropped
+            late = self._consumer.poll(0)
+            if late is not None:
+                self._backlog.append(late)
+            self._progress.looped(self._unfinished(), moved=False)
+        waited_ms = self._now_ms() - started_ms
+        if waited_ms:
+            self._metrics.observe("millrace_confirm_seconds", self._stage.name, value=waited_ms / 1000)
+
+    def _commit(self) -> None:
+        """Synchronous, and every partition's result is looked at: a commit that failed is not remembered as done."""
+        self._committed_ms = self._now_ms()
+        moved = {
+            (topic, partition): frontier.next_offset
+            for partition, work in self._partitions.items()
+            for topic, frontier in work.frontiers.items()
+            if frontier.next_offset is not None and frontier.next_offset != self._committed.get((topic, partition))
+        }
+        if not moved:
+            return
+        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in moved.items()]
+        for result in self._consumer.commit(offsets=offsets, asynchronous=False) or []:
+            if result.error is not None:
+                raise KafkaException(result.error)
+        self._committed.update(moved)
+
+    def _steer(self, *, moved: bool) -> None:
+        """Reports progress, and stops taking events while too many are held back."""
+        parked = sum(work.parked_count for work in self._partitions.values())
+        self._metrics.set("millrace_parked", self._stage.name, to=parked)
+        self._metrics.set("millrace_in_flight", self._stage.name, "all", to=self._unfinished())
+        self._progress.looped(self._unfinished(), moved=moved)
+        if parked >= self._settings.max_parked:
+            self._pause()
+        elif self._is_paused:
+            self._consumer.resume(self._consumer.assignment())
+            self._is_paused = False
+
+    def _pause(self) -> None:
+        """Table partitions go on: what they bring is what releases the events held back."""
+        if not self._is_paused:
+            self._consumer.pause([where for where in self._consumer.assignment() if where.topic in self._inputs])
+            self._is_paused = True
+
+    def _unfinished(self) -> int:
+        return sum(work.unfinished for work in self._partitions.values())
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        """Rebuilds each partition's state before its first event is decided. Runs inside poll, on our thread."""
+        self._progress.state("restoring")
+        self._partitions = {where.partition: PartitionWork(self._stage.state()) for where in assigned}
+        self._backlog.clear()
+        self._committed.clear()
+        inputs = [where for where in assigned if where.topic in self._inputs]
+        starts = consumer.committed(inputs, LOOKUP_TIMEOUT_S)
+        follow_from = {
+            partition: self._restore(partition, work, [s for s in starts if s.partition == partition])
+            for partition, work in self._partitions.items()
+        }
+        for where in assigned:
+            if where.topic == self._table:
+                where.offset = follow_from[where.partition]
+        consumer.assign(assigned)
+        self._is_paused = False
+        self._progress.state("running")
+        log.info("assigned", partitions=sorted(self._partitions))
+
+    def _restore(self, partition: int, work: PartitionWork, starts: list[TopicPartition]) -> int:
+        if self._table is None:
+            return 0
+        since_ms = None
+        if self._stage.restore == "window":
+            oldest_ms = self._reader.oldest_unfinished_ms(starts)
+            since_ms = min(oldest_ms or self._now_ms(), self._now_ms()) - self._settings.answered_window_s * 1000
+        return self._reader.read(self._table, partition, since_ms, lambda record: self._decider.learn(work, record))
+
+    def _on_revoke(self, _consumer: Consumer, _revoked: list[TopicPartition]) -> None:
+        """Everything taken is finished but for parked events, which the next owner takes again."""
+        if not self._outbox.confirm(self._settings.drain_ms / 1000):
+            raise DrainTimeoutError(f"the broker did not acknowledge within {self._settings.drain_ms} ms")
+        self._commit()
+        self._partitions = {}
+        self._backlog.clear()
+
+    def _on_lost(self, _consumer: Consumer, lost: list[TopicPartition]) -> None:
+        """Somebody else owns them already: nothing of theirs may be committed."""
+        log.warning("partitions_lost", partitions=sorted({where.partition for where in lost}))
+        self._partitions = {}
+        self._backlog.clear()
