@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AnyHttpUrl, Field, TypeAdapter
+from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter
 
 from schemas.base import EpochMs, Event, Name, TenantId
 from schemas.request import CacheMode, Priority
@@ -58,6 +58,10 @@ def _default_timeouts() -> dict[Priority, int]:
     return {"high": 5_000, "normal": 15_000, "low": 60_000}
 
 
+def _with_default_timeouts(given: dict[Priority, int]) -> dict[Priority, int]:
+    return {**_default_timeouts(), **given}
+
+
 class Route(Event):
     """Which requests take it, and its targets in order: the first that is healthy is asked, the others are fallbacks.
 
@@ -71,7 +75,9 @@ class Route(Event):
     tenants: tuple[TenantId, ...] = ()
     targets: Annotated[tuple[RouteTarget, ...], Field(min_length=1)]
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    timeout_ms: dict[Priority, PositiveInt] = Field(default_factory=_default_timeouts)
+    timeout_ms: Annotated[dict[Priority, PositiveInt], AfterValidator(_with_default_timeouts)] = Field(
+        default_factory=_default_timeouts, description="for one attempt, by priority"
+    )
     retry_ambiguous: bool = Field(default=True, description="try again when the provider may already have billed")
 
 

@@ -150,6 +150,10 @@ class Params(Event):
     tools: Annotated[tuple[Tool, ...], Field(max_length=128)] = ()
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
 
+    @property
+    def wants_json(self) -> bool:
+        return self.response_format is not None and self.response_format.type != "text"
+
 
 class Prompt(Event):
     """The part of a request that only the cache and the provider look at. Never logged."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from schemas.control import Route, RouteTarget
 from schemas.flow import Target, Ticket
-from streams.runtime.control import ControlView
+from streams.control import ControlView
 
 DEFAULT_ROUTE = "default"
 AUTO = "auto"

@@ -3,9 +3,8 @@
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from schemas.headers import without_credentials
-
 from schemas.flow import StageName
+from schemas.headers import without_credentials
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter
 

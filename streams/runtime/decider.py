@@ -6,9 +6,9 @@ from typing import Any, assert_never
 from schemas.base import Event
 from schemas.response import Failure
 from schemas.topics import Topic
+from streams.control import ControlView
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
-from streams.runtime.control import ControlView
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
 from streams.runtime.outbox import Outbox

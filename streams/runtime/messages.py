@@ -7,7 +7,6 @@ from confluent_kafka import KafkaError, Message
 
 from streams.runtime.delivery import Delivery, Headers
 
-
 END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001  # a public error code whose name has an underscore
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, Message, Producer
+
 from schemas.headers import outgoing
 from schemas.partition import partition_for
-
 from schemas.topics import DEAD_LETTERS, Topic
 from streams.runtime.clients import producer_config
 from streams.runtime.delivery import Delivery

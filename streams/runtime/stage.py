@@ -10,7 +10,7 @@ from schemas.base import Event, load_json
 from schemas.flow import Completion, StageName, Ticket
 from schemas.response import Failure
 from schemas.topics import COMPLETIONS, Topic
-from streams.runtime.control import ControlView
+from streams.control import ControlView
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Outcome, Record
 

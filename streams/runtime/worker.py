@@ -15,8 +15,8 @@ from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.runtime.clients import consumer_config
-from streams.runtime.control import ControlFollower, wait_for_configuration
 from streams.runtime.decider import Decider
+from streams.runtime.follower import ControlFollower, wait_for_configuration
 from streams.runtime.messages import delivery_of
 from streams.runtime.outbox import Outbox
 from streams.runtime.partition import PartitionWork

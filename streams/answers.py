@@ -1,0 +1,90 @@
+"""What the cache stage knows of one partition: answers that may be given again, and questions in flight."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.base import Event
+from schemas.cached import Fill, FlightEnded, FlightStarted
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Of answers, per partition; the oldest make room."""
+_ENTRY_BYTES = 1024  # what an entry takes besides its text, about
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A question in flight ended without an answer to keep."""
+
+    record: FlightEnded
+    at_ms: int
+
+
+class Answers:
+    """Dictionaries keep the order of arrival, so the first is always the oldest."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._fills: dict[str, Fill] = {}
+        self._flights: dict[str, FlightStarted] = {}
+        self._landed: dict[str, Landed] = {}
+
+    def fill(self, entry: str, now_ms: int) -> Fill | None:
+        found = self._fills.get(entry)
+        return found if found is not None and found.expires_at_ms > now_ms else None
+
+    def flight(self, entry: str, now_ms: int) -> FlightStarted | None:
+        found = self._flights.get(entry)
+        return found if found is not None and found.gives_up_at_ms > now_ms else None
+
+    def landed_since(self, entry: str, since_ms: int) -> FlightEnded | None:
+        found = self._landed.get(entry)
+        return found.record if found is not None and found.at_ms >= since_ms else None
+
+    def apply(self, event: Event, now_ms: int) -> Sequence[str]:
+        match event:
+            case Fill():
+                self._flights.pop(event.entry, None)
+                self._landed.pop(event.entry, None)
+                self._keep(event, now_ms)
+            case FlightStarted():
+                self._flights.pop(event.entry, None)
+                self._flights[event.entry] = event
+                self._landed.pop(event.entry, None)
+                return ()
+            case FlightEnded():
+                flight = self._flights.get(event.entry)
+                if flight is None or flight.identity != event.identity:
+                    return ()
+                del self._flights[event.entry]
+                self._landed[event.entry] = Landed(event, now_ms)
+                self._forget_landed(now_ms)
+            case _:
+                raise TypeError(f"the cache cannot hold {type(event).__name__}")
+        return (event.entry,)
+
+    def _keep(self, event: Fill, now_ms: int) -> None:
+        self._drop(event.entry)
+        if event.expires_at_ms <= now_ms:
+            return
+        self._fills[event.entry] = event
+        self._bytes += _size(event)
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._fills)))
+
+    def _drop(self, entry: str) -> None:
+        gone = self._fills.pop(entry, None)
+        if gone is not None:
+            self._bytes -= _size(gone)
+
+    def _forget_landed(self, now_ms: int) -> None:
+        """Only those who waited need it, and they look at once."""
+        while self._landed:
+            entry, oldest = next(iter(self._landed.items()))
+            if oldest.at_ms > now_ms - 60_000:
+                return
+            del self._landed[entry]
+
+
+def _size(fill: Fill) -> int:
+    return _ENTRY_BYTES + len(fill.answer.output.content or "")

@@ -1,0 +1,125 @@
+"""From what happened to rows of the cost table: one per attempt, one for a request that ended without any."""
+
+from decimal import Decimal
+
+from schemas.attempt import Attempt
+from schemas.call import CallRow, Phase
+from schemas.flow import Completion, Plan, Ticket
+from schemas.request import Priority
+from schemas.response import Status
+from schemas.usage import Cost, Usage
+
+NOTHING = Decimal(0)
+FREE = Cost(
+    status="priced",
+    input_usd=NOTHING,
+    cache_read_usd=NOTHING,
+    cache_write_usd=NOTHING,
+    output_usd=NOTHING,
+    total_usd=NOTHING,
+    list_usd=NOTHING,
+)
+UNKNOWN = Cost(status="unknown_billable")
+"""Called, and nobody here knows what became of it: only the provider's own records can tell."""
+
+
+def attempt_row(
+    ticket: Ticket,
+    plan: Plan | None,
+    attempt: Attempt,
+    phase: Phase,
+    *,
+    cost: Cost = UNKNOWN,
+    usage: Usage | None = None,
+    request_status: Status | None = None,
+    published_at_ms: int | None = None,
+) -> CallRow:
+    """`request_status` is given for the attempt that ended the request, and makes its row the final one."""
+    ended_ms = attempt.ended_at_ms
+    return CallRow(
+        phase=phase,
+        attempt_id=attempt.attempt_id,
+        attempt_no=attempt.attempt_no,
+        target_index=attempt.target_index,
+        provider_request_id=attempt.provider_request_id,
+        model_used=attempt.model_reported or attempt.model,
+        provider=attempt.provider,
+        deployment=attempt.deployment,
+        region=attempt.region,
+        route=plan.route if plan else None,
+        route_reason=plan.reason if plan else None,
+        service_tier=attempt.service_tier,
+        usage=usage or Usage(),
+        usage_raw=attempt.usage_raw,
+        usage_source=attempt.usage_source,
+        cost=cost,
+        started_at_ms=attempt.started_at_ms,
+        first_token_at_ms=attempt.first_token_at_ms,
+        completed_at_ms=ended_ms,
+        published_at_ms=published_at_ms,
+        queue_ms=max(attempt.started_at_ms - ticket.produced_at_ms, 0),
+        provider_ms=None if ended_ms is None else max(ended_ms - attempt.started_at_ms, 0),
+        total_ms=None if published_at_ms is None else max(published_at_ms - ticket.produced_at_ms, 0),
+        request_status=request_status,
+        is_final=request_status is not None,
+        error_class=attempt.error_class,
+        http_status=attempt.http_status,
+        retryable=attempt.retryable,
+        finish_reason=attempt.finish_reason,
+        complete=attempt.error_class != "cut_stream",
+        **_identity(ticket),
+    )
+
+
+def unattempted_row(completion: Completion, published_at_ms: int) -> CallRow:
+    """For a hit, a rejection or an expiry: nothing was called, so it is free, and what a hit saved is said."""
+    ticket, saved = completion.ticket, completion.saved
+    return CallRow(
+        phase="priced",
+        attempt_id=f"{ticket.origin.topic}/{ticket.origin.partition}/{ticket.origin.offset}",
+        attempt_no=0,
+        model_used=completion.answer.model if completion.answer else None,
+        provider=completion.answer.provider if completion.answer else None,
+        deployment=completion.answer.deployment if completion.answer else None,
+        cost=FREE,
+        saved_usd=saved.cost_usd if saved else None,
+        similarity=saved.similarity if saved else None,
+        published_at_ms=published_at_ms,
+        total_ms=max(published_at_ms - ticket.produced_at_ms, 0),
+        request_status=completion.status,
+        is_final=True,
+        error_class=completion.failure.code if completion.failure else None,
+        retryable=completion.failure.retryable if completion.failure else False,
+        finish_reason=completion.answer.finish_reason if completion.answer else None,
+        cache=completion.cache,
+        **_identity(ticket),
+    )
+
+
+def _identity(ticket: Ticket) -> dict[str, object]:
+    """The columns that every row of a request has in common."""
+    priority: Priority = ticket.priority
+    return {
+        "request_id": ticket.request_id,
+        "root_request_id": ticket.request_id,
+        "session_id": ticket.session_id,
+        "trace_parent": ticket.trace_parent,
+        "origin_topic": ticket.origin.topic,
+        "origin_partition": ticket.origin.partition,
+        "origin_offset": ticket.origin.offset,
+        "tenant_id": ticket.tenant_id or "",
+        "user_id": ticket.user_id,
+        "feature": ticket.labels.get("feature", ""),
+        "env": ticket.labels.get("env", ""),
+        "prompt_version": ticket.labels.get("prompt_version", ""),
+        "labels": ticket.labels,
+        "task": ticket.task,
+        "model_requested": ticket.model,
+        "priority": priority,
+        "stream": ticket.stream,
+        "config_version": ticket.config_version,
+        "produced_at_ms": ticket.produced_at_ms,
+        "admitted_at_ms": ticket.stamps.get("limit"),
+        "dispatched_at_ms": ticket.stamps.get("route"),
+        "stage_ms": {stage: max(at - ticket.produced_at_ms, 0) for stage, at in ticket.stamps.items()},
+    }

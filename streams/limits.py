@@ -1,0 +1,104 @@
+"""What a request asks of its tenant's and its user's limits, and the answer when it does not fit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from schemas.account import LimitUnit, Meter
+from schemas.control import Limits, Tenant
+from schemas.flow import Accepted
+from schemas.response import Failure
+from streams.accounts import Accounts, MeterKey
+from streams.gcra import Fits, Rate, TooLarge, TooSoon, meter
+
+EXPECTED_OUTPUT_TOKENS = 512
+"""Held against a tokens limit for a request that names no max_tokens; corrected when the call is settled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one request asks of one meter."""
+
+    key: MeterKey
+    rate: Rate
+    units: int
+
+
+def tokens_of(event: Accepted) -> int:
+    return event.input_tokens + (event.prompt.params.max_tokens or EXPECTED_OUTPUT_TOKENS)
+
+
+def limited(tenant: Tenant, user_id: str | None) -> tuple[tuple[str | None, Limits], ...]:
+    """The tenant's limits, and the user's where a user is named."""
+    whole: tuple[tuple[str | None, Limits], ...] = ((None, tenant.limits),)
+    return whole if user_id is None else (*whole, (user_id, tenant.user_limits))
+
+
+def demands_of(event: Accepted, tenant: Tenant | None) -> tuple[Demand, ...]:
+    if tenant is None:
+        return ()
+    return tuple(
+        Demand(MeterKey(tenant.name, user_id, unit), rate, 1 if unit == "requests" else tokens_of(event))
+        for user_id, limits in limited(tenant, event.ticket.user_id)
+        for unit, rate in rates_of(limits)
+    )
+
+
+def rates_of(limits: Limits) -> Iterator[tuple[LimitUnit, Rate]]:
+    if limits.requests_per_minute is not None:
+        burst = limits.burst_requests or limits.requests_per_minute
+        yield "requests", Rate(limits.requests_per_minute, burst)
+    if limits.tokens_per_minute is not None:
+        yield "tokens", Rate(limits.tokens_per_minute, limits.tokens_per_minute)
+
+
+def weigh(demands: tuple[Demand, ...], accounts: Accounts, now_ms: int) -> tuple[Meter, ...] | Failure:
+    """All meters take the request, or none does."""
+    now_us = now_ms * 1000
+    taken: list[Meter] = []
+    wait_us, blocker = 0, None
+    for demand in demands:
+        result = meter(demand.rate, accounts.arrival_us(demand.key), now_us, demand.units)
+        match result:
+            case Fits(arrival_us):
+                taken.append(demand.key.meter(arrival_us))
+            case TooSoon(retry_after_us):
+                if blocker is None or retry_after_us > wait_us:
+                    wait_us, blocker = retry_after_us, demand
+            case TooLarge(burst):
+                return _never_fits(demand, burst)
+            case _ as unreachable:
+                assert_never(unreachable)
+    return tuple(taken) if blocker is None else _too_soon(blocker, -(-wait_us // 1000))
+
+
+def _too_soon(demand: Demand, retry_after_ms: int) -> Failure:
+    return Failure(
+        code="rate_limited",
+        message=(
+            f"{_whose(demand.key)} limit of {demand.rate.per_minute} {demand.key.unit} a minute is used up; "
+            f"send it again under a new request_id in {retry_after_ms} ms"
+        ),
+        field=_field(demand.key),
+        retryable=True,
+        retry_after_ms=retry_after_ms,
+    )
+
+
+def _never_fits(demand: Demand, burst: int) -> Failure:
+    return Failure(
+        code="rate_limited",
+        message=(
+            f"the request needs about {demand.units} {demand.key.unit} and {_whose(demand.key)} limit lets at most "
+            f"{burst} through at once: shorten messages, or lower params.max_tokens"
+        ),
+        field="messages",
+    )
+
+
+def _whose(key: MeterKey) -> Literal["the tenant's", "the user's"]:
+    return "the tenant's" if key.user_id is None else "the user's"
+
+
+def _field(key: MeterKey) -> Literal["tenant_id", "user_id"]:
+    return "tenant_id" if key.user_id is None else "user_id"

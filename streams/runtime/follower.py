@@ -1,0 +1,56 @@
+"""Keeps a worker's view of the configuration up to date."""
+
+import threading
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
+from schemas.topics import CONTROL
+from streams.control import ControlView, apply_record
+from streams.observe.logs import logger
+from streams.runtime.clients import reader_config
+from streams.runtime.messages import END_OF_PARTITION
+from streams.settings import KafkaSettings
+
+log = logger(__name__)
+
+
+class ControlFollower:
+    """Reads the whole topic, then keeps up with it. One partition, so its offsets are a total order."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._consumer = Consumer(reader_config(kafka))
+        self._topic = kafka.topic(CONTROL)
+        self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+        self.view = ControlView()
+        self.is_current = False
+
+    def follow(self, timeout_s: float = 0) -> bool:
+        """Takes in what is there; True when the view changed. Raises KafkaException on what does not pass."""
+        before = self.view
+        for message in self._consumer.consume(1000, timeout_s):
+            self._take(message)
+        return self.view is not before
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is None:
+            self.view = apply_record(self.view, message.key(), message.value(), message.offset() or 0)
+        elif error.code() == END_OF_PARTITION:
+            self.is_current = True
+        elif not error.retriable():
+            raise KafkaException(error)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def wait_for_configuration(follower: ControlFollower, stop: threading.Event) -> None:
+    """Without tenants, routes and deployments every request would be rejected: better that it waits on its topic."""
+    told = False
+    while not stop.is_set():
+        follower.follow(0.2)
+        if follower.is_current and follower.view.is_configured:
+            return
+        if follower.is_current and not told:
+            log.warning("waiting_for_configuration", todo="apply one: millrace config apply FILE")
+            told = True

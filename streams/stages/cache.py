@@ -1,0 +1,107 @@
+"""Has this tenant's very question been answered, or is somebody asking it right now?
+
+The first to ask leads; whoever asks the same meanwhile is parked and wakes with the answer. The flight is on the
+cache topic, so a new worker knows of it too.
+"""
+
+from schemas.cached import FlightStarted
+from schemas.flow import Admitted, CacheSlot, Completion, Miss, Ticket
+from schemas.response import CacheKind, Failure
+from schemas.topics import ADMITTED, CACHE, MISSES
+from streams.answers import Answers
+from streams.questions import entry_of
+from streams.runtime.outcome import Finish, Forward, Outcome, Park, Record
+from streams.runtime.stage import Stage, View
+
+FLIGHT_LIMIT_MS = 120_000
+"""A question not answered by then is asked again by the next in line; above any route's attempts together."""
+
+
+def decide(event: Admitted, view: View[Answers]) -> Outcome:
+    ticket = event.ticket
+    if ticket.deadline_ms is not None and ticket.deadline_ms <= view.now_ms:
+        return _expire(ticket, view)
+    tenant = view.control.tenants.get(ticket.tenant_id or "")
+    if tenant is None or tenant.cache == "off" or ticket.cache == "off":
+        return _ask(event, None, view)
+    slot = CacheSlot(
+        namespace=event.namespace,
+        entry=entry_of(event.namespace, event.prompt),
+        expires_after_ms=tenant.cache_ttl_s * 1000,
+    )
+    if ticket.cache == "refresh":
+        return _lead(event, slot, view)
+    return _look_up(event, slot, view)
+
+
+def _look_up(event: Admitted, slot: CacheSlot, view: View[Answers]) -> Outcome:
+    ticket = event.ticket
+    fill = view.state.fill(slot.entry, view.now_ms)
+    if fill is not None:
+        kind: CacheKind = "exact" if view.parked_ms is None else "coalesced"
+        return Finish(
+            Completion(
+                ticket=ticket.stamped("cache", view.now_ms),
+                status="ok",
+                answer=fill.answer,
+                cache=kind,
+                saved=fill.saved,
+                parse_json=event.prompt.params.wants_json,
+            )
+        )
+    flight = view.state.flight(slot.entry, view.now_ms)
+    if flight is not None and flight.identity != ticket.identity:
+        return Park(on=slot.entry, until_ms=min(flight.gives_up_at_ms, ticket.deadline_ms or flight.gives_up_at_ms))
+    if view.parked_ms is not None:
+        landed = view.state.landed_since(slot.entry, view.parked_ms)
+        if landed is not None and landed.status == "failed":
+            completion = Completion(
+                ticket=ticket.stamped("cache", view.now_ms), status="failed", failure=landed.failure, cache="coalesced"
+            )
+            return Finish(completion)
+    if ticket.cache == "only":
+        failure = Failure(
+            code="cache_miss",
+            message="nobody has asked this before and cache is `only`; use cache `default` to have it asked",
+            field="cache",
+        )
+        return Finish(Completion(ticket=ticket.stamped("cache", view.now_ms), status="rejected", failure=failure))
+    return _lead(event, slot, view)
+
+
+def _lead(event: Admitted, slot: CacheSlot, view: View[Answers]) -> Outcome:
+    started = FlightStarted(
+        namespace=slot.namespace,
+        entry=slot.entry,
+        identity=event.ticket.identity,
+        started_at_ms=view.now_ms,
+        gives_up_at_ms=view.now_ms + FLIGHT_LIMIT_MS,
+    )
+    return _ask(event, slot, view, Record(CACHE, f"{slot.entry}/flight", started, partition_by=slot.namespace))
+
+
+def _ask(event: Admitted, slot: CacheSlot | None, view: View[Answers], *also: Record) -> Outcome:
+    ticket = event.ticket.stamped("cache", view.now_ms)
+    miss = Miss(ticket=ticket, prompt=event.prompt, input_tokens=event.input_tokens, slot=slot)
+    return Forward((Record(MISSES, ticket.request_id, miss), *also))
+
+
+def _expire(ticket: Ticket, view: View[Answers]) -> Outcome:
+    failure = Failure(
+        code="deadline_exceeded",
+        message="deadline_ms passed while the request waited; send it again with more time",
+        field="deadline_ms",
+        retryable=True,
+    )
+    return Finish(Completion(ticket=ticket.stamped("cache", view.now_ms), status="expired", failure=failure))
+
+
+STAGE: Stage[Admitted, Answers] = Stage(
+    name="cache",
+    reads=(ADMITTED,),
+    writes=(MISSES, CACHE),
+    decide=decide,
+    state=Answers,
+    table=CACHE,
+    follow=True,
+)

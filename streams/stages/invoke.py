@@ -1,0 +1,148 @@
+"""What to do next about a dispatched request: call a target, wait, or end it. The only stage that waits on others.
+
+Pure: the shell in `streams/invoke` makes the calls. Every attempt counts against one budget, whatever its target.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.attempt import Attempt, ErrorClass
+from schemas.control import Breaker
+from schemas.flow import Dispatch, Target
+from schemas.response import ErrorCode, Failure, Status
+from streams.control import ControlView
+
+ASK_ELSEWHERE: frozenset[ErrorClass] = frozenset({"authentication", "permission", "not_found"})
+"""This deployment cannot answer, another may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Doubles from `first_ms` up to `cap_ms`; jitter spreads it between half and whole."""
+
+    first_ms: int
+    cap_ms: int
+
+    def pause_ms(self, failures: int, jitter: float) -> int:
+        whole = min(self.cap_ms, self.first_ms * 2 ** max(failures - 1, 0))
+        return int(whole * (0.5 + jitter / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`timeout_ms` never reaches past the request's deadline."""
+
+    target: Target
+    target_index: int
+    attempt_no: int
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    status: Status
+    failure: Failure
+
+
+Step = Call | Wait | End
+
+
+def next_step(
+    dispatch: Dispatch,
+    attempts: Sequence[Attempt],
+    control: ControlView,
+    now_ms: int,
+    *,
+    jitter: float,
+    backoff: Backoff,
+) -> Step:
+    """After a failure the next healthy target is asked at once; only when all have failed is there a pause.
+
+    `jitter` is in [0, 1) and fixed for the request, so that asking again gives the same answer.
+    """
+    deadline_ms = dispatch.ticket.deadline_ms
+    if deadline_ms is not None and deadline_ms <= now_ms:
+        return _expired()
+    if attempts:
+        last = attempts[-1]
+        if _is_final(last) or (last.ambiguous and not dispatch.plan.retry_ambiguous):
+            return End("failed", failure_of(last))
+        if len(attempts) >= dispatch.plan.max_attempts:
+            return End("failed", failure_of(last))
+    openings = [
+        (_ready_ms(dispatch, index, attempts, control, jitter, backoff), _tries(index, attempts), index)
+        for index in range(len(dispatch.plan.targets))
+        if not _is_ruled_out(index, attempts)
+    ]
+    if not openings:
+        return End("failed", failure_of(attempts[-1]))
+    ready = [(tries, index) for ready_ms, tries, index in openings if ready_ms <= now_ms]
+    if not ready:
+        return _wait(min(ready_ms for ready_ms, _, _ in openings), deadline_ms, attempts)
+    _, index = min(ready)
+    timeout_ms = dispatch.plan.timeout_ms
+    if deadline_ms is not None:
+        timeout_ms = min(timeout_ms, deadline_ms - now_ms)
+    return Call(dispatch.plan.targets[index], index, len(attempts) + 1, timeout_ms)
+
+
+def _wait(until_ms: int, deadline_ms: int | None, attempts: Sequence[Attempt]) -> Step:
+    if deadline_ms is not None and until_ms >= deadline_ms:
+        return End("failed", failure_of(attempts[-1])) if attempts else _expired()
+    return Wait(until_ms)
+
+
+def _is_final(attempt: Attempt) -> bool:
+    return not attempt.retryable and attempt.error_class not in ASK_ELSEWHERE
+
+
+def _is_ruled_out(index: int, attempts: Sequence[Attempt]) -> bool:
+    return any(a.target_index == index and a.error_class in ASK_ELSEWHERE for a in attempts)
+
+
+def _tries(index: int, attempts: Sequence[Attempt]) -> int:
+    return sum(attempt.target_index == index for attempt in attempts)
+
+
+def _ready_ms(
+    dispatch: Dispatch, index: int, attempts: Sequence[Attempt], control: ControlView, jitter: float, backoff: Backoff
+) -> int:
+    """When this target may be asked: at once, after its pause or Retry-After, and not before its breaker lets it."""
+    ready_ms = _breaker_ms(control.breakers.get(dispatch.plan.targets[index].deployment))
+    mine = [attempt for attempt in attempts if attempt.target_index == index]
+    if mine:
+        pause_ms = max(backoff.pause_ms(len(mine), jitter), mine[-1].retry_after_ms or 0)
+        ready_ms = max(ready_ms, (mine[-1].ended_at_ms or 0) + pause_ms)
+    return ready_ms
+
+
+def _breaker_ms(breaker: Breaker | None) -> int:
+    return breaker.until_ms if breaker is not None and breaker.state == "open" else 0
+
+
+def _expired() -> End:
+    message = "deadline_ms passed before an answer came; send it again with more time"
+    return End("expired", Failure(code="deadline_exceeded", message=message, field="deadline_ms", retryable=True))
+
+
+_CODES: dict[ErrorClass, ErrorCode] = {
+    "timeout": "provider_timeout",
+    "bad_request": "provider_rejected",
+    "content_filtered": "provider_rejected",
+}
+
+
+def failure_of(attempt: Attempt) -> Failure:
+    """What the requester is told after the last attempt. Retryable when time may help."""
+    code = _CODES.get(attempt.error_class or "interrupted", "provider_unavailable")
+    return Failure(
+        code=code,
+        message=f"{attempt.deployment} did not answer: {attempt.error_message or attempt.error_class}",
+        retryable=attempt.retryable,
+        retry_after_ms=attempt.retry_after_ms,
+    )

@@ -1,0 +1,141 @@
+"""May this tenant, and this user, ask now? And has this request id been used before?
+
+One worker owns all of a tenant's events, so its limits cannot race. The time that counts is the record's own, so a
+replay decides the same.
+"""
+
+from typing import assert_never
+
+from schemas.account import Meter, Registration
+from schemas.call import CallRow
+from schemas.flow import Accepted, Admitted, Completion, Refused, Ticket
+from schemas.response import Failure, Status
+from schemas.topics import ACCOUNTS, ADMITTED, CALLS, VALIDATED
+from streams.accounts import Accounts, MeterKey
+from streams.gcra import settle
+from streams.limits import demands_of, limited, rates_of, tokens_of, weigh
+from streams.questions import namespace_of
+from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Record
+from streams.runtime.stage import Stage, View
+
+
+def decide(event: Accepted | Refused | CallRow, view: View[Accounts]) -> Outcome:
+    match event:
+        case Accepted() | Refused():
+            return _admit(event, view)
+        case CallRow():
+            return _settle(event, view)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _admit(event: Accepted | Refused, view: View[Accounts]) -> Outcome:
+    tenant_id = event.ticket.tenant_id or ""
+    known = view.state.registration(tenant_id, event.ticket.request_id)
+    if known is None:
+        return _first_sight(event, view)
+    if known.offset == view.delivery.offset:  # our own work, taken again after a crash: it is charged already
+        return _go_on(event, known, view, ())
+    if known.digest == event.digest:
+        return Absorb("request_id repeated with the same content: its one response answers both")
+    return DeadLetter(
+        "request_id_reused",
+        f"request_id of tenant {tenant_id} was used before for other content; it is answered once: send a new id",
+    )
+
+
+def _first_sight(event: Accepted | Refused, view: View[Accounts]) -> Outcome:
+    match event:
+        case Refused():
+            return _register(event, view, event.failure, ())
+        case Accepted():
+            demands = demands_of(event, view.control.tenants.get(event.ticket.tenant_id or ""))
+            verdict = weigh(demands, view.state, view.delivery.timestamp_ms)
+            if isinstance(verdict, Failure):
+                return _register(event, view, verdict, ())
+            return _register(event, view, None, verdict)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _register(
+    event: Accepted | Refused, view: View[Accounts], refusal: Failure | None, meters: tuple[Meter, ...]
+) -> Outcome:
+    ticket = event.ticket
+    registration = Registration(
+        tenant_id=ticket.tenant_id or "",
+        user_id=ticket.user_id,
+        request_id=ticket.request_id,
+        offset=view.delivery.offset,
+        digest=event.digest,
+        seen_at_ms=view.delivery.timestamp_ms,
+        refusal=refusal,
+        reserved_tokens=tokens_of(event) if isinstance(event, Accepted) and _meters_tokens(meters) else 0,
+    )
+    changes = (_account_record(registration), *(_account_record(changed) for changed in meters))
+    return _go_on(event, registration, view, changes)
+
+
+def _meters_tokens(meters: tuple[Meter, ...]) -> bool:
+    return any(changed.unit == "tokens" for changed in meters)
+
+
+def _go_on(
+    event: Accepted | Refused, registration: Registration, view: View[Accounts], changes: tuple[Record, ...]
+) -> Outcome:
+    ticket = event.ticket.stamped("limit", view.now_ms)
+    if isinstance(event, Refused):
+        return Finish(_refusal(ticket, event.failure), changes)
+    if registration.refusal is not None:
+        return Finish(_refusal(ticket, registration.refusal), changes)
+    namespace = namespace_of(registration.tenant_id, ticket, event.prompt)
+    admitted = Admitted(ticket=ticket, prompt=event.prompt, input_tokens=event.input_tokens, namespace=namespace)
+    return Forward((Record(ADMITTED, namespace, admitted), *changes))
+
+
+def _refusal(ticket: Ticket, failure: Failure) -> Completion:
+    status: Status = "expired" if failure.code == "deadline_exceeded" else "rejected"
+    return Completion(ticket=ticket, status=status, failure=failure)
+
+
+def _settle(row: CallRow, view: View[Accounts]) -> Outcome:
+    """Replaces the tokens held for a request by what its calls really used; each attempt counts once."""
+    known = view.state.registration(row.tenant_id, row.request_id)
+    tenant = view.control.tenants.get(row.tenant_id)
+    if row.phase == "started" or known is None or tenant is None:
+        return Absorb("nothing to settle")
+    if row.attempt_id in known.settled_attempts or (not known.reserved_tokens and not row.usage.total_tokens):
+        return Absorb("settled before")
+    difference = row.usage.total_tokens - known.reserved_tokens
+    settled = known.model_copy(
+        update={"reserved_tokens": 0, "settled_attempts": (*known.settled_attempts, row.attempt_id)}
+    )
+    changes: list[Record] = [_account_record(settled)]
+    for user_id, limits in limited(tenant, known.user_id):
+        for unit, rate in rates_of(limits):
+            key = MeterKey(row.tenant_id, user_id, unit)
+            arrival_us = view.state.arrival_us(key)
+            if unit == "tokens" and arrival_us is not None:
+                changes.append(_account_record(key.meter(settle(rate, arrival_us, difference))))
+    return Forward(tuple(changes))
+
+
+def _account_record(change: Meter | Registration) -> Record:
+    match change:
+        case Meter():
+            key = f"meter/{change.tenant_id}/{change.user_id or ''}/{change.unit}"
+        case Registration():
+            key = f"id/{change.tenant_id}/{change.request_id}"
+        case _ as unreachable:
+            assert_never(unreachable)
+    return Record(ACCOUNTS, key, change, partition_by=change.tenant_id)
+
+
+STAGE: Stage[Accepted | Refused | CallRow, Accounts] = Stage(
+    name="limit",
+    reads=(VALIDATED, CALLS),
+    writes=(ADMITTED, ACCOUNTS),
+    decide=decide,
+    state=Accounts,
+    table=ACCOUNTS,
+)

@@ -1,0 +1,184 @@
+"""The one door to the response topic: prices every attempt, keeps what may be kept, answers each request once."""
+
+from schemas.attempt import Attempt
+from schemas.base import load_json
+from schemas.cached import Fill, FlightEnded
+from schemas.call import CallRow
+from schemas.flow import Completion, Saved, Ticket
+from schemas.response import Failure, FinishReason, Output, Response, Timings
+from schemas.topics import CACHE, CALLS, COMPLETIONS, RESPONSES
+from schemas.usage import Cost, Usage
+from streams.answered import Answered
+from streams.control import ControlView
+from streams.cost.ledger import FREE, UNKNOWN, attempt_row, unattempted_row
+from streams.cost.price import price
+from streams.cost.usage import UsageMismatchError, usage_of
+from streams.runtime.outcome import Absorb, Forward, Outcome, Record
+from streams.runtime.stage import Stage, View
+
+NO_TENANT = "-"
+"""Key of rows whose sender could not be authenticated."""
+
+REPEATABLE: frozenset[FinishReason] = frozenset({"stop", "length", "tool_calls"})
+"""Endings that the same question would meet again; refusals and filters are not kept."""
+
+Booked = tuple[Attempt, Usage | None, Cost]
+
+
+def decide(completion: Completion, view: View[Answered]) -> Outcome:
+    ticket = completion.ticket.stamped("postprocess", view.now_ms)
+    completion = completion.model_copy(update={"ticket": ticket})
+    booked = [book(attempt, ticket, view.control) for attempt in completion.attempts]
+    if ticket.identity in view.state:  # the same request came through twice; what was paid twice is booked twice
+        repeats = tuple(
+            _calls_record(attempt_row(ticket, completion.plan, a, "priced", cost=c, usage=u)) for a, u, c in booked
+        )
+        return Forward(repeats) if repeats else Absorb("answered before")
+    response = respond(completion, booked, view.now_ms)
+    rows = [_calls_record(row) for row in rows_of(completion, booked, view.now_ms)]
+    kept = _keep(completion, booked, view.now_ms)
+    return Forward((Record(RESPONSES, ticket.request_id, response), *rows, *kept))
+
+
+def book(attempt: Attempt, ticket: Ticket, control: ControlView) -> Booked:
+    """Usage and cost of one attempt. Unknown is said to be unknown; only what cannot have been billed is free."""
+    if attempt.usage_raw is None:
+        return attempt, None, UNKNOWN if attempt.ambiguous or attempt.error_class is None else FREE
+    try:
+        usage = usage_of(attempt.provider, attempt.usage_raw)
+    except UsageMismatchError:
+        return attempt, None, UNKNOWN
+    deployment = control.deployments.get(attempt.deployment)
+    price_as = (deployment.price_as if deployment else None) or attempt.provider
+    cost = price(price_as, attempt.model_reported or attempt.model, usage, attempt.started_at_ms, attempt.service_tier)
+    if attempt.usage_source != "provider" and cost.status == "priced":
+        cost = cost.model_copy(update={"status": "estimated"})
+    return attempt, usage, cost
+
+
+def respond(completion: Completion, booked: list[Booked], now_ms: int) -> Response:
+    ticket, answer, saved = completion.ticket, completion.answer, completion.saved
+    totals = [cost.total_usd for _, _, cost in booked]
+    known = [total for total in totals if total is not None]
+    last = booked[-1] if booked else None
+    return Response(
+        request_id=ticket.request_id,
+        tenant_id=ticket.tenant_id,
+        origin=ticket.origin,
+        status=completion.status,
+        error=completion.failure,
+        output=_output(completion),
+        finish_reason=answer.finish_reason if answer else None,
+        complete=answer.complete if answer else True,
+        model=answer.model if answer else None,
+        provider=answer.provider if answer else None,
+        deployment=answer.deployment if answer else None,
+        route=completion.plan.route if completion.plan else None,
+        cache=completion.cache,
+        usage=last[1] if last and answer else None,
+        cost_usd=sum(known, FREE.total_usd or 0) if len(known) == len(totals) else None,
+        saved_usd=saved.cost_usd if saved else None,
+        timings=_timings(completion, now_ms),
+        attempts=len(booked),
+        labels=ticket.labels,
+        answered_at_ms=now_ms,
+        config_version=ticket.config_version,
+        price_version=last[2].price_version if last else None,
+    )
+
+
+def _output(completion: Completion) -> Output | None:
+    if completion.answer is None:
+        return None
+    output = completion.answer.output
+    if not completion.parse_json or output.content is None:
+        return output
+    try:
+        return output.model_copy(update={"parsed": load_json(output.content)})
+    except ValueError:  # the model did not keep to JSON: the text says so itself
+        return output
+
+
+def _timings(completion: Completion, now_ms: int) -> Timings:
+    ticket = completion.ticket
+    total_ms = max(now_ms - ticket.produced_at_ms, 0)
+    provider_ms = sum(max((a.ended_at_ms or a.started_at_ms) - a.started_at_ms, 0) for a in completion.attempts)
+    return Timings(
+        total_ms=total_ms,
+        provider_ms=provider_ms,
+        added_ms=max(total_ms - provider_ms, 0),
+        stages={stage: max(at - ticket.produced_at_ms, 0) for stage, at in ticket.stamps.items()},
+    )
+
+
+def rows_of(completion: Completion, booked: list[Booked], now_ms: int) -> list[CallRow]:
+    """The last attempt's row is the request's final one."""
+    if not booked:
+        return [unattempted_row(completion, now_ms)]
+    *earlier, (attempt, usage, cost) = booked
+    ticket, plan = completion.ticket, completion.plan
+    return [
+        *(attempt_row(ticket, plan, a, "priced", cost=c, usage=u) for a, u, c in earlier),
+        attempt_row(
+            ticket,
+            plan,
+            attempt,
+            "priced",
+            cost=cost,
+            usage=usage,
+            request_status=completion.status,
+            published_at_ms=now_ms,
+        ),
+    ]
+
+
+def _keep(completion: Completion, booked: list[Booked], now_ms: int) -> tuple[Record, ...]:
+    """What the cache learns of a request that led a question: an answer to keep, or that there is none."""
+    slot, answer = completion.slot, completion.answer
+    if slot is None:
+        return ()
+    if answer is not None and booked and answer.complete and answer.finish_reason in REPEATABLE:
+        _, usage, cost = booked[-1]
+        saved = Saved(request_id=completion.ticket.request_id, usage=usage or Usage(), cost_usd=cost.total_usd)
+        fill = Fill(
+            namespace=slot.namespace,
+            entry=slot.entry,
+            answer=answer,
+            saved=saved,
+            stored_at_ms=now_ms,
+            expires_at_ms=now_ms + slot.expires_after_ms,
+        )
+        return (Record(CACHE, slot.entry, fill, partition_by=slot.namespace),)
+    ended = FlightEnded(
+        namespace=slot.namespace,
+        entry=slot.entry,
+        identity=completion.ticket.identity,
+        status=completion.status,
+        failure=completion.failure,
+    )
+    return (Record(CACHE, f"{slot.entry}/flight", ended, partition_by=slot.namespace),)
+
+
+def _calls_record(row: CallRow) -> Record:
+    return Record(CALLS, row.tenant_id or NO_TENANT, row)
+
+
+def _answer_as_failed(ticket: Ticket, failure: Failure, now_ms: int) -> tuple[Record, ...]:
+    """When this very stage fails there is no further door: the response is written without rows or cache."""
+    completion = Completion(ticket=ticket, status="failed", failure=failure)
+    return (
+        Record(RESPONSES, ticket.request_id, respond(completion, [], now_ms)),
+        _calls_record(unattempted_row(completion, now_ms)),
+    )
+
+
+STAGE: Stage[Completion, Answered] = Stage(
+    name="postprocess",
+    reads=(COMPLETIONS,),
+    writes=(RESPONSES, CALLS, CACHE),
+    decide=decide,
+    state=Answered,
+    table=RESPONSES,
+    restore="window",
+    give_up=_answer_as_failed,
+)

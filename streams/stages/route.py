@@ -1,0 +1,73 @@
+"""Who shall be asked, in which order, how often and for how long; and in which lane it waits."""
+
+from schemas.flow import Completion, Dispatch, Miss, Plan, Target, Ticket
+from schemas.response import Failure
+from schemas.topics import DISPATCH, MISSES
+from streams.control import ControlView
+from streams.routes import Choice, choose_route, targets_of
+from streams.runtime.outcome import Finish, Forward, Outcome, Record
+from streams.runtime.stage import Stage, Stateless, View
+
+
+def decide(event: Miss, view: View[Stateless]) -> Outcome:
+    ticket = event.ticket.stamped("route", view.now_ms)
+    if ticket.deadline_ms is not None and ticket.deadline_ms <= view.now_ms:
+        failure = Failure(
+            code="deadline_exceeded",
+            message="deadline_ms passed before the request could be asked; send it again with more time",
+            field="deadline_ms",
+            retryable=True,
+        )
+        return Finish(Completion(ticket=ticket, status="expired", failure=failure, slot=event.slot))
+    choice = choose_route(view.control, ticket)
+    targets = () if choice is None else targets_of(view.control, choice.route, ticket.model)
+    if choice is None or not targets:
+        return Finish(_lost(event, ticket, choice))
+    dispatch = Dispatch(
+        ticket=ticket.model_copy(update={"config_version": view.control.version}),
+        prompt=event.prompt,
+        input_tokens=event.input_tokens,
+        slot=event.slot,
+        plan=_plan(ticket, choice, healthy_first(targets, view.control, view.now_ms)),
+    )
+    return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, dispatch),))
+
+
+def healthy_first(targets: tuple[Target, ...], control: ControlView, now_ms: int) -> tuple[Target, ...]:
+    """The route's order, but targets whose breaker is open come last: they are a last resort, not nothing."""
+    return tuple(sorted(targets, key=lambda target: is_open(control, target.deployment, now_ms)))
+
+
+def is_open(control: ControlView, deployment: str, now_ms: int) -> bool:
+    breaker = control.breakers.get(deployment)
+    return breaker is not None and breaker.state == "open" and now_ms < breaker.until_ms
+
+
+def _plan(ticket: Ticket, choice: Choice, targets: tuple[Target, ...]) -> Plan:
+    return Plan(
+        route=choice.route.name,
+        reason=choice.reason,
+        targets=targets,
+        max_attempts=choice.route.max_attempts,
+        timeout_ms=choice.route.timeout_ms[ticket.priority],
+        retry_ambiguous=choice.route.retry_ambiguous,
+    )
+
+
+def _lost(event: Miss, ticket: Ticket, choice: Choice | None) -> Completion:
+    """The configuration changed since `validate` looked, or a route names a deployment that is not there."""
+    where = "no route" if choice is None else f"route {choice.route.name} has no deployment"
+    message = (
+        f"{where} for model {ticket.model!r} any more; ask for another model, or have the operator check the route"
+    )
+    failure = Failure(code="no_route", message=message, field="model", retryable=True)
+    return Completion(ticket=ticket, status="failed", failure=failure, slot=event.slot)
+
+
+STAGE: Stage[Miss, Stateless] = Stage(
+    name="route",
+    reads=(MISSES,),
+    writes=tuple(DISPATCH.values()),
+    decide=decide,
+    state=Stateless,
+)

@@ -1,0 +1,207 @@
+"""Is this a well-formed request, of a tenant that proves who it is, for a model we know, with time left?
+
+Only a proven tenant's refusals use up its request id, so they pass `limit`, which remembers ids. Anyone else's end
+here under no tenant's name.
+"""
+
+import hashlib
+import hmac
+from typing import Any, assert_never
+
+from pydantic import SecretStr, ValidationError
+
+from schemas.base import JsonObject, Origin, load_json
+from schemas.complaint import complaint
+from schemas.control import Tenant
+from schemas.flow import Accepted, Completion, Refused, Ticket
+from schemas.headers import MalformedCredentials, credentials, incoming
+from schemas.prompt import Prompt
+from schemas.request import Request
+from schemas.response import Failure
+from schemas.topics import MAX_REQUEST_BYTES, REQUESTS, VALIDATED, Topic
+from streams.control import ControlView
+from streams.cost.tokens import estimate_tokens
+from streams.routes import choose_route
+from streams.runtime.delivery import Delivery
+from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Record
+from streams.runtime.stage import Stage, Stateless, View
+
+LONGEST_ANSWERABLE_ID = 1024
+
+
+def decide(delivery: Delivery, view: View[Stateless]) -> Outcome:
+    """`delivery` is whatever the outside world wrote."""
+    if not delivery.value:
+        return DeadLetter("empty_value", "the record has no value; a request is a JSON object")
+    if len(delivery.value) > MAX_REQUEST_BYTES:
+        size = f"the request has {len(delivery.value)} bytes; at most {MAX_REQUEST_BYTES} are taken: send less"
+        return _refuse_raw(delivery, view, Failure(code="request_too_large", message=size))
+    try:
+        request = Request.decode(delivery.value)
+    except ValidationError as error:
+        found = complaint(error)
+        failure = Failure(code="invalid_request", message=found.message, field=found.field or None)
+        return _refuse_raw(delivery, view, failure)
+    return _judge(request, delivery, view)
+
+
+def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outcome:
+    ticket = _ticket(request, delivery, view)
+    denied = deny(view.control, request.tenant_id, credentials(delivery.headers))
+    if denied is not None:
+        return _turn_away(ticket, denied)
+    if request.deadline_ms is not None and request.deadline_ms <= view.now_ms:
+        late = (
+            f"deadline_ms {request.deadline_ms} is {view.now_ms - request.deadline_ms} ms ago; it is a point in time, "
+            "UTC in milliseconds since 1970: send a later one"
+        )
+        return _refuse(ticket, delivery, Failure(code="deadline_exceeded", message=late, field="deadline_ms"))
+    if choose_route(view.control, ticket) is None:
+        unknown = f"model {request.model!r} is not served here; known: {_known_models(view.control)}, or auto"
+        return _refuse(ticket, delivery, Failure(code="unknown_model", message=unknown, field="model"))
+    prompt = Prompt(messages=request.messages, params=request.params)
+    accepted = Accepted(ticket=ticket, prompt=prompt, digest=_digest(delivery), input_tokens=estimate_tokens(prompt))
+    return Forward((Record(VALIDATED, request.tenant_id, accepted),))
+
+
+def deny(control: ControlView, tenant_id: str, key: SecretStr | MalformedCredentials | None) -> Failure | None:
+    """None when the key proves the tenant. Every hash is compared, in constant time, so that timing tells nothing."""
+    tenant = control.tenants.get(tenant_id)
+    if tenant is None:
+        message = f"tenant_id {tenant_id!r} is not known here; check it, or have the operator add the tenant"
+        return Failure(code="unknown_tenant", message=message, field="tenant_id")
+    if not tenant.enabled:
+        message = f"tenant {tenant_id!r} is switched off; ask the operator"
+        return Failure(code="unauthenticated", message=message, field="tenant_id")
+    if tenant.open or _proves(tenant, key):
+        return None
+    problem = _credentials_problem(key)
+    message = f"{problem}; tenant {tenant_id!r} proves itself by the header `authorization: Bearer <key>`"
+    return Failure(code="unauthenticated", message=message, field="authorization")
+
+
+def _credentials_problem(key: SecretStr | MalformedCredentials | None) -> str:
+    match key:
+        case None:
+            return "the authorization header is missing"
+        case MalformedCredentials(problem):
+            return problem
+        case SecretStr():
+            return "the key in the authorization header is not this tenant's"
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _proves(tenant: Tenant, key: SecretStr | MalformedCredentials | None) -> bool:
+    if not isinstance(key, SecretStr):
+        return False
+    given = hashlib.sha256(key.get_secret_value().encode()).hexdigest()
+    return any([hmac.compare_digest(given, known) for known in tenant.key_sha256])  # noqa: C419  # no early end
+
+
+def _refuse_raw(delivery: Delivery, view: View[Stateless], failure: Failure) -> Outcome:
+    """Answers what is not a request, if it says under which id."""
+    content = _salvage(delivery)
+    ticket = None if content is None else _salvaged_ticket(content, delivery, view)
+    if content is None or ticket is None:
+        return DeadLetter("no_request_id", f"nobody to answer: {failure.message}")
+    tenant_id = content.get("tenant_id")
+    if isinstance(tenant_id, str) and tenant_id:
+        denied = deny(view.control, tenant_id[:64], credentials(delivery.headers))
+        if denied is None:
+            return _refuse(ticket.model_copy(update={"tenant_id": tenant_id}), delivery, failure)
+        if failure.field != "tenant_id":
+            return _turn_away(ticket, denied)
+    return _turn_away(ticket, failure)
+
+
+def _refuse(ticket: Ticket, delivery: Delivery, failure: Failure) -> Outcome:
+    refused = Refused(ticket=ticket, digest=_digest(delivery), failure=failure)
+    return Forward((Record(VALIDATED, ticket.tenant_id or "", refused),))
+
+
+def _turn_away(ticket: Ticket, failure: Failure) -> Outcome:
+    stranger = ticket.model_copy(update={"tenant_id": None, "user_id": None, "labels": {}})
+    return Finish(Completion(ticket=stranger, status="rejected", failure=failure))
+
+
+def _ticket(request: Request, delivery: Delivery, view: View[Stateless]) -> Ticket:
+    return Ticket(
+        request_id=request.request_id,
+        tenant_id=request.tenant_id,
+        user_id=request.user_id,
+        session_id=request.session_id,
+        model=request.model,
+        task=request.task,
+        priority=request.priority,
+        cache=request.cache,
+        stream=request.stream,
+        deadline_ms=request.deadline_ms,
+        labels=request.labels,
+        origin=_origin(delivery),
+        produced_at_ms=max(delivery.timestamp_ms, 0),
+        stamps={"validate": view.now_ms},
+        trace_parent=incoming(delivery.headers).trace_parent,
+        config_version=view.control.version,
+    )
+
+
+def _salvaged_ticket(content: JsonObject, delivery: Delivery, view: View[Stateless]) -> Ticket | None:
+    request_id = content.get("request_id")
+    if not isinstance(request_id, str) or not 0 < len(request_id) <= LONGEST_ANSWERABLE_ID:
+        return None
+    return Ticket(
+        request_id=request_id,
+        tenant_id=None,
+        origin=_origin(delivery),
+        produced_at_ms=max(delivery.timestamp_ms, 0),
+        stamps={"validate": view.now_ms},
+        trace_parent=incoming(delivery.headers).trace_parent,
+        config_version=view.control.version,
+    )
+
+
+def _salvage(delivery: Delivery) -> dict[str, Any] | None:
+    try:
+        content = load_json(delivery.value or b"")
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _requester(delivery: Delivery) -> Ticket | None:
+    """For a decision that failed: answered under no tenant's name, since nothing was proven."""
+    content = _salvage(delivery)
+    if content is None:
+        return None
+    return _salvaged_ticket(content, delivery, View(ControlView(), Stateless(), delivery.timestamp_ms, delivery))
+
+
+def _origin(delivery: Delivery) -> Origin:
+    return Origin(topic=delivery.topic, partition=delivery.partition, offset=delivery.offset)
+
+
+def _digest(delivery: Delivery) -> str:
+    return hashlib.sha256(delivery.value or b"").hexdigest()
+
+
+def _known_models(control: ControlView) -> str:
+    names = {name for route in control.routes.values() for name in route.models}
+    names |= {name for deployment in control.deployments.values() for name in deployment.models}
+    listed = sorted(names)
+    return ", ".join(listed[:12]) + (f" and {len(listed) - 12} more" if len(listed) > 12 else "")  # noqa: PLR2004
+
+
+def _as_delivered(_topic: Topic, delivery: Delivery) -> Delivery:
+    return delivery
+
+
+STAGE: Stage[Delivery, Stateless] = Stage(
+    name="validate",
+    reads=(REQUESTS,),
+    writes=(VALIDATED,),
+    decide=decide,
+    state=Stateless,
+    parse=_as_delivered,
+    requester=_requester,
+)
