@@ -1,4 +1,4 @@
-"""Which route a request takes, and where it leads. Pure; used by `validate` to know a model and by `route` to choose."""
+"""Which route a request takes, and where it leads. `validate` asks whether there is one, `route` takes it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

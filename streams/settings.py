@@ -1,6 +1,4 @@
-"""Settings of the streams side, one frozen class per concern. Environment: `MILLRACE_<CLASS>_<FIELD>`; secrets may be
-files in the folder that `MILLRACE_SECRETS_DIR` names.
-"""
+"""Settings of the streams side, one frozen class per concern. Environment: `MILLRACE_<CLASS>_<FIELD>`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -92,6 +90,9 @@ class InvokeSettings(BaseSettings):
     in_flight_low: Annotated[int, Field(ge=1)] = Field(default=128, description="Calls at once in the low lane.")
     drain_ms: Annotated[int, Field(ge=0)] = Field(
         default=20_000, description="Longest wait for calls in flight when partitions are taken away or on SIGTERM."
+    )
+    secrets_dir: Path | None = Field(
+        default=None, description="Folder of provider keys, one file for each key_ref; else environment variables."
     )
     backoff_ms: Annotated[int, Field(ge=1)] = Field(default=200, description="Pause before the second attempt.")
     backoff_cap_ms: Annotated[int, Field(ge=1)] = Field(default=5_000, description="Longest pause between attempts.")

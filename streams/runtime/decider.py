@@ -1,20 +1,21 @@
 """One event at a time: parse it, have it decided, carry the outcome out. An exception costs its own event only."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, assert_never
 
 from schemas.base import Event
 from schemas.response import Failure
-from schemas.topics import Topic
 from streams.control import ControlView
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
+from streams.runtime.envelope import seal
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Park, Record
 from streams.runtime.partition import Parked, PartitionWork
 from streams.runtime.stage import Stage, View, completion_record
+from streams.settings import KafkaSettings
 
 log = logger(__name__)
 
@@ -25,14 +26,15 @@ class Decider:
     def __init__(
         self,
         stage: Stage[Any, Any],
-        topics: Mapping[str, Topic],
+        kafka: KafkaSettings,
         outbox: Outbox,
         control: Callable[[], ControlView],
         now_ms: Callable[[], int],
         metrics: Metrics,
     ) -> None:
         self._stage = stage
-        self._topics = topics
+        self._kafka = kafka
+        self._topics = {kafka.topic(topic): topic for topic in stage.reads}
         self._outbox = outbox
         self._control = control
         self._now_ms = now_ms
@@ -97,7 +99,7 @@ class Decider:
 
     def _send(self, work: PartitionWork, delivery: Delivery, records: tuple[Record, ...], now_ms: int) -> None:
         """All are encoded before any is sent, so that an outcome that does not fit leaves nothing half done."""
-        self._outbox.send(self._outbox.encode(records, delivery, now_ms))
+        self._outbox.send(seal(records, delivery, self._kafka, self._stage.name, now_ms))
         for record in records:
             if record.topic is self._stage.table:
                 work.wake(work.state.apply(record.event, now_ms))

@@ -18,8 +18,8 @@ def delivery_of(message: Message) -> Delivery:
         topic=cast("str", message.topic()),
         partition=cast("int", message.partition()),
         offset=cast("int", message.offset()),
-        key=cast("bytes | None", message.key()),
-        value=cast("bytes | None", message.value()),
+        key=message.key(),
+        value=message.value(),
         headers=headers,
         timestamp_ms=message.timestamp()[1],
     )

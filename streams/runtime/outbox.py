@@ -1,37 +1,18 @@
-"""Records on their way out: encoded before anything is sent, confirmed before any offset moves."""
+"""Records on their way out of a synchronous stage. Confirmed before any offset moves."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from schemas.headers import outgoing
-from schemas.partition import partition_for
-from schemas.topics import DEAD_LETTERS, Topic
+from schemas.topics import DEAD_LETTERS
 from streams.runtime.clients import producer_config
 from streams.runtime.delivery import Delivery
-from streams.runtime.outcome import Record
+from streams.runtime.envelope import Envelope
 from streams.settings import KafkaSettings
-
-RECORD_OVERHEAD_BYTES = 4 * 1024
-"""Headers and framing count towards the topic's limit; ours stay below this."""
-
-
-class OversizedRecordError(Exception):
-    """An outcome would not fit on its topic."""
 
 
 class DeliveryFailedError(Exception):
     """The broker did not take a record within the delivery timeout: this worker must start over from its commits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    topic: str
-    partition: int
-    key: bytes
-    value: bytes
-    headers: list[tuple[str, bytes]]
 
 
 class Outbox:
@@ -39,41 +20,12 @@ class Outbox:
 
     def __init__(self, kafka: KafkaSettings, stage: str) -> None:
         self._kafka = kafka
-        self._source = f"millrace/{stage}"
         self._failure: KafkaError | None = None
         self._producer = Producer({**producer_config(kafka, stage), "on_delivery": self._on_delivery})
 
     def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:
             self._failure = error
-
-    def encode(self, records: Sequence[Record], cause: Delivery, now_ms: int) -> list[Envelope]:
-        """Ids are made of the causing record's position, so a repeated decision repeats its ids. Sends nothing.
-
-        Raises OversizedRecordError, naming the topic and both sizes.
-        """
-        return [self._envelope(record, cause, number, now_ms) for number, record in enumerate(records)]
-
-    def _envelope(self, record: Record, cause: Delivery, number: int, now_ms: int) -> Envelope:
-        value = record.event.encode()
-        topic = record.topic
-        if len(value) + RECORD_OVERHEAD_BYTES > topic.max_message_bytes:
-            raise OversizedRecordError(
-                f"{len(value)} bytes for topic {topic.name}, which takes {topic.max_message_bytes}"
-            )
-        headers = outgoing(
-            f"millrace.{topic.name}.v1",
-            f"{cause.topic}/{cause.partition}/{cause.offset}/{number}",
-            self._source,
-            now_ms,
-            None,
-        )
-        return Envelope(self._kafka.topic(topic), self._partition(topic, record), record.key.encode(), value, headers)
-
-    def _partition(self, topic: Topic, record: Record) -> int:
-        if topic.partitions == 1:
-            return 0
-        return partition_for((record.partition_by or record.key).encode(), self._kafka.partitions)
 
     def send(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:
@@ -85,11 +37,11 @@ class Outbox:
         self._produce(self._kafka.topic(DEAD_LETTERS), partition, cause.key, cause.value, headers)
 
     def _produce(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
     ) -> None:
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, headers=headers)
+                self._producer.produce(topic, value, key, partition, headers=[*headers])
             except BufferError:  # the local queue is full: the broker sets the pace
                 self._producer.poll(0.1)
             else:

@@ -58,7 +58,7 @@ class Worker:
         self._metrics = metrics
         self._progress = progress
         self._table = kafka.topic(stage.table) if stage.table else None
-        self._inputs = {kafka.topic(topic): topic for topic in stage.reads}
+        self._inputs = frozenset(kafka.topic(topic) for topic in stage.reads)
         self._partitions: dict[int, PartitionWork] = {}
         self._backlog: deque[Message] = deque()
         self._is_paused = False
@@ -68,7 +68,7 @@ class Worker:
         self._control = ControlFollower(kafka)
         self._reader = TableReader(kafka)
         self._consumer = Consumer(consumer_config(kafka, stage.name))
-        self._decider = Decider(stage, self._inputs, self._outbox, lambda: self._control.view, now_ms, metrics)
+        self._decider = Decider(stage, kafka, self._outbox, lambda: self._control.view, now_ms, metrics)
 
     def run(self, stop: threading.Event) -> None:
         wait_for_configuration(self._control, stop)

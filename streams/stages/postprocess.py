@@ -1,5 +1,7 @@
 """The one door to the response topic: prices every attempt, keeps what may be kept, answers each request once."""
 
+from decimal import Decimal
+
 from schemas.attempt import Attempt
 from schemas.base import load_json
 from schemas.cached import Fill, FlightEnded
@@ -28,7 +30,7 @@ Booked = tuple[Attempt, Usage | None, Cost]
 def decide(completion: Completion, view: View[Answered]) -> Outcome:
     ticket = completion.ticket.stamped("postprocess", view.now_ms)
     completion = completion.model_copy(update={"ticket": ticket})
-    booked = [book(attempt, ticket, view.control) for attempt in completion.attempts]
+    booked = [book(attempt, view.control) for attempt in completion.attempts]
     if ticket.identity in view.state:  # the same request came through twice; what was paid twice is booked twice
         repeats = tuple(
             _calls_record(attempt_row(ticket, completion.plan, a, "priced", cost=c, usage=u)) for a, u, c in booked
@@ -40,7 +42,7 @@ def decide(completion: Completion, view: View[Answered]) -> Outcome:
     return Forward((Record(RESPONSES, ticket.request_id, response), *rows, *kept))
 
 
-def book(attempt: Attempt, ticket: Ticket, control: ControlView) -> Booked:
+def book(attempt: Attempt, control: ControlView) -> Booked:
     """Usage and cost of one attempt. Unknown is said to be unknown; only what cannot have been billed is free."""
     if attempt.usage_raw is None:
         return attempt, None, UNKNOWN if attempt.ambiguous or attempt.error_class is None else FREE
@@ -76,7 +78,7 @@ def respond(completion: Completion, booked: list[Booked], now_ms: int) -> Respon
         route=completion.plan.route if completion.plan else None,
         cache=completion.cache,
         usage=last[1] if last and answer else None,
-        cost_usd=sum(known, FREE.total_usd or 0) if len(known) == len(totals) else None,
+        cost_usd=sum(known, Decimal(0)) if len(known) == len(totals) else None,
         saved_usd=saved.cost_usd if saved else None,
         timings=_timings(completion, now_ms),
         attempts=len(booked),

@@ -1,0 +1,1 @@
+"""The shell of the invoke stage: thousands of calls in flight on one event loop, finished in any order."""

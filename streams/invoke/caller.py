@@ -1,0 +1,188 @@
+"""Carries one dispatched request through its attempts to its completion.
+
+Every attempt is on `llm.calls` before the provider hears of it, and again when it has ended, so that a crash leaves
+a record of what may have been billed.
+"""
+
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from schemas.attempt import Attempt
+from schemas.call import CallRow
+from schemas.control import Deployment
+from schemas.flow import Answer, Completion, Dispatch
+from schemas.response import Failure, Status
+from streams.control import ControlView
+from streams.cost.ledger import FREE, UNKNOWN, attempt_row
+from streams.observe.metrics import Metrics
+from streams.providers.protocol import Provider, ProviderError, Question, Reply
+from streams.stages.invoke import Backoff, Call, End, Wait, next_step
+
+LONGEST_NAP_MS = 1_000
+"""While waiting for a target the configuration and the breakers are looked at again this often."""
+
+
+class Providers(Protocol):
+    def provider_for(self, deployment: Deployment) -> Provider:
+        """Raises ProviderError when the deployment's key is missing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the caller touches of the world: time, ids, sleep."""
+
+    now_ms: Callable[[], int]
+    new_id: Callable[[], str]
+    sleep_s: Callable[[float], Awaitable[None]]
+
+
+Book = Callable[[CallRow], Awaitable[None]]
+"""Writes a row to the ledger topic and returns when it is safe there."""
+
+
+class Caller:
+    def __init__(
+        self,
+        providers: Providers,
+        control: Callable[[], ControlView],
+        world: Surroundings,
+        backoff: Backoff,
+        metrics: Metrics,
+    ) -> None:
+        self._providers = providers
+        self._control = control
+        self._world = world
+        self._backoff = backoff
+        self._metrics = metrics
+
+    async def complete(self, dispatch: Dispatch, book: Book) -> Completion:
+        """Returns however it ends. Raises only when a row cannot be written, or on cancellation."""
+        attempts: list[Attempt] = []
+        jitter = (zlib.crc32(dispatch.ticket.identity.encode()) % 1000) / 1000
+        while True:
+            now_ms = self._world.now_ms()
+            step = next_step(dispatch, attempts, self._control(), now_ms, jitter=jitter, backoff=self._backoff)
+            match step:
+                case Wait(until_ms):
+                    await self._world.sleep_s(min(max(until_ms - now_ms, 1), LONGEST_NAP_MS) / 1000)
+                case Call():
+                    if attempts:
+                        await book(settled_row(dispatch, attempts[-1]))
+                    attempt, reply = await self._attempt(dispatch, step, book)
+                    attempts.append(attempt)
+                    if reply is not None:
+                        return self._answered(dispatch, attempts, reply)
+                case End(status, failure):
+                    return self._completion(dispatch, attempts, status=status, failure=failure)
+                case _ as unreachable:
+                    assert_never(unreachable)
+
+    async def _attempt(self, dispatch: Dispatch, call: Call, book: Book) -> tuple[Attempt, Reply | None]:
+        started = Attempt(
+            attempt_id=self._world.new_id(),
+            attempt_no=call.attempt_no,
+            target_index=call.target_index,
+            deployment=call.target.deployment,
+            provider=call.target.provider,
+            model=call.target.model,
+            region=call.target.region,
+            started_at_ms=self._world.now_ms(),
+        )
+        try:
+            provider = self._provider(call)
+            await book(attempt_row(dispatch.ticket, dispatch.plan, started, "started"))
+            started = started.model_copy(update={"started_at_ms": self._world.now_ms()})
+            question = Question(
+                started.attempt_id, call.target.model, dispatch.prompt, dispatch.ticket.stream, call.timeout_ms
+            )
+            reply = await provider.ask(question)
+        except ProviderError as error:
+            self._measure(started, error.error_class)
+            return failed(started, error, self._world.now_ms()), None
+        self._measure(started, "ok")
+        return answered(started, reply, self._world.now_ms()), reply
+
+    def _provider(self, call: Call) -> Provider:
+        deployment = self._control().deployments.get(call.target.deployment)
+        if deployment is None:
+            raise ProviderError("not_found", "the deployment is no longer configured")
+        return self._providers.provider_for(deployment)
+
+    def _measure(self, attempt: Attempt, result: str) -> None:
+        took_s = (self._world.now_ms() - attempt.started_at_ms) / 1000
+        self._metrics.count("millrace_attempts_total", attempt.deployment, attempt.model, result)
+        self._metrics.observe("millrace_provider_seconds", attempt.deployment, attempt.model, value=took_s)
+
+    def _answered(self, dispatch: Dispatch, attempts: list[Attempt], reply: Reply) -> Completion:
+        last = attempts[-1]
+        answer = Answer(
+            output=reply.output,
+            finish_reason=reply.finish_reason,
+            model=reply.model_reported or last.model,
+            provider=last.provider,
+            deployment=last.deployment,
+        )
+        return self._completion(dispatch, attempts, answer=answer)
+
+    def _completion(
+        self,
+        dispatch: Dispatch,
+        attempts: list[Attempt],
+        *,
+        answer: Answer | None = None,
+        status: Status = "ok",
+        failure: Failure | None = None,
+    ) -> Completion:
+        return Completion(
+            ticket=dispatch.ticket.stamped("invoke", self._world.now_ms()),
+            status=status,
+            failure=failure,
+            answer=answer,
+            attempts=tuple(attempts),
+            slot=dispatch.slot,
+            plan=dispatch.plan,
+            parse_json=dispatch.prompt.params.wants_json,
+        )
+
+
+def settled_row(dispatch: Dispatch, attempt: Attempt) -> CallRow:
+    """For an attempt after which another follows; the last one is priced, and booked, by `postprocess`."""
+    cost = UNKNOWN if attempt.ambiguous else FREE
+    return attempt_row(dispatch.ticket, dispatch.plan, attempt, "settled", cost=cost)
+
+
+def failed(started: Attempt, error: ProviderError, now_ms: int) -> Attempt:
+    return started.model_copy(
+        update={
+            "ended_at_ms": now_ms,
+            "provider_request_id": error.provider_request_id,
+            "usage_raw": error.usage_raw,
+            "usage_source": error.usage_source,
+            "error_class": error.error_class,
+            "error_message": error.message,
+            "http_status": error.http_status,
+            "retryable": error.retryable,
+            "ambiguous": error.ambiguous,
+            "retry_after_ms": error.retry_after_ms,
+        }
+    )
+
+
+def answered(started: Attempt, reply: Reply, now_ms: int) -> Attempt:
+    first_ms = reply.first_token_ms
+    return started.model_copy(
+        update={
+            "ended_at_ms": now_ms,
+            "first_token_at_ms": None if first_ms is None else started.started_at_ms + first_ms,
+            "model_reported": reply.model_reported,
+            "provider_request_id": reply.provider_request_id,
+            "service_tier": reply.service_tier,
+            "finish_reason": reply.finish_reason,
+            "usage_raw": reply.usage_raw,
+            "usage_source": reply.usage_source,
+            "http_status": 200,
+        }
+    )

@@ -1,0 +1,52 @@
+"""How the aiokafka clients are set up: the same promises as in `streams.runtime.clients`."""
+
+import ssl
+from typing import Any
+
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from streams.runtime.clients import LARGEST_RECORD_BYTES
+from streams.settings import KafkaSettings
+
+
+def _common(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "client_id": f"millrace-{stage}",
+        "security_protocol": kafka.security_protocol,
+    }
+    if kafka.security_protocol in ("SSL", "SASL_SSL"):
+        options["ssl_context"] = ssl.create_default_context(cafile=kafka.ssl_ca_file)
+    if kafka.security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = kafka.sasl_mechanism
+        options["sasl_plain_username"] = kafka.sasl_username
+        options["sasl_plain_password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
+    return options
+
+
+def consumer_options(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
+    return {
+        **_common(kafka, stage),
+        "group_id": kafka.group(stage),
+        "partition_assignment_strategy": (RangePartitionAssignor,),
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "session_timeout_ms": kafka.session_timeout_ms,
+        "heartbeat_interval_ms": max(1_000, kafka.session_timeout_ms // 10),
+        "max_poll_interval_ms": max(300_000, kafka.session_timeout_ms),
+        "max_partition_fetch_bytes": 8 * 1024 * 1024,
+        "fetch_max_wait_ms": 100,
+    }
+
+
+def producer_options(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
+    """Batches form by themselves while a request is on its way, so nothing lingers."""
+    return {
+        **_common(kafka, stage),
+        "acks": "all",
+        "enable_idempotence": True,
+        "compression_type": "lz4",
+        "linger_ms": 0,
+        "max_request_size": LARGEST_RECORD_BYTES,
+        "request_timeout_ms": 40_000,
+    }

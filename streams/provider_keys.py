@@ -1,0 +1,29 @@
+"""Provider keys by reference. Only `invoke` reads them, each time anew, so a key can be replaced without a restart."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+
+class ProviderKeys:
+    """`key_ref` is a file of that name in the secrets folder, or else the environment variable in capitals."""
+
+    def __init__(self, folder: Path | None, environment: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._environment = environment
+
+    def secret(self, key_ref: str) -> SecretStr | None:
+        if self._folder is not None:
+            try:
+                return SecretStr((self._folder / key_ref).read_text().strip())
+            except FileNotFoundError:
+                pass
+        value = self._environment.get(key_ref.upper())
+        return SecretStr(value) if value else None
+
+
+def process_environment() -> Mapping[str, str]:
+    """The names of keys come from the configuration topic, so they cannot be fields of a settings class."""
+    return os.environ  # noqa: TID251

@@ -1,0 +1,124 @@
+"""What the cluster must look like for the promises to hold: made by `topics apply`, checked before a process starts."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import cast
+
+from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, NewTopic, ResourceType
+
+from schemas.topics import REQUESTS, TOPICS, Topic
+from streams.runtime.clients import admin_config
+from streams.settings import KafkaSettings
+
+ADMIN_TIMEOUT_S = 30.0
+TIMESTAMP_AHEAD_MS = 3_600_000
+"""Event time comes from producers: the broker refuses requests dated further ahead than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    topic: str
+    what: str
+    todo: str
+
+
+def wanted(topic: Topic, kafka: KafkaSettings) -> Wanted:
+    config = {
+        "cleanup.policy": topic.cleanup,
+        "retention.ms": str(topic.retention_ms),
+        "max.message.bytes": str(topic.max_message_bytes),
+        "min.insync.replicas": str(kafka.min_insync),
+        "message.timestamp.type": "CreateTime",
+        "unclean.leader.election.enable": "false",
+    }
+    if topic is REQUESTS:
+        config["message.timestamp.after.max.ms"] = str(TIMESTAMP_AHEAD_MS)
+    return Wanted(
+        name=kafka.topic(topic),
+        partitions=kafka.partitions if topic.partitions == "all" else topic.partitions,
+        replication=kafka.replication,
+        config=config,
+    )
+
+
+class Cluster:
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._admin = AdminClient(admin_config(kafka))
+
+    def existing(self) -> Mapping[str, int]:
+        """Partition counts by topic name. Raises KafkaException when no broker answers."""
+        metadata = self._admin.list_topics(timeout=ADMIN_TIMEOUT_S)
+        return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+    def apply(self) -> list[str]:
+        """Creates what is missing and returns its names. What exists is left alone: `check` tells what differs."""
+        there = self.existing()
+        missing = [want for topic in TOPICS if (want := wanted(topic, self._kafka)).name not in there]
+        new = [
+            NewTopic(w.name, num_partitions=w.partitions, replication_factor=w.replication, config=dict(w.config))
+            for w in missing
+        ]
+        if new:
+            created = cast("dict[str, Future[None]]", self._admin.create_topics(new, operation_timeout=ADMIN_TIMEOUT_S))
+            for future in created.values():
+                future.result(ADMIN_TIMEOUT_S)
+        return [want.name for want in missing]
+
+    def check(self) -> list[Problem]:
+        """Every assumption that the cluster breaks; empty when a process may start."""
+        there = self.existing()
+        wants = [wanted(topic, self._kafka) for topic in TOPICS]
+        problems = [problem for want in wants for problem in _partition_problems(want, there)]
+        known = {want.name: want for want in wants if want.name in there}
+        for name, actual in self._configs(list(known)).items():
+            problems += _config_problems(known[name], actual)
+        return problems
+
+    def _configs(self, names: list[str]) -> dict[str, dict[str, str | None]]:
+        if not names:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+        answers = cast("dict[ConfigResource, Future[dict[str, ConfigEntry]]]", self._admin.describe_configs(resources))
+        return {
+            resource.name: {name: entry.value for name, entry in future.result(ADMIN_TIMEOUT_S).items()}
+            for resource, future in answers.items()
+        }
+
+
+def _partition_problems(want: Wanted, there: Mapping[str, int]) -> Iterator[Problem]:
+    if want.name not in there:
+        yield Problem(want.name, "does not exist", "run: millrace topics apply")
+    elif there[want.name] != want.partitions:
+        yield Problem(
+            want.name,
+            f"has {there[want.name]} partitions, {want.partitions} are needed",
+            "set MILLRACE_KAFKA_PARTITIONS to what the cluster has, the same for all topics, or recreate the topic",
+        )
+
+
+_NEEDED = ("cleanup.policy", "message.timestamp.type", "max.message.bytes", "min.insync.replicas")
+
+
+def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator[Problem]:
+    for name in _NEEDED:
+        given, needed = actual.get(name) or "", want.config[name]
+        if name.endswith(("bytes", "replicas")):
+            if int(given or 0) >= int(needed):
+                continue
+        elif set(given.split(",")) == set(needed.split(",")):
+            continue
+        yield Problem(
+            want.name,
+            f"has {name}={given}, {needed} is needed",
+            f"kafka-configs --alter --add-config '{name}={needed}'",
+        )
