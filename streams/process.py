@@ -43,14 +43,15 @@ def run_stage(
         if name == "invoke":
             asyncio.run(_run_invoke(kafka, worker, invoke, metrics, progress))
         else:
-            stop = _stop_on_signal()
+            stop = stop_on_signal()
             Worker(SYNCHRONOUS[name], kafka, worker, now_ms=now_ms, metrics=metrics, progress=progress).run(stop)
 
 
-def _stop_on_signal() -> threading.Event:
+def stop_on_signal() -> threading.Event:
+    """An event that SIGTERM and SIGINT set; the main thread must be the caller."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda _number, _frame: stop.set())
     return stop
 
 

@@ -98,6 +98,19 @@ class InvokeSettings(BaseSettings):
     backoff_cap_ms: Annotated[int, Field(ge=1)] = Field(default=5_000, description="Longest pause between attempts.")
 
 
+class SinkSettings(BaseSettings):
+    """How call rows are gathered before they are inserted."""
+
+    model_config = _config("SINK")
+
+    batch_rows: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=20_000, description="Most rows in one insert, and in memory."
+    )
+    batch_ms: Annotated[int, Field(ge=1)] = Field(
+        default=500, description="Longest time a row waits for company before it is inserted."
+    )
+
+
 class ObserveSettings(BaseSettings):
     """Where a process shows its health and metrics, and how much it logs."""
 

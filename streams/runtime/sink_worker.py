@@ -1,0 +1,154 @@
+"""The loop that feeds a sink: gather rows, write them, commit what is stored.
+
+Promises: an offset is committed only after its row is stored, or is in the dead letters; while the store is away
+rows wait on Kafka, for as long as it takes, and only one batch of them in memory.
+"""
+
+import threading
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from pydantic import ValidationError
+
+from schemas.call import CallRow
+from schemas.topics import CALLS
+from sinks.protocol import RowRefused, Sink, Unavailable
+from streams.observe.health import Progress
+from streams.observe.logs import logger
+from streams.observe.metrics import Metrics
+from streams.runtime.clients import consumer_config
+from streams.runtime.deadletter import dead_letter_headers
+from streams.runtime.delivery import Delivery
+from streams.runtime.messages import delivery_of
+from streams.runtime.outbox import Outbox
+from streams.runtime.outcome import DeadLetter
+from streams.settings import KafkaSettings, SinkSettings
+
+log = logger(__name__)
+NAME = "sink"
+CONFIRM_S = 60.0
+
+
+class SinkWorker:
+    def __init__(
+        self,
+        sink: Sink,
+        kafka: KafkaSettings,
+        settings: SinkSettings,
+        *,
+        now_ms: Callable[[], int],
+        metrics: Metrics,
+        progress: Progress,
+    ) -> None:
+        self._sink = sink
+        self._kafka = kafka
+        self._settings = settings
+        self._now_ms = now_ms
+        self._metrics = metrics
+        self._progress = progress
+        self._outbox = Outbox(kafka, NAME)
+        self._consumer = Consumer(consumer_config(kafka, NAME))
+        self._batch: list[tuple[Delivery, CallRow]] = []
+        self._next: dict[tuple[str, int], int] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        self._consumer.subscribe([self._kafka.topic(CALLS)], on_revoke=self._on_taken, on_lost=self._on_taken)
+        self._progress.state("running")
+        log.info("running", reads=[self._kafka.topic(CALLS)])
+        while not stop.is_set():
+            self._gather(stop)
+            self._store(stop)
+        self._progress.state("stopping")
+        self._consumer.close()
+        self._sink.close()
+        log.info("stopped")
+
+    def _gather(self, stop: threading.Event) -> None:
+        """Until there are enough rows, or the oldest has waited long enough."""
+        deadline_ms: int | None = None
+        while not stop.is_set() and len(self._batch) < self._settings.batch_rows:
+            left_ms = self._settings.batch_ms if deadline_ms is None else deadline_ms - self._now_ms()
+            if left_ms <= 0:
+                break
+            room = min(self._settings.batch_rows - len(self._batch), 5_000)
+            messages = self._consumer.consume(room, min(left_ms, 100) / 1000)
+            for message in messages:
+                self._take(message)
+            if self._next and deadline_ms is None:
+                deadline_ms = self._now_ms() + self._settings.batch_ms
+            self._progress.looped(len(self._batch), moved=bool(messages))
+
+    def _take(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            if error.fatal() or not error.retriable():
+                raise KafkaException(error)
+            log.warning("consumer_error", error=error.str())
+            return
+        delivery = delivery_of(message)
+        try:
+            row = CallRow.decode(delivery.value or b"")
+        except ValidationError as problem:
+            self._bury(delivery, DeadLetter("unreadable", f"{problem.error_count()} fields are not a call row's"))
+        else:
+            self._batch.append((delivery, row))
+        self._next[delivery.topic, delivery.partition] = delivery.offset + 1
+
+    def _store(self, stop: threading.Event) -> None:
+        """Returns when the batch is stored, or on `stop`: then it is not committed, and read again."""
+        while self._batch:
+            started_ms = self._now_ms()
+            try:
+                self._sink.write([row for _, row in self._batch])
+            except RowRefused as refusal:
+                delivery, _ = self._batch[refusal.index]
+                self._bury(delivery, DeadLetter("row_refused", refusal.reason))
+                self._written(refusal.index)
+                del self._batch[: refusal.index + 1]
+            except Unavailable as outage:
+                log.warning("store_unavailable", reason=outage.reason, waiting_rows=len(self._batch))
+                self._metrics.count("millrace_sink_retries_total")
+                self._wait(outage.retry_after_s, stop)
+                if stop.is_set():
+                    return
+            else:
+                self._metrics.observe("millrace_insert_seconds", value=(self._now_ms() - started_ms) / 1000)
+                self._written(len(self._batch))
+                self._batch.clear()
+        self._commit()
+
+    def _written(self, rows: int) -> None:
+        self._metrics.count("millrace_rows_total", by=rows)
+
+    def _wait(self, wait_s: float, stop: threading.Event) -> None:
+        """Stays in the group without taking more rows: what is fetched meanwhile stays on Kafka."""
+        assignment = self._consumer.assignment()
+        self._consumer.pause(assignment)
+        until_ms = self._now_ms() + int(wait_s * 1000)
+        while self._now_ms() < until_ms and not stop.is_set():
+            message = self._consumer.poll(0.1)
+            if message is not None:  # fetched before the pause
+                self._take(message)
+            self._progress.looped(len(self._batch), moved=False)
+        self._consumer.resume(self._consumer.assignment())
+
+    def _bury(self, delivery: Delivery, letter: DeadLetter) -> None:
+        log.error("row_buried", reason=letter.reason, partition=delivery.partition, offset=delivery.offset)
+        self._metrics.count("millrace_dead_letters_total", NAME, letter.reason)
+        self._outbox.send_dead_letter(delivery, dead_letter_headers(delivery, NAME, letter, self._now_ms()))
+
+    def _commit(self) -> None:
+        if not self._next:
+            return
+        if not self._outbox.confirm(CONFIRM_S):
+            raise TimeoutError("the broker does not acknowledge dead letters; nothing is committed")
+        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._next.items()]
+        self._next.clear()
+        for result in self._consumer.commit(offsets=offsets, asynchronous=False) or []:
+            if result.error is not None:
+                raise KafkaException(result.error)
+
+    def _on_taken(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        """Rows gathered and not stored go to the next owner, who reads them again; storing one twice changes nothing."""
+        self._batch.clear()
+        self._next.clear()

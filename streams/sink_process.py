@@ -1,0 +1,24 @@
+"""The process that moves `llm.calls` into ClickHouse."""
+
+from sinks.clickhouse import ClickHouseSink
+from sinks.settings import ClickHouseSettings
+from streams.observe.health import ObservationServer, Progress
+from streams.observe.logs import configure_logging
+from streams.observe.metrics import Metrics
+from streams.process import now_ms, stop_on_signal
+from streams.runtime.sink_worker import NAME, SinkWorker
+from streams.settings import KafkaSettings, ObserveSettings, SinkSettings
+
+
+def run_sink(
+    kafka: KafkaSettings, clickhouse: ClickHouseSettings, settings: SinkSettings, observe: ObserveSettings
+) -> None:
+    """Blocks until SIGTERM or SIGINT. Raises what must end the process."""
+    configure_logging(NAME, observe.log_level)
+    metrics = Metrics()
+    progress = Progress(now_ms, observe.stall_s * 1000)
+    with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
+        server.write_port(observe.port_file)
+        stop = stop_on_signal()
+        sink = ClickHouseSink(clickhouse)
+        SinkWorker(sink, kafka, settings, now_ms=now_ms, metrics=metrics, progress=progress).run(stop)
