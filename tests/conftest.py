@@ -1,0 +1,54 @@
+"""Fixtures that every test may use. The broker is one for the whole run; each test takes topics of its own on it."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+from uuid import uuid4
+
+import pytest
+
+from scripts.stack.broker import Cluster, start_cluster
+from streams.settings import KafkaSettings
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A real Kafka broker, started at its first use."""
+    with start_cluster(tmp_path_factory.mktemp("kafka")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def kafka(broker: Cluster) -> KafkaSettings:
+    """Connects to the broker with a prefix of its own, so that tests do not meet."""
+    mine = uuid4().hex[:12]
+    return KafkaSettings(
+        bootstrap_servers=broker.bootstrap_servers,
+        topic_prefix=f"t{mine}.",
+        group_prefix=f"g{mine}.",
+        partitions=2,
+        session_timeout_ms=6_000,
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_sockets_in_unit_tests(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test outside the integration mark that opens a connection has the wrong mark, or too much in it."""
+    if request.node.get_closest_marker("integration") is not None:
+        return
+
+    def refuse(*_: object) -> NoReturn:
+        pytest.fail("a unit test opened a connection: mark it `integration`, or take the socket out of it")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real prompts and traces beside the repository; tests that use them are skipped where they are not."""
+    data = Path(__file__).parents[2] / "shared" / "data"
+    if not data.is_dir():
+        pytest.skip(f"needs {data.name} beside the repository, which is not here")
+    return data
