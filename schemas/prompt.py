@@ -4,9 +4,9 @@ import base64
 import binascii
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from schemas.base import Event, JsonObject
+from schemas.base import Event, JsonObject, dump_json, load_json
 
 IMAGE_SIGNATURES = {
     "image/png": (b"\x89PNG\r\n\x1a\n",),
@@ -26,7 +26,7 @@ def _inline_image(url: str) -> str:
         )
     signatures = IMAGE_SIGNATURES.get(media_type)
     if signatures is None:
-        raise ValueError(f"has media type {media_type[:40]!r}; send one of {', '.join(IMAGE_SIGNATURES)}")
+        raise ValueError(f"has a media type that models do not take; send one of {', '.join(IMAGE_SIGNATURES)}")
     try:
         content = base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -36,13 +36,34 @@ def _inline_image(url: str) -> str:
     return url
 
 
+def _portable(schema: JsonObject) -> JsonObject:
+    """What is read must be what is written: other parsers make null or an error of NaN and of larger numbers."""
+    try:
+        kept = load_json(dump_json(schema)) == schema
+    except TypeError:
+        kept = False
+    if not kept:
+        raise ValueError("holds a number that JSON cannot carry (not finite, or beyond 64 bits); send a smaller one")
+    return schema
+
+
+PortableObject = Annotated[JsonObject, AfterValidator(_portable)]
+
+
+_INLINE_IMAGE_SCHEMA = {
+    "type": "string",
+    "pattern": f"^data:({'|'.join(IMAGE_SIGNATURES)});base64,",
+    "description": "the image itself; addresses are not fetched",
+}
+
+
 class TextPart(Event):
     type: Literal["text"]
     text: str
 
 
 class ImageUrl(Event):
-    url: Annotated[str, AfterValidator(_inline_image)]
+    url: Annotated[str, AfterValidator(_inline_image), WithJsonSchema(_INLINE_IMAGE_SCHEMA)]
     detail: Literal["auto", "low", "high"] | None = None
 
 
@@ -97,7 +118,7 @@ Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage
 class FunctionDefinition(Event):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: str | None = None
-    parameters: JsonObject = Field(default_factory=dict, description="JSON Schema of the arguments")
+    parameters: PortableObject = Field(default_factory=dict, description="JSON Schema of the arguments")
     strict: bool | None = None
 
 
@@ -126,7 +147,7 @@ class JsonObjectFormat(Event):
 class JsonSchema(Event):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: str | None = None
-    schema_: JsonObject = Field(alias="schema")
+    schema_: PortableObject = Field(alias="schema")
     strict: bool | None = None
 
 
@@ -145,7 +166,7 @@ class Params(Event):
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     stop: Annotated[tuple[str, ...], Field(max_length=4)] = ()
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[tuple[Tool, ...], Field(max_length=128)] = ()
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None

@@ -1,0 +1,51 @@
+"""Who writes and who reads each topic: the edges of the graph, for the published document and for access lists."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas import topics
+from schemas.topics import Topic
+
+Part = Literal["validate", "limit", "cache", "route", "invoke", "postprocess", "sink", "watch"]
+Outsider = Literal["producer", "service", "operator"]
+
+PARTS: tuple[Part, ...] = ("validate", "limit", "cache", "route", "invoke", "postprocess", "sink", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """`readers` are consumer groups: each record is handled by one member, and its offset is committed.
+
+    `followers` commit nothing: they read back as far as they need to rebuild what they know, and then read on.
+    """
+
+    topic: Topic
+    writers: tuple[Part | Outsider, ...]
+    readers: tuple[Part | Outsider, ...] = ()
+    followers: tuple[Part, ...] = ()
+
+
+TRAFFIC = (
+    Traffic(topics.REQUESTS, writers=("producer",), readers=("validate",)),
+    Traffic(topics.VALIDATED, writers=("validate",), readers=("limit",)),
+    Traffic(topics.ADMITTED, writers=("limit",), readers=("cache",)),
+    Traffic(topics.CACHE, writers=("cache", "postprocess"), followers=("cache",)),
+    Traffic(topics.MISSES, writers=("cache",), readers=("route",)),
+    *(Traffic(topic, writers=("route",), readers=("invoke",)) for topic in topics.DISPATCH.values()),
+    Traffic(
+        topics.COMPLETIONS,
+        writers=("validate", "limit", "cache", "route", "invoke"),
+        readers=("postprocess",),
+        followers=("invoke",),
+    ),
+    Traffic(topics.RESPONSES, writers=("postprocess",), readers=("service",), followers=("postprocess",)),
+    Traffic(topics.CALLS, writers=("invoke", "postprocess"), readers=("limit", "sink", "watch")),
+    Traffic(topics.ACCOUNTS, writers=("limit",), followers=("limit",)),
+    Traffic(
+        topics.CONTROL,
+        writers=("operator", "watch"),
+        followers=("validate", "limit", "cache", "route", "invoke", "watch"),
+    ),
+    Traffic(topics.ALERTS, writers=("watch",), readers=("operator",)),
+    Traffic(topics.DEAD_LETTERS, writers=PARTS, readers=("operator",)),
+)
