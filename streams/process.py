@@ -18,7 +18,7 @@ from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging
 from streams.observe.metrics import Metrics
 from streams.provider_keys import ProviderKeys, process_environment
-from streams.providers.registry import ProviderRegistry
+from streams.providers.registry import Registry
 from streams.runtime.follower import ControlFollower, wait_for_configuration
 from streams.runtime.restore import TableReader
 from streams.runtime.worker import Worker
@@ -65,7 +65,7 @@ async def _run_invoke(
         loop.add_signal_handler(number, _both(stop.set, configured.set))
     follower = ControlFollower(kafka)
     await asyncio.to_thread(wait_for_configuration, follower, configured)
-    providers = ProviderRegistry(ProviderKeys(invoke.secrets_dir, process_environment()))
+    providers = Registry(ProviderKeys(invoke.secrets_dir, process_environment()))
     consumer = AIOKafkaConsumer(**consumer_options(kafka, "invoke"))
     producer = AIOKafkaProducer(**producer_options(kafka, "invoke"))
     caller = Caller(
@@ -93,6 +93,7 @@ async def _run_invoke(
             now_ms=now_ms,
             metrics=metrics,
             progress=progress,
+            reconfigured=lambda view: providers.keep(view.deployments),
         ).run(stop)
     finally:
         await consumer.stop()

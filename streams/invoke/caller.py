@@ -17,7 +17,7 @@ from schemas.response import Failure, Status
 from streams.control import ControlView
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row
 from streams.observe.metrics import Metrics
-from streams.providers.protocol import Provider, ProviderError, Question, Reply
+from streams.providers.protocol import Misconfigured, ProviderError, Question, Reply
 from streams.stages.invoke import Backoff, Call, End, Wait, next_step
 
 LONGEST_NAP_MS = 1_000
@@ -25,8 +25,8 @@ LONGEST_NAP_MS = 1_000
 
 
 class Providers(Protocol):
-    def provider_for(self, deployment: Deployment) -> Provider:
-        """Raises ProviderError when the deployment's key is missing."""
+    async def ask(self, deployment: Deployment, question: Question) -> Reply:
+        """Raises ProviderError and nothing else."""
         ...
 
 
@@ -92,24 +92,23 @@ class Caller:
             started_at_ms=self._world.now_ms(),
         )
         try:
-            provider = self._provider(call)
             await book(attempt_row(dispatch.ticket, dispatch.plan, started, "started"))
             started = started.model_copy(update={"started_at_ms": self._world.now_ms()})
             question = Question(
                 started.attempt_id, call.target.model, dispatch.prompt, dispatch.ticket.stream, call.timeout_ms
             )
-            reply = await provider.ask(question)
+            reply = await self._providers.ask(self._deployment(call), question)
         except ProviderError as error:
             self._measure(started, error.error_class)
             return failed(started, error, self._world.now_ms()), None
         self._measure(started, "ok")
         return answered(started, reply, self._world.now_ms()), reply
 
-    def _provider(self, call: Call) -> Provider:
+    def _deployment(self, call: Call) -> Deployment:
         deployment = self._control().deployments.get(call.target.deployment)
         if deployment is None:
-            raise ProviderError("not_found", "the deployment is no longer configured")
-        return self._providers.provider_for(deployment)
+            raise Misconfigured("not_found", "the deployment is no longer configured")
+        return deployment
 
     def _measure(self, attempt: Attempt, result: str) -> None:
         took_s = (self._world.now_ms() - attempt.started_at_ms) / 1000

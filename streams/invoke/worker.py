@@ -7,7 +7,7 @@ had started stays on the ledger as `unknown_billable`.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -17,8 +17,10 @@ from pydantic import ValidationError
 
 from schemas.call import CallRow
 from schemas.flow import Completion, Dispatch
+from schemas.request import Priority
 from schemas.response import Failure
 from schemas.topics import CALLS, COMPLETIONS, DISPATCH
+from streams.control import ControlView
 from streams.invoke.caller import Caller
 from streams.invoke.finished import Finished
 from streams.invoke.lanes import Lanes
@@ -38,6 +40,7 @@ from streams.settings import KafkaSettings, WorkerSettings
 
 log = logger(__name__)
 STAGE = "invoke"
+Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
 
 
 class InvokeWorker(ConsumerRebalanceListener):
@@ -58,6 +61,7 @@ class InvokeWorker(ConsumerRebalanceListener):
         now_ms: Callable[[], int],
         metrics: Metrics,
         progress: Progress,
+        reconfigured: Callable[[ControlView], Awaitable[None]],
     ) -> None:
         self._consumer = consumer
         self._outbox = outbox
@@ -71,7 +75,8 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._now_ms = now_ms
         self._metrics = metrics
         self._progress = progress
-        self._topics = {kafka.topic(topic): priority for priority, topic in DISPATCH.items()}
+        self._reconfigured = reconfigured
+        self._topics: dict[str, Priority] = {kafka.topic(topic): priority for priority, topic in DISPATCH.items()}
         self._frontiers: dict[TopicPartition, Frontier] = {}
         self._committed: dict[TopicPartition, NextOffset] = {}
         self._committed_ms = 0
@@ -96,6 +101,7 @@ class InvokeWorker(ConsumerRebalanceListener):
     async def _round(self) -> None:
         if self._follower.follow():
             self._metrics.set("millrace_config_version", STAGE, to=self._follower.view.version)
+            await self._reconfigured(self._follower.view)
         if self._draining:
             await asyncio.sleep(self._settings.poll_ms / 1000)
             return
@@ -105,7 +111,7 @@ class InvokeWorker(ConsumerRebalanceListener):
             mine = [where for where in self._frontiers if self._topics[where.topic] == priority]
             open_partitions += mine
             if mine:
-                took += self._take(await self._consumer.getmany(*mine, max_records=self._lanes.room(priority)))
+                took += self._take(await self._fetch(mine, 0, self._lanes.room(priority)))
         if not took:
             await self._wait_for_work(open_partitions)
         if self._now_ms() - self._committed_ms >= self._settings.commit_interval_ms:
@@ -116,13 +122,16 @@ class InvokeWorker(ConsumerRebalanceListener):
         """One event from any lane with room; with no room anywhere, until a call ends."""
         poll_ms = self._settings.poll_ms
         if open_partitions:
-            self._take(await self._consumer.getmany(*open_partitions, timeout_ms=poll_ms, max_records=1))
+            self._take(await self._fetch(open_partitions, poll_ms, 1))
         elif self._tasks:
             await asyncio.wait(self._tasks, timeout=poll_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
         else:  # nothing is assigned
             await asyncio.sleep(poll_ms / 1000)
 
-    def _take(self, records: dict[TopicPartition, list[ConsumerRecord[Any, Any]]]) -> int:
+    async def _fetch(self, partitions: Sequence[TopicPartition], timeout_ms: int, most: int) -> Fetched:
+        return cast("Fetched", await self._consumer.getmany(*partitions, timeout_ms=timeout_ms, max_records=most))
+
+    def _take(self, records: Fetched) -> int:
         count = 0
         for where, batch in records.items():
             frontier = self._frontiers.get(where)

@@ -14,7 +14,7 @@ from streams.answered import Answered
 from streams.control import ControlView
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row, unattempted_row
 from streams.cost.price import price
-from streams.cost.usage import UsageMismatchError, usage_of
+from streams.cost.usage import UnusableUsage, usage
 from streams.runtime.outcome import Absorb, Forward, Outcome, Record
 from streams.runtime.stage import Stage, View
 
@@ -47,15 +47,15 @@ def book(attempt: Attempt, control: ControlView) -> Booked:
     if attempt.usage_raw is None:
         return attempt, None, UNKNOWN if attempt.ambiguous or attempt.error_class is None else FREE
     try:
-        usage = usage_of(attempt.provider, attempt.usage_raw)
-    except UsageMismatchError:
+        used = usage(attempt.provider, attempt.usage_raw)
+    except UnusableUsage:
         return attempt, None, UNKNOWN
     deployment = control.deployments.get(attempt.deployment)
     price_as = (deployment.price_as if deployment else None) or attempt.provider
-    cost = price(price_as, attempt.model_reported or attempt.model, usage, attempt.started_at_ms, attempt.service_tier)
+    cost = price(price_as, attempt.model_reported or attempt.model, used, attempt.started_at_ms, attempt.service_tier)
     if attempt.usage_source != "provider" and cost.status == "priced":
         cost = cost.model_copy(update={"status": "estimated"})
-    return attempt, usage, cost
+    return attempt, used, cost
 
 
 def respond(completion: Completion, booked: list[Booked], now_ms: int) -> Response:
@@ -117,7 +117,7 @@ def rows_of(completion: Completion, booked: list[Booked], now_ms: int) -> list[C
     """The last attempt's row is the request's final one."""
     if not booked:
         return [unattempted_row(completion, now_ms)]
-    *earlier, (attempt, usage, cost) = booked
+    *earlier, (attempt, used, cost) = booked
     ticket, plan = completion.ticket, completion.plan
     return [
         *(attempt_row(ticket, plan, a, "priced", cost=c, usage=u) for a, u, c in earlier),
@@ -127,7 +127,7 @@ def rows_of(completion: Completion, booked: list[Booked], now_ms: int) -> list[C
             attempt,
             "priced",
             cost=cost,
-            usage=usage,
+            usage=used,
             request_status=completion.status,
             published_at_ms=now_ms,
         ),
@@ -140,8 +140,8 @@ def _keep(completion: Completion, booked: list[Booked], now_ms: int) -> tuple[Re
     if slot is None:
         return ()
     if answer is not None and booked and answer.complete and answer.finish_reason in REPEATABLE:
-        _, usage, cost = booked[-1]
-        saved = Saved(request_id=completion.ticket.request_id, usage=usage or Usage(), cost_usd=cost.total_usd)
+        _, used, cost = booked[-1]
+        saved = Saved(request_id=completion.ticket.request_id, usage=used or Usage(), cost_usd=cost.total_usd)
         fill = Fill(
             namespace=slot.namespace,
             entry=slot.entry,
