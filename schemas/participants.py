@@ -44,7 +44,7 @@ TRAFFIC = (
     Traffic(
         topics.CONTROL,
         writers=("operator", "watch"),
-        followers=("validate", "limit", "cache", "route", "invoke", "watch"),
+        followers=("validate", "limit", "cache", "route", "invoke", "postprocess", "watch"),
     ),
     Traffic(topics.ALERTS, writers=("watch",), readers=("operator",)),
     Traffic(topics.DEAD_LETTERS, writers=PARTS, readers=("operator",)),
