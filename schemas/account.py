@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.base import EpochMs, Event
+from schemas.base import EpochMs, InternalEvent
 from schemas.response import Failure
 
 LimitUnit = Literal["requests", "tokens"]
 
 
-class Meter(Event):
+class Meter(InternalEvent):
     """A GCRA meter: its theoretical arrival time says all there is to know about the recent rate."""
 
     kind: Literal["meter"] = "meter"
@@ -20,7 +20,7 @@ class Meter(Event):
     arrival_us: int = Field(description="theoretical arrival time, UTC, microseconds since 1970")
 
 
-class Registration(Event):
+class Registration(InternalEvent):
     """One request id of one tenant, what was decided about it, and the tokens held for it until it is settled."""
 
     kind: Literal["registration"] = "registration"

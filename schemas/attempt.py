@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.base import EpochMs, Event, JsonObject
+from schemas.base import EpochMs, InternalEvent, JsonObject
 from schemas.response import FinishReason
 from schemas.usage import UsageSource
 
@@ -25,7 +25,7 @@ ErrorClass = Literal[
 ]
 
 
-class Attempt(Event):
+class Attempt(InternalEvent):
     """Started before the call, settled after it. Started without settled may have been billed: nobody knows."""
 
     attempt_id: str

@@ -31,6 +31,14 @@ class Event(BaseModel):
         return cls.model_validate_json(value)
 
 
+class InternalEvent(Event):
+    """Written and read by our own stages only. Unknown fields are ignored: during a rolling deploy an older process
+    meets events of a newer one.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class Origin(Event):
     """Where the outside world put the request: the identity that no redelivery changes."""
 

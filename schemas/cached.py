@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.base import EpochMs, Event
+from schemas.base import EpochMs, InternalEvent
 from schemas.flow import Answer, Saved
 from schemas.response import Failure, Status
 
 
-class Fill(Event):
+class Fill(InternalEvent):
     """An answer that may be given again until it expires."""
 
     kind: Literal["fill"] = "fill"
@@ -21,7 +21,7 @@ class Fill(Event):
     expires_at_ms: EpochMs
 
 
-class FlightStarted(Event):
+class FlightStarted(InternalEvent):
     """`request_id` is asking; whoever asks the same waits for it, at most until `gives_up_at_ms`."""
 
     kind: Literal["flight_started"] = "flight_started"
@@ -32,7 +32,7 @@ class FlightStarted(Event):
     gives_up_at_ms: EpochMs
 
 
-class FlightEnded(Event):
+class FlightEnded(InternalEvent):
     """The request that asked ended without an answer to keep; those who waited learn why."""
 
     kind: Literal["flight_ended"] = "flight_ended"

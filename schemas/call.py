@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.attempt import ErrorClass
-from schemas.base import EpochMs, Event, JsonObject
+from schemas.base import EpochMs, InternalEvent, JsonObject
 from schemas.request import Priority
 from schemas.response import CacheKind, ErrorCode, FinishReason, Status
 from schemas.usage import Cost, CostStatus, Usage, UsageSource, Usd
@@ -14,7 +14,7 @@ Phase = Literal["started", "settled", "priced"]
 PHASE_VERSION: dict[Phase, int] = {"started": 1, "settled": 2, "priced": 3}
 
 
-class CallRow(Event):
+class CallRow(InternalEvent):
     """`llm.calls`, keyed by tenant. The same attempt is written up to three times; the highest phase wins.
 
     `tenant_id`, `produced_at_ms`, `request_id` and `attempt_id` never change between phases: they are the row's key.

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.base import NAME_PATTERN, Event
 from schemas.field_path import Place, shape_of
-from schemas.request import Request
+from schemas.request import PRINTED_PATTERN, Request
 
 MAX_MESSAGE_CHARS = 400
 MAX_ECHO_CHARS = 12
@@ -56,7 +56,7 @@ PATTERNS: dict[str, str] = {
     NAME_PATTERN: "must start with a letter or digit and hold only letters, digits and . _ : @ / -",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "must start with a letter or digit and hold only letters, digits and . _ -",
     r"^[A-Za-z0-9_-]{1,64}$": "must be 1 to 64 letters, digits, _ or -",
-    r"^[^\x00-\x1f\x7f]+$": "must not hold control characters",
+    PRINTED_PATTERN: "must not hold control characters, nor blanks only",
 }
 _CHOICES = frozenset({"literal_error", "union_tag_invalid"})
 

@@ -35,13 +35,21 @@ class Tenant(Event):
     daily_spend_alert_usd: Annotated[str, Field(pattern=r"^\d+(\.\d{1,9})?$")] | None = None
 
 
+def _without_credentials(url: AnyHttpUrl) -> AnyHttpUrl:
+    if url.username or url.password:
+        raise ValueError("must not hold a user or password: name a secret with key_ref")
+    return url
+
+
 class Deployment(Event):
     """One endpoint with one key. The key itself is never here: `key_ref` names a secret of the invoke stage."""
 
     kind: Literal["deployment"] = "deployment"
     name: Name
     provider: Literal["openai", "anthropic"] = Field(description="the protocol it speaks")
-    base_url: AnyHttpUrl | None = Field(default=None, description="default: the provider's own")
+    base_url: Annotated[AnyHttpUrl, AfterValidator(_without_credentials)] | None = Field(
+        default=None, description="default: the provider's own"
+    )
     key_ref: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     price_as: Name | None = Field(default=None, description="provider id for prices; default: `provider`")
     models: dict[Name, str] = Field(description="our model name -> the provider's")

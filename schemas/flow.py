@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from schemas.attempt import Attempt
-from schemas.base import EpochMs, Event, Origin
+from schemas.base import EpochMs, InternalEvent, Origin
 from schemas.prompt import Prompt
 from schemas.request import CacheMode, Priority
 from schemas.response import CacheKind, Failure, FinishReason, Output, Status
@@ -19,7 +19,7 @@ def no_stamps() -> dict[StageName, int]:
     return {}
 
 
-class Ticket(Event):
+class Ticket(InternalEvent):
     """Everything about a request except its prompt: who asks, since when, and which stages it has left."""
 
     request_id: Annotated[str, Field(max_length=1024)]
@@ -52,7 +52,7 @@ class Ticket(Event):
         return f"{self.tenant_id}/{self.request_id}"
 
 
-class Accepted(Event):
+class Accepted(InternalEvent):
     """`llm.validated`: a well-formed request of a tenant that proved who it is."""
 
     kind: Literal["accepted"] = "accepted"
@@ -62,7 +62,7 @@ class Accepted(Event):
     input_tokens: int = Field(description="estimate, for limits only; money uses what the provider reports")
 
 
-class Refused(Event):
+class Refused(InternalEvent):
     """`llm.validated`: an unusable request of a proven tenant. It passes `limit` too: its id is used up there."""
 
     kind: Literal["refused"] = "refused"
@@ -74,7 +74,7 @@ class Refused(Event):
 Validated = Annotated[Accepted | Refused, Field(discriminator="kind")]
 
 
-class Admitted(Event):
+class Admitted(InternalEvent):
     """`llm.admitted`: within its tenant's and user's limits."""
 
     ticket: Ticket
@@ -83,7 +83,7 @@ class Admitted(Event):
     namespace: str = Field(description="tenant and digest of model, system prompt, tools and parameters")
 
 
-class CacheSlot(Event):
+class CacheSlot(InternalEvent):
     """Where the answer of this request may be kept."""
 
     namespace: str = Field(description="tenant, model, system prompt, tools and parameters; decides the partition")
@@ -91,7 +91,7 @@ class CacheSlot(Event):
     expires_after_ms: int
 
 
-class Miss(Event):
+class Miss(InternalEvent):
     """`llm.misses`: must be asked. `slot` is null when the answer must not be kept."""
 
     ticket: Ticket
@@ -100,7 +100,7 @@ class Miss(Event):
     slot: CacheSlot | None = None
 
 
-class Target(Event):
+class Target(InternalEvent):
     """One place the question may be put to."""
 
     deployment: str
@@ -109,7 +109,7 @@ class Target(Event):
     region: str | None = None
 
 
-class Plan(Event):
+class Plan(InternalEvent):
     """What `route` decided: targets in order, and how long and how often they may be tried."""
 
     route: str
@@ -120,7 +120,7 @@ class Plan(Event):
     retry_ambiguous: bool = True
 
 
-class Dispatch(Event):
+class Dispatch(InternalEvent):
     """`llm.dispatch.{high,normal,low}`: ready to be asked."""
 
     ticket: Ticket
@@ -130,7 +130,7 @@ class Dispatch(Event):
     plan: Plan
 
 
-class Answer(Event):
+class Answer(InternalEvent):
     """What came back, in our shape whoever answered."""
 
     output: Output
@@ -141,7 +141,7 @@ class Answer(Event):
     complete: bool = True
 
 
-class Saved(Event):
+class Saved(InternalEvent):
     """What the call behind a cached answer used and cost: this is what the hit saved."""
 
     request_id: str
@@ -150,7 +150,7 @@ class Saved(Event):
     similarity: float = 1.0
 
 
-class Completion(Event):
+class Completion(InternalEvent):
     """`llm.completions`: the end of a request, however it ended. Only `postprocess` turns it into a response."""
 
     ticket: Ticket

@@ -1,6 +1,6 @@
 """The event that producers publish to `llm.requests`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -9,8 +9,9 @@ from schemas.prompt import Message, Params
 
 MAX_REQUEST_ID_CHARS = 128
 
-RequestId = Annotated[str, Field(min_length=1, max_length=MAX_REQUEST_ID_CHARS, pattern=r"^[^\x00-\x1f\x7f]+$")]
-UserId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+PRINTED_PATTERN = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"  # no control characters, and not only blanks
+RequestId = Annotated[str, Field(min_length=1, max_length=MAX_REQUEST_ID_CHARS, pattern=PRINTED_PATTERN)]
+UserId = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTED_PATTERN)]
 LabelKey = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 LabelValue = Annotated[str, Field(max_length=256)]
 Priority = Literal["high", "normal", "low"]
@@ -42,3 +43,8 @@ class Request(Event):
     labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(
         default_factory=dict, description="feature, env, prompt_version, … for chargeback"
     )
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Types are taken at their word: "5" is not a number here, as the published schema says."""
+        return cls.model_validate_json(value, strict=True)

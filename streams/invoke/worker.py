@@ -281,16 +281,17 @@ class InvokeWorker(ConsumerRebalanceListener):
 
     def _relearn(self, positions: list[Position]) -> None:
         """What a crashed predecessor completed and did not commit must not be called for again."""
+        now_ms, window_ms = self._now_ms(), self._settings.answered_window_s * 1000
+        oldest_ms = self._reader.oldest_unfinished_ms(positions)
+        partitions = {position.partition for position in positions}
         finished = Finished()
-        for partition in {position.partition for position in positions}:
-            mine = [position for position in positions if position.partition == partition]
-            oldest_ms = min(self._reader.oldest_unfinished_ms(mine) or self._now_ms(), self._now_ms())
-            since_ms = oldest_ms - self._settings.answered_window_s * 1000
 
-            def learn(record: Delivery) -> None:
-                finished.add(Completion.decode(record.value or b""), self._now_ms())
+        def learn(record: Delivery) -> None:
+            finished.add(Completion.decode(record.value or b""), now_ms)
 
-            self._reader.read(self._kafka.topic(COMPLETIONS), partition, since_ms, learn)
+        if partitions:
+            since_ms = {p: min(oldest_ms.get(p, now_ms), now_ms) - window_ms for p in partitions}
+            self._reader.read(self._kafka.topic(COMPLETIONS), since_ms, learn)
         self._finished = finished
 
 

@@ -27,8 +27,10 @@ class ControlFollower:
     def follow(self, timeout_s: float = 0) -> bool:
         """Takes in what is there; True when the view changed. Raises KafkaException on what does not pass."""
         before = self.view
-        for message in self._consumer.consume(1000, timeout_s):
-            self._take(message)
+        first = self._consumer.poll(timeout_s)
+        if first is not None:
+            for message in (first, *self._consumer.consume(1_000, 0)):
+                self._take(message)
         return self.view is not before
 
     def _take(self, message: Message) -> None:

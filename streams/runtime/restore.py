@@ -1,8 +1,8 @@
-"""Reading a partition's table back before its first event is decided."""
+"""Reading tables back before the first event of a partition is decided."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from streams.observe.logs import logger
 from streams.runtime.clients import reader_config
@@ -12,70 +12,75 @@ from streams.settings import KafkaSettings
 
 log = logger(__name__)
 LOOKUP_TIMEOUT_S = 30.0
+BATCH = 5_000
 
 
 class TableReader:
-    """A consumer outside any group, kept for the worker's lifetime."""
+    """A consumer outside any group, kept for the worker's lifetime. All of it raises KafkaException when the cluster
+    says for good that a partition cannot be read.
+    """
 
     def __init__(self, kafka: KafkaSettings) -> None:
-        self._consumer = Consumer(reader_config(kafka))
+        # an empty partition says so only when the broker gives up waiting for records: let it wait briefly
+        self._consumer = Consumer({**reader_config(kafka), "fetch.wait.max.ms": 20})
 
-    def read(self, topic: str, partition: int, since_ms: int | None, apply: Callable[[Delivery], None]) -> int:
-        """Hands every record from `since_ms` (None: the beginning) to the current end to `apply`.
-
-        Returns the offset after the last one. Raises KafkaException when the partition cannot be read.
+    def read(self, topic: str, since_ms: Mapping[int, int | None], apply: Callable[[Delivery], None]) -> dict[int, int]:
+        """Hands every record from `since_ms` (by partition; None: the beginning) to the current end to `apply`, in
+        order within a partition. Returns the offset after the last one, by partition.
         """
-        where = TopicPartition(topic, partition, self._start(topic, partition, since_ms))
-        self._consumer.assign([where])
+        self._consumer.assign(self._starts(topic, since_ms))
+        ends: dict[int, int] = {}
         count = 0
-        try:
-            while True:
-                for message in self._consumer.consume(5_000, 1.0):
-                    error = message.error()
-                    if error is None:
-                        apply(delivery_of(message))
-                        count += 1
-                    elif error.code() == END_OF_PARTITION:
-                        log.info("restored", topic=topic, partition=partition, records=count)
-                        return message.offset() or 0
-                    elif not error.retriable():
-                        raise KafkaException(error)
-        finally:
-            self._consumer.unassign()
+        while len(ends) < len(since_ms):
+            for message in self._poll():
+                if message.error() is None:
+                    apply(delivery_of(message))
+                    count += 1
+                else:
+                    ends[message.partition() or 0] = message.offset() or 0
+        self._consumer.unassign()
+        log.info("restored", topic=topic, partitions=sorted(ends), records=count)
+        return ends
 
-    def oldest_unfinished_ms(self, starts: Sequence[TopicPartition]) -> int | None:
-        """When the first event that will be taken was written, over several partitions; None where all are at their
-        end. A position never committed counts from the partition's beginning.
+    def oldest_unfinished_ms(self, starts: Sequence[TopicPartition]) -> dict[int, int]:
+        """When the first event that will be taken was written, by partition number; none for those at their end.
+
+        A position never committed counts from the partition's beginning.
         """
-        times = [
-            self._timestamp_at(where.topic, where.partition, where.offset if where.offset >= 0 else OFFSET_BEGINNING)
-            for where in starts
-        ]
-        return min((time for time in times if time is not None), default=None)
-
-    def _timestamp_at(self, topic: str, partition: int, offset: int) -> int | None:
-        """When the record at `offset`, or the next one there is, was written; None at the partition's end."""
-        self._consumer.assign([TopicPartition(topic, partition, offset)])
-        try:
-            while True:
-                for message in self._consumer.consume(1, 1.0):
-                    error = message.error()
-                    if error is None:
-                        return message.timestamp()[1]
-                    if error.code() == END_OF_PARTITION:
-                        return None
-                    if not error.retriable():
-                        raise KafkaException(error)
-        finally:
-            self._consumer.unassign()
-
-    def _start(self, topic: str, partition: int, since_ms: int | None) -> int:
-        if since_ms is None:
-            return OFFSET_BEGINNING
-        (found,) = self._consumer.offsets_for_times(
-            [TopicPartition(topic, partition, max(since_ms, 0))], LOOKUP_TIMEOUT_S
+        if not starts:
+            return {}
+        self._consumer.assign(
+            [TopicPartition(s.topic, s.partition, s.offset if s.offset >= 0 else OFFSET_BEGINNING) for s in starts]
         )
-        return found.offset
+        open_ = {(start.topic, start.partition) for start in starts}
+        oldest: dict[int, int] = {}
+        while open_:
+            for message in self._poll():
+                where = (message.topic() or "", message.partition() or 0)
+                if message.error() is None and where in open_:
+                    written_ms = message.timestamp()[1]
+                    oldest[where[1]] = min(oldest.get(where[1], written_ms), written_ms)
+                open_.discard(where)
+        self._consumer.unassign()
+        return oldest
+
+    def _poll(self) -> Sequence[Message]:
+        """What has arrived: records, and signs of a partition's end."""
+        first = self._consumer.poll(1.0)
+        messages = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
+        usable: list[Message] = []
+        for message in messages:
+            error = message.error()
+            if error is None or error.code() == END_OF_PARTITION:
+                usable.append(message)
+            elif error.fatal() or not error.retriable():
+                raise KafkaException(error)
+        return usable
+
+    def _starts(self, topic: str, since_ms: Mapping[int, int | None]) -> list[TopicPartition]:
+        whole = [TopicPartition(topic, p, OFFSET_BEGINNING) for p, since in since_ms.items() if since is None]
+        timed = [TopicPartition(topic, p, max(since, 0)) for p, since in since_ms.items() if since is not None]
+        return whole + (self._consumer.offsets_for_times(timed, LOOKUP_TIMEOUT_S) if timed else [])
 
     def close(self) -> None:
         self._consumer.close()

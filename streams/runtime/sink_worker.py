@@ -71,7 +71,7 @@ class SinkWorker:
             if left_ms <= 0:
                 break
             room = min(self._settings.batch_rows - len(self._batch), 5_000)
-            messages = self._consumer.consume(room, min(left_ms, 100) / 1000)
+            messages = self._consumer.consume(room, min(left_ms, 100) / 1000)  # returns early only when full
             for message in messages:
                 self._take(message)
             if self._next and deadline_ms is None:
@@ -149,6 +149,6 @@ class SinkWorker:
                 raise KafkaException(result.error)
 
     def _on_taken(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-        """Rows gathered and not stored go to the next owner, who reads them again; storing one twice changes nothing."""
+        """Rows gathered and not stored are read again by the next owner; storing a row twice changes nothing."""
         self._batch.clear()
         self._next.clear()

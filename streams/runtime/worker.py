@@ -187,28 +187,28 @@ class Worker:
         self._partitions = {where.partition: PartitionWork(self._stage.state()) for where in assigned}
         self._backlog.clear()
         self._committed.clear()
-        inputs = [where for where in assigned if where.topic in self._inputs]
-        starts = consumer.committed(inputs, LOOKUP_TIMEOUT_S)
-        follow_from = {
-            partition: self._restore(partition, work, [s for s in starts if s.partition == partition])
-            for partition, work in self._partitions.items()
-        }
+        starts = consumer.committed([where for where in assigned if where.topic in self._inputs], LOOKUP_TIMEOUT_S)
+        restored = self._restore(starts)
         for where in assigned:
             if where.topic == self._table:
-                where.offset = follow_from[where.partition]
+                where.offset = restored[where.partition]
         consumer.assign(assigned)
         self._is_paused = False
         self._progress.state("running")
         log.info("assigned", partitions=sorted(self._partitions))
 
-    def _restore(self, partition: int, work: PartitionWork, starts: list[TopicPartition]) -> int:
-        if self._table is None:
-            return 0
-        since_ms = None
+    def _restore(self, starts: list[TopicPartition]) -> dict[int, int]:
+        """Returns the offset, by partition, from which the table is still to be followed."""
+        if self._table is None or not self._partitions:
+            return {}
+        since_ms: dict[int, int | None] = dict.fromkeys(self._partitions)
         if self._stage.restore == "window":
+            now_ms, window_ms = self._now_ms(), self._settings.answered_window_s * 1000
             oldest_ms = self._reader.oldest_unfinished_ms(starts)
-            since_ms = min(oldest_ms or self._now_ms(), self._now_ms()) - self._settings.answered_window_s * 1000
-        return self._reader.read(self._table, partition, since_ms, lambda record: self._decider.learn(work, record))
+            since_ms = {p: min(oldest_ms.get(p, now_ms), now_ms) - window_ms for p in self._partitions}
+        return self._reader.read(
+            self._table, since_ms, lambda record: self._decider.learn(self._partitions[record.partition], record)
+        )
 
     def _on_revoke(self, _consumer: Consumer, _revoked: list[TopicPartition]) -> None:
         """Everything taken is finished but for parked events, which the next owner takes again."""

@@ -1,0 +1,85 @@
+"""One call under way: bounded in time, measured, and ended by a typed error or not at all."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import httpx2
+
+from schemas.base import JsonObject
+from streams.providers.clock import Clock
+from streams.providers.errors import interrupted
+from streams.providers.protocol import ProviderError, Question
+
+_CONNECT_TIMEOUT_S = 5.0
+_MAX_HEADER_CHARS = 512  # what OpenAI accepts
+
+
+class Transcript(Protocol):
+    """What has been heard of the answer. `finish` is set by the frame that ends it."""
+
+    began: bool
+    finish: str | None
+    usage: JsonObject | None
+
+
+class Call:
+    """`to_error` turns any exception of the provider's SDK into one of ours, given the time."""
+
+    def __init__(
+        self,
+        question: Question,
+        transcript: Transcript,
+        clock: Clock,
+        to_error: Callable[[Exception, int], ProviderError],
+    ) -> None:
+        self.question = question
+        self.provider_request_id: str | None = None
+        self.first_token_ms: int | None = None
+        self._transcript = transcript
+        self._clock = clock
+        self._to_error = to_error
+        self._streaming = False
+        self._started_s = clock.monotonic_s()
+
+    async def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Returns once the transcript holds a whole answer. Raises ProviderError; cancellation passes through."""
+        try:
+            async with asyncio.timeout(self.question.timeout_ms / 1_000):
+                await work
+        except Exception as error:  # noqa: BLE001 - the contract: nothing but a ProviderError gets out
+            # The finishing frame makes the answer complete and paid for. Should the connection break after it, at
+            # worst the usage is unknown; asking again would be paid for twice.
+            if self._streaming and self._transcript.finish is not None:
+                return
+            failure = self._to_error(error, self._clock.now_ms())
+            failure.provider_request_id = failure.provider_request_id or self.provider_request_id
+            if self._streaming:
+                failure = interrupted(failure, heard=self._transcript.began, usage=self._transcript.usage)
+            # pydantic's errors quote their input and the SDKs' hold the request: neither may reach a log.
+            raise failure from None
+
+    def opened(self, provider_request_id: str | None, *, streaming: bool) -> None:
+        """The provider has answered with its headers."""
+        self.provider_request_id = provider_request_id
+        self._streaming = streaming
+
+    def spoke(self) -> None:
+        """A part of the answer itself has arrived."""
+        if self.first_token_ms is None:
+            self.first_token_ms = round((self._clock.monotonic_s() - self._started_s) * 1_000)
+
+    @property
+    def timeouts(self) -> httpx2.Timeout:
+        """The SDKs' timeouts are per read and bound a silence only; `run` bounds the whole.
+
+        Connecting gets half of the time at most: what ends there was never sent, and may be asked again for free.
+        """
+        total_s = self.question.timeout_ms / 1_000
+        return httpx2.Timeout(total_s, connect=min(_CONNECT_TIMEOUT_S, total_s / 2))
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Ids are the producers' and may hold any letter; a header may not."""
+        return {"X-Client-Request-Id": quote(self.question.attempt_id, safe="/:@")[:_MAX_HEADER_CHARS]}

@@ -1,0 +1,48 @@
+"""SDK clients that do what a deployment says and nothing else: no retries, no redirects, no address from outside."""
+
+import logging
+
+import anthropic
+import httpx2
+import openai
+from pydantic import SecretStr
+
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+ANTHROPIC_BASE_URL = "https://api.anthropic.com"
+"""The SDKs' own defaults. Left out, an environment variable of the process could send questions elsewhere."""
+
+_LOGGERS = ("openai", "anthropic", "httpx2", "httpcore2")
+
+
+def openai_client(base_url: str | None, key: SecretStr, connections: int) -> openai.AsyncOpenAI:
+    _quieten()
+    client = openai.AsyncOpenAI(
+        api_key=key.get_secret_value(),
+        base_url=base_url or OPENAI_BASE_URL,
+        max_retries=0,
+        http_client=openai.DefaultAioHttpClient(follow_redirects=False, limits=_limits(connections)),
+    )
+    # The SDK takes these from the environment: every deployment would be billed to one organization.
+    client.organization = None
+    client.project = None
+    return client
+
+
+def anthropic_client(base_url: str | None, key: SecretStr, connections: int) -> anthropic.AsyncAnthropic:
+    _quieten()
+    return anthropic.AsyncAnthropic(
+        api_key=key.get_secret_value(),
+        base_url=base_url or ANTHROPIC_BASE_URL,
+        max_retries=0,
+        http_client=anthropic.DefaultAioHttpClient(follow_redirects=False, limits=_limits(connections)),
+    )
+
+
+def _limits(connections: int) -> httpx2.Limits:
+    return httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+
+
+def _quieten() -> None:
+    """At debug level Anthropic's SDK logs whole prompts, and httpx2 logs addresses at info level."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,62 @@
+"""The Faust app: two agents, the tables they keep, and a timer for what happens without traffic."""
+
+from collections.abc import Callable
+from typing import Any
+
+import faust
+
+from schemas.topics import CALLS
+from streams.observe.health import Progress
+from streams.observe.metrics import Metrics
+from streams.runtime.follower import ControlFollower
+from streams.settings import KafkaSettings
+from streams.watch.bookkeeper import Bookkeeper
+from streams.watch.connection import faust_app
+from streams.watch.intake import EventStream, Intake
+from streams.watch.judge import Judge
+from streams.watch.outlet import Outlet, raw_topic
+from streams.watch.published import Published
+from streams.watch.settings import WatchSettings
+from streams.watch.sightings import TimePassed
+from streams.watch.tables import Tables
+from streams.watch.vitals import Vitals
+
+
+def watch_app(
+    kafka: KafkaSettings, watch: WatchSettings, *, metrics: Metrics, progress: Progress, now_ms: Callable[[], int]
+) -> faust.App:
+    """Ready to be run by a faust.Worker. Both agents run once per worker: with more, Faust's commits skip events."""
+    app: Any = faust_app(kafka, watch)
+    tables = Tables(app, watch, kafka.min_insync)
+    outlet = Outlet(app, kafka, metrics, now_ms)
+    published = Published(lambda: ControlFollower(kafka))
+    intake = Intake(app, outlet, metrics)
+    bookkeeper = Bookkeeper(watch, tables, published, outlet, now_ms)
+    judge = Judge(watch, tables, published, outlet, now_ms)
+    vitals = Vitals(app, intake, metrics, progress)
+
+    async def book(rows: EventStream) -> None:
+        await intake.take(rows, bookkeeper.take)
+
+    async def decide(sightings: EventStream) -> None:
+        await intake.take(sightings, judge.take)
+
+    async def take_over(*_sender: Any, **_signal: Any) -> None:
+        """Faust waits for this before it gives the agents their first event of new partitions."""
+        await published.reread()
+
+    async def look_around() -> None:
+        now = now_ms()
+        vitals.report(published.refresh())
+        for deployment in published.due(now):
+            await outlet.sight(TimePassed(subject=deployment), now)
+
+    async def put_down(*_sender: Any, **_signal: Any) -> None:
+        published.close()
+
+    app.agent(raw_topic(app, kafka.topic(CALLS)), name="book")(book)
+    app.agent(outlet.sightings, name="decide")(decide)
+    app.on_rebalance_complete.connect(take_over)
+    app.on_before_shutdown.connect(put_down)
+    app.timer(watch.tick_s)(look_around)
+    return app

@@ -1,0 +1,90 @@
+"""What `llm.control` says, our own writes included before they have come back.
+
+The topic is the only memory of a breaker: there is no second copy that a crash could leave in disagreement.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Protocol
+
+from schemas.control import Breaker
+from streams.control import ControlView
+from streams.watch.breaker import untroubled
+
+
+class Follower(Protocol):
+    """A view of `llm.control` that `follow` brings up to date; `is_current` once it has been to the topic's end."""
+
+    view: ControlView
+    is_current: bool
+
+    def follow(self, timeout_s: float = 0) -> bool: ...
+    def close(self) -> None: ...
+
+
+class ControlTimeoutError(Exception):
+    """`llm.control` could not be read to its end in time: decisions would rest on what is no longer true."""
+
+
+class Published:
+    """`reread` before the first use, and whenever partitions may have come from another worker."""
+
+    def __init__(self, open_follower: Callable[[], Follower], *, within_s: float = 30) -> None:
+        self._open_follower = open_follower
+        self._within_s = within_s
+        self._follower: Follower | None = None
+        self._view = ControlView()
+        self._written: dict[str, tuple[int, Breaker]] = {}
+
+    async def reread(self) -> None:
+        """The topic from its beginning to its present end, where the previous owner's last word is."""
+        follower = await asyncio.to_thread(self._read_whole)
+        self.close()
+        self._follower, self._view = follower, follower.view
+
+    def refresh(self) -> ControlView:
+        """Takes in what has arrived, without waiting."""
+        if self._follower is not None:
+            self._follower.follow()
+            self._view = self._follower.view
+        return self._view
+
+    def breaker(self, deployment: str) -> Breaker:
+        """The newest state: what we wrote, until the topic has brought that offset or a later one."""
+        offset, written = self._written.get(deployment, (-1, None))
+        if written is not None and offset > self._view.version:
+            return written
+        self._written.pop(deployment, None)
+        return self._view.breakers.get(deployment) or untroubled(deployment)
+
+    def wrote(self, breaker: Breaker, offset: int) -> None:
+        self._written[breaker.name] = (offset, breaker)
+
+    def due(self, now_ms: int) -> list[str]:
+        """Deployments whose open breaker should let probes through."""
+        breakers = (self.breaker(name) for name in self._view.breakers)
+        return [breaker.name for breaker in breakers if breaker.state == "open" and breaker.until_ms <= now_ms]
+
+    def spend_limit_usd(self, tenant: str) -> Decimal | None:
+        known = self._view.tenants.get(tenant)
+        return Decimal(known.daily_spend_alert_usd) if known and known.daily_spend_alert_usd else None
+
+    def close(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+            self._follower = None
+
+    def _read_whole(self) -> Follower:
+        follower = self._open_follower()
+        give_up_at_s = time.monotonic() + self._within_s
+        while not follower.is_current:
+            if time.monotonic() > give_up_at_s:
+                follower.close()
+                raise ControlTimeoutError(
+                    f"the control topic could not be read to its end within {self._within_s:g} s: "
+                    "see that it exists (millrace topics apply) and that its leader answers"
+                )
+            follower.follow(0.2)
+        return follower

@@ -1,0 +1,72 @@
+"""One process of `watch`, from its settings to its exit status."""
+
+import asyncio
+import logging
+import shutil
+import time
+from pathlib import Path
+
+import faust
+from aiokafka.errors import KafkaConnectionError
+from faust.exceptions import ConsistencyError
+
+from streams.observe.health import ObservationServer, Progress
+from streams.observe.logs import configure_logging, logger
+from streams.observe.metrics import Metrics
+from streams.settings import KafkaSettings, ObserveSettings
+from streams.watch.app import watch_app
+from streams.watch.connection import STAGE
+from streams.watch.settings import WatchSettings
+
+log = logger(__name__)
+
+
+def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettings) -> None:
+    """Returns after SIGTERM or SIGINT, when what was begun is finished and committed. Raises SystemExit with a status
+    other than 0 on anything that a fresh start may cure; whoever supervises the process starts it again.
+    """
+    configure_logging(STAGE, observe.log_level)
+    _make(watch.data_dir)
+    metrics = Metrics()
+    progress = Progress(_now_ms, observe.stall_s * 1_000)
+    with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
+        server.write_port(observe.port_file)
+        _run(watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=_now_ms), watch.data_dir)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _make(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"MILLRACE_WATCH_DATA_DIR: {data_dir} cannot be created: {error.strerror}") from error
+
+
+def _run(app: faust.App, data_dir: Path) -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    # our own logging stays in force: Faust's would print tables and a spinner to standard output
+    worker = faust.Worker(app, loop=loop, override_logging=False, quiet=True, redirect_stdouts=False)
+    worker.spinner = None
+    logging.getLogger("faust.worker").addFilter(_without_needless_traceback)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        if isinstance(worker.crash_reason, ConsistencyError):
+            log.error("tables_ahead_of_their_changelogs", todo="none: they are deleted and rebuilt at the next start")
+            shutil.rmtree(data_dir, ignore_errors=True)
+        if end.code:
+            raise
+    finally:
+        loop.close()
+    log.info("stopped")
+
+
+def _without_needless_traceback(record: logging.LogRecord) -> bool:
+    """That Kafka cannot be reached is said in a sentence; where in a library it was noticed helps nobody."""
+    if record.exc_info and isinstance(record.exc_info[1], KafkaConnectionError):
+        record.exc_info = None
+    return True

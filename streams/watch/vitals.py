@@ -1,0 +1,60 @@
+"""What `watch` shows of itself: lag and breakers as metrics, and health that follows work."""
+
+from typing import Any, Literal
+
+from schemas.control import Breaker
+from streams.control import ControlView
+from streams.observe.health import Progress
+from streams.observe.metrics import Metrics
+from streams.watch.connection import STAGE
+from streams.watch.intake import Intake
+
+
+class Vitals:
+    """`report` regularly from a timer of the app: a loop that does not come round is how stalling is noticed.
+
+    Unfinished are all records known to be on the topics: an agent that died quietly leaves them there.
+    """
+
+    def __init__(self, app: Any, intake: Intake, metrics: Metrics, progress: Progress) -> None:
+        self._app = app
+        self._intake = intake
+        self._metrics = metrics
+        self._progress = progress
+        self._state: Literal["starting", "restoring", "running"] = "starting"
+        self._finished = 0
+
+    def report(self, view: ControlView) -> None:
+        moved = self._intake.finished != self._finished
+        self._finished = self._intake.finished
+        unfinished = self._measure_lag()
+        self._show(view)
+        state = "restoring" if self._app.rebalancing or self._app.in_recovery else "running"
+        if state != self._state:
+            self._state = state
+            self._progress.state(state)
+        self._progress.looped(unfinished, moved=moved)
+
+    def _measure_lag(self) -> int:
+        """Sets the lag of every partition of ours and returns how many records have not been read."""
+        monitor, unfinished = self._app.monitor, len(self._app.consumer.unacked)
+        for where in self._app.consumer.assignment():
+            end = monitor.tp_end_offsets.get(where)
+            if end is None or where.topic in self._app.tables.changelog_topics:
+                continue
+            committed = monitor.tp_committed_offsets.get(where, 0)
+            unfinished += max(0, end - monitor.tp_read_offsets.get(where, end - 1) - 1)
+            self._metrics.set(
+                "millrace_lag_records", STAGE, where.topic, str(where.partition), to=max(0, end - committed)
+            )
+        self._metrics.set("millrace_in_flight", STAGE, "all", to=unfinished)
+        return unfinished
+
+    def _show(self, view: ControlView) -> None:
+        self._metrics.set("millrace_config_version", STAGE, to=view.version)
+        for breaker in view.breakers.values():
+            self._metrics.set("millrace_breaker_open", breaker.name, to=_openness(breaker))
+
+
+def _openness(breaker: Breaker) -> int:
+    return int(breaker.state == "open")
