@@ -1,0 +1,85 @@
+"""Brings a ClickHouse to the tables and views of this release: every file of `ddl/` in order, each applied once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+
+from sinks.connection import Connection
+
+_RECORD = (
+    "INSERT INTO {database:Identifier}.schema_migrations (name, checksum) VALUES ({name:String}, {checksum:String})"
+)
+_RECORDED = "SELECT name, checksum FROM {database:Identifier}.schema_migrations FINAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        return sha256(self.text.encode()).hexdigest()
+
+    def statements(self, database: str) -> tuple[str, ...]:
+        """Statements end with a semicolon at the end of a line. `{database}` is the only thing that is filled in."""
+        parts = self.text.replace("{database}", database).split(";\n")
+        return tuple(part.strip() for part in parts if part.strip())
+
+
+class MigrationChanged(Exception):
+    """A file was edited after it had been applied."""
+
+
+def migrations() -> tuple[Migration, ...]:
+    """All of them, in the order of their numbers."""
+    found = [entry for entry in files("sinks").joinpath("ddl").iterdir() if entry.name.endswith(".sql")]
+    return tuple(Migration(entry.name, entry.read_text("utf-8")) for entry in sorted(found, key=lambda e: e.name))
+
+
+def pending(available: Sequence[Migration], applied: Mapping[str, str]) -> tuple[Migration, ...]:
+    """Those not in `applied` (checksum by name). Raises MigrationChanged.
+
+    Names that are applied but not available belong to a newer release, whose tables an older one can still write to.
+    """
+    for migration in available:
+        if applied.get(migration.name, migration.checksum) != migration.checksum:
+            raise MigrationChanged(
+                f"{migration.name} was changed after it had been applied; put it back as it was, and write what is to "
+                "change as a new file with the next number"
+            )
+    return tuple(migration for migration in available if migration.name not in applied)
+
+
+def migrate(connection: Connection, database: str, retention_days: int) -> tuple[str, ...]:
+    """Applies what is pending, sets the retention, and returns the names applied.
+
+    May be run by several processes at once and be broken off anywhere: every statement can be repeated.
+    Raises MigrationChanged, and the driver's ClickHouseError.
+    """
+    applied: dict[str, str] = {}
+    if connection.command(f"EXISTS TABLE {database}.schema_migrations"):
+        recorded = connection.query(_RECORDED, parameters={"database": database})
+        applied = {str(name): str(checksum) for name, checksum in recorded.result_rows}
+    due = pending(migrations(), applied)
+    for migration in due:
+        for statement in migration.statements(database):
+            connection.command(statement)
+        connection.command(
+            _RECORD, parameters={"database": database, "name": migration.name, "checksum": migration.checksum}
+        )
+    _retain(connection, database, retention_days)
+    return tuple(migration.name for migration in due)
+
+
+def _retain(connection: Connection, database: str, days: int) -> None:
+    """Counted from the request's own time or the row's publication, whichever is later: a producer whose clock shows
+    1970 must not have its costs deleted at once. Only when it differs, as ClickHouse rewrites the parts for it.
+    """
+    table = str(connection.command(f"SHOW CREATE TABLE {database}.call_rows"))
+    if f"toIntervalDay({days})" not in table:
+        connection.command(
+            f"ALTER TABLE {database}.call_rows MODIFY TTL "
+            f"greatest(produced_at, ifNull(published_at, produced_at)) + toIntervalDay({days})"
+        )
