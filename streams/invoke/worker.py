@@ -88,8 +88,7 @@ class InvokeWorker(ConsumerRebalanceListener):
 
     async def run(self, stop: asyncio.Event) -> None:
         self._consumer.subscribe(list(self._topics), listener=self)
-        self._progress.state("running")
-        log.info("running", reads=list(self._topics))
+        log.info("subscribed", reads=list(self._topics))
         while not stop.is_set() and self._fatal is None:
             await self._round()
         self._progress.state("stopping")

@@ -52,9 +52,9 @@ class SinkWorker:
         self._next: dict[tuple[str, int], int] = {}
 
     def run(self, stop: threading.Event) -> None:
-        self._consumer.subscribe([self._kafka.topic(CALLS)], on_revoke=self._on_taken, on_lost=self._on_taken)
-        self._progress.state("running")
-        log.info("running", reads=[self._kafka.topic(CALLS)])
+        self._consumer.subscribe(
+            [self._kafka.topic(CALLS)], on_assign=self._on_assign, on_revoke=self._on_taken, on_lost=self._on_taken
+        )
         while not stop.is_set():
             self._gather(stop)
             self._store(stop)
@@ -147,6 +147,10 @@ class SinkWorker:
         for result in self._consumer.commit(offsets=offsets, asynchronous=False) or []:
             if result.error is not None:
                 raise KafkaException(result.error)
+
+    def _on_assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        self._progress.state("running")
+        log.info("assigned", partitions=sorted(where.partition for where in assigned))
 
     def _on_taken(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         """Rows gathered and not stored are read again by the next owner; storing a row twice changes nothing."""

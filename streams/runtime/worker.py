@@ -74,8 +74,7 @@ class Worker:
         wait_for_configuration(self._control, stop)
         topics = [*self._inputs, *([self._table] if self._table and self._stage.follow else [])]
         self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
-        self._progress.state("running")
-        log.info("running", reads=topics)
+        log.info("subscribed", reads=topics)
         while not stop.is_set():
             self._round()
         self._progress.state("stopping")

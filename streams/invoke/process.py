@@ -1,0 +1,83 @@
+"""Puts the invoke stage together: clients, providers, lanes, and its event loop."""
+
+import asyncio
+import signal
+import threading
+import time
+
+import uuid_utils
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from streams.invoke.caller import Caller, Surroundings
+from streams.invoke.clients import consumer_options, producer_options
+from streams.invoke.lanes import Lanes
+from streams.invoke.outbox import AsyncOutbox
+from streams.invoke.worker import STAGE, InvokeWorker
+from streams.observe.health import Progress
+from streams.observe.metrics import Metrics
+from streams.provider_keys import ProviderKeys, process_environment
+from streams.providers.registry import Registry
+from streams.runtime.follower import ControlFollower, wait_for_configuration
+from streams.runtime.restore import TableReader
+from streams.settings import InvokeSettings, KafkaSettings, WorkerSettings
+from streams.stages.invoke import Backoff
+
+
+def run_invoke(
+    kafka: KafkaSettings, worker: WorkerSettings, invoke: InvokeSettings, metrics: Metrics, progress: Progress
+) -> None:
+    """Blocks until SIGTERM or SIGINT."""
+    asyncio.run(_run(kafka, worker, invoke, metrics, progress))
+
+
+async def _run(
+    kafka: KafkaSettings, worker: WorkerSettings, invoke: InvokeSettings, metrics: Metrics, progress: Progress
+) -> None:
+    stop, give_up_waiting = asyncio.Event(), threading.Event()
+
+    def on_signal() -> None:
+        stop.set()
+        give_up_waiting.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    follower = ControlFollower(kafka)
+    await asyncio.to_thread(wait_for_configuration, follower, give_up_waiting)
+    providers = Registry(ProviderKeys(invoke.secrets_dir, process_environment()))
+    consumer = AIOKafkaConsumer(**consumer_options(kafka, STAGE))
+    producer = AIOKafkaProducer(**producer_options(kafka, STAGE))
+    reader = TableReader(kafka)
+    await producer.start()
+    await consumer.start()
+    try:
+        await InvokeWorker(
+            consumer,
+            AsyncOutbox(kafka, producer),
+            Caller(
+                providers,
+                lambda: follower.view,
+                Surroundings(_now_ms, lambda: str(uuid_utils.uuid7()), asyncio.sleep),
+                Backoff(invoke.backoff_ms, invoke.backoff_cap_ms),
+                metrics,
+            ),
+            follower,
+            reader,
+            Lanes({"high": invoke.in_flight_high, "normal": invoke.in_flight_normal, "low": invoke.in_flight_low}),
+            kafka=kafka,
+            settings=worker,
+            drain_ms=invoke.drain_ms,
+            now_ms=_now_ms,
+            metrics=metrics,
+            progress=progress,
+            reconfigured=lambda view: providers.keep(view.deployments),
+        ).run(stop)
+    finally:
+        await consumer.stop()
+        await producer.stop()
+        await providers.close()
+        follower.close()
+        reader.close()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
