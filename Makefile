@@ -1,0 +1,56 @@
+# One environment for every target; `make` lists them. Python >= 3.11 and make are all that is needed.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check format lint types contracts unit lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := schemas streams sinks scripts tests
+READY := $(VENV)/.ready
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make the environment: everything from requirements.lock, checked by hash
+
+# uv comes out of the lock file too, by hash; pip is only its midwife
+$(READY): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## run everything on this machine once and show what it did (INPUT=file.jsonl, LIVE=1)
+	@$(BIN)/python -m scripts.demo $(if $(INPUT),--input "$(INPUT)") $(if $(filter 1,$(LIVE)),--live)
+
+up: setup ## run everything on this machine until Ctrl-C
+	@$(BIN)/millrace up
+
+test: setup ## all tests, on a real broker and a real ClickHouse engine
+	@$(BIN)/pytest
+
+check: setup ## format, lint, types, import contracts and unit tests, in under a minute
+	@$(MAKE) --no-print-directory --jobs=2 lint types contracts unit
+
+format: setup ## rewrite the code as the formatter wants it
+	@$(BIN)/ruff check --quiet --fix-only $(CODE) && $(BIN)/ruff format $(CODE)
+
+lint: setup ## formatting and lint, nothing rewritten
+	@$(BIN)/ruff format --check --quiet $(CODE) && $(BIN)/ruff check --quiet $(CODE) && echo "lint: clean"
+
+types: setup ## pyright, strict
+	@$(BIN)/pyright
+
+contracts: setup ## who may import whom
+	@$(BIN)/lint-imports --no-cache
+
+unit: setup ## tests without sockets
+	@$(BIN)/pytest --quiet -m "not integration" tests/unit tests/contract
+
+lock: setup ## resolve the dependencies anew and write requirements.lock
+	@$(BIN)/uv lock --quiet --upgrade && $(BIN)/uv export --quiet --frozen --no-emit-project --all-extras --all-groups --output-file requirements.lock
+
+clean: ## remove what runs leave behind; the environment stays
+	@rm -rf .millrace .pytest_cache .ruff_cache .hypothesis
