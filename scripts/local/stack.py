@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from scripts.cli.config_file import read_objects
-from scripts.cli.config_topic import apply_objects
+from scripts.cli.config import planned
+from scripts.cli.control_topic import read_control, write_control
+from scripts.cli.kafka import LiveCluster
 from scripts.local.layout import Layout, read_port
 from scripts.stack.broker import Cluster as Broker
 from scripts.stack.broker import start_cluster
@@ -79,9 +80,10 @@ class LocalStack:
             self._start_infrastructure()
             self.kafka = KafkaSettings(bootstrap_servers=broker.result().bootstrap_servers, partitions=PARTITIONS)
         self._announce("creating topics and tables, applying the configuration")
-        Cluster(self.kafka).apply()
+        topics = Cluster(self.kafka)
+        topics.apply()
         self._migrate()
-        apply_objects(self.kafka, read_objects(self._wishes.config, self._substitutions()))
+        self._configure(LiveCluster(self.kafka, topics.existing()))
         self._layout.write_environment(self.environment)
         self._announce("starting the stages")
         self._supervisor.start(*self._stage_specs())
@@ -121,6 +123,11 @@ class LocalStack:
             migrate(connection, self.clickhouse.database, self.clickhouse.retention_days)
         finally:
             connection.close()
+
+    def _configure(self, cluster: LiveCluster) -> None:
+        """Leaves alone what is not in the file: a stack that is started again keeps what was added to it."""
+        view = read_control(cluster).view
+        write_control(cluster, planned(self._wishes.config, self._substitutions(), view))
 
     def _substitutions(self) -> dict[str, str]:
         """What the sample configuration leaves open: where the providers are."""

@@ -65,8 +65,8 @@ HISTOGRAMS: Mapping[HistogramName, tuple[str, tuple[str, ...]]] = MappingProxyTy
         "millrace_decide_seconds": ("Time to decide one batch.", ("stage",)),
         "millrace_confirm_seconds": ("Time until a batch's records were acknowledged.", ("stage",)),
         "millrace_provider_seconds": ("One provider call.", ("deployment", "model")),
-        "millrace_added_seconds": ("Total less provider time of an answered request.", ("priority",)),
-        "millrace_total_seconds": ("Request's timestamp to response.", ("priority",)),
+        "millrace_added_seconds": ("Total less provider time of an answered request.", ()),
+        "millrace_total_seconds": ("Request's timestamp to response.", ()),
         "millrace_insert_seconds": ("One ClickHouse insert.", ()),
     }
 )

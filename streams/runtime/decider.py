@@ -101,6 +101,8 @@ class Decider:
         """All are encoded before any is sent, so that an outcome that does not fit leaves nothing half done."""
         self._outbox.send(seal(records, delivery, self._kafka, self._stage.name, now_ms))
         for record in records:
+            if self._stage.measure is not None:
+                self._stage.measure(record.event, self._metrics)
             if record.topic is self._stage.table:
                 work.wake(work.state.apply(record.event, now_ms))
 

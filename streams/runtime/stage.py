@@ -11,6 +11,7 @@ from schemas.flow import Completion, StageName, Ticket
 from schemas.response import Failure
 from schemas.topics import COMPLETIONS, Topic
 from streams.control import ControlView
+from streams.observe.metrics import Metrics
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Outcome, Record
 
@@ -73,6 +74,7 @@ class Stage(Generic[E, S]):
     """`restore` "whole" reads the table back from its beginning, "window" only so far as events that are still
     unfinished, or may still be delivered again, could have left a mark on it.
     `follow`: others write to the table too, so it is read on after the state is restored.
+    `measure`: what to count about each event the stage writes.
     `give_up`: how the requester is told when the decision itself fails.
     """
 
@@ -86,4 +88,5 @@ class Stage(Generic[E, S]):
     follow: bool = False
     restore: Literal["whole", "window"] = "whole"
     requester: Callable[[Delivery], Ticket | None] = ticket_of
+    measure: Callable[[Event, Metrics], None] | None = None
     give_up: Callable[[Ticket, Failure, int], tuple[Record, ...]] = complete_as_failed

@@ -15,6 +15,7 @@ from streams.control import ControlView
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row, unattempted_row
 from streams.cost.price import price
 from streams.cost.usage import UnusableUsage, usage
+from streams.observe.business import measure
 from streams.runtime.outcome import Absorb, Forward, Outcome, Record
 from streams.runtime.stage import Stage, View
 
@@ -182,5 +183,6 @@ STAGE: Stage[Completion, Answered] = Stage(
     state=Answered,
     table=RESPONSES,
     restore="window",
+    measure=measure,
     give_up=_answer_as_failed,
 )

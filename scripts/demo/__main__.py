@@ -1,0 +1,102 @@
+"""`python -m scripts.demo`: starts everything, asks, waits, shows, stops. Exit 1 when anything is missing, answered
+twice, or differs from the provider's bill.
+"""
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from schemas.base import dump_json
+from scripts.cli.fault import Fault
+from scripts.demo.exchange import Answers, Outgoing, publish
+from scripts.demo.inputs import demo_keys, read_input
+from scripts.demo.ledger import CostTable, provider_bill_usd
+from scripts.demo.report import show
+from scripts.demo.summary import Summary, summarise
+from scripts.local.layout import RUN_FOLDER, Layout
+from scripts.local.stack import LocalStack, Wishes
+from scripts.stack.errors import StackError
+
+REQUESTS = Path(__file__).with_name("requests.jsonl")
+SAMPLE_CONFIG = Path("compose/config/millrace.toml")
+LIVE_CONFIG = Path("compose/config/live.toml")
+PER_SECOND = 25.0
+QUIET_S = 60.0
+"""No answer for this long means that none is coming."""
+
+
+def demo(
+    input_file: Annotated[
+        Path, typer.Option("--input", help="Request events or prompts, one JSON per line.")
+    ] = REQUESTS,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the real providers, with the keys in the environment.")
+    ] = False,
+) -> None:
+    """Run the whole pipeline once on this machine and show what it did."""
+    console = Console()
+    layout = Layout(RUN_FOLDER / "demo")
+    shutil.rmtree(layout.folder, ignore_errors=True)
+    try:
+        requests = read_input(input_file)
+        summary = run(console, layout, requests, live=live)
+    except (StackError, Fault, TimeoutError) as error:
+        console.print(f"[red]{error}[/red]", highlight=False)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        console.print("stopped: everything that was started has been ended")
+        raise typer.Exit(130) from None
+    path = layout.folder / "summary.json"
+    path.write_bytes(dump_json(summary.as_json()) + b"\n")
+    console.print(
+        f"\nwritten to {path}. Go on with `make up`, and beside it `.venv/bin/millrace publish FILE`, "
+        "`millrace responses`, `millrace costs`; logs of this run are in " + str(layout.folder / "logs"),
+        highlight=False,
+    )
+    if not summary.is_right:
+        raise typer.Exit(1)
+
+
+def run(console: Console, layout: Layout, requests: list[Outgoing], *, live: bool) -> Summary:
+    wishes = Wishes(config=LIVE_CONFIG if live else SAMPLE_CONFIG, live=live)
+    with LocalStack(layout, wishes, lambda what: console.print(f"· {what}", highlight=False)) as stack:
+        summary = ask(console, stack, requests)
+        console.print("· stopping everything", highlight=False)
+    return summary
+
+
+def ask(console: Console, stack: LocalStack, requests: list[Outgoing]) -> Summary:
+    expected = [request.request_id for request in requests if request.request_id is not None]
+    answers = Answers(stack.kafka)
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        sending = progress.add_task("published", total=len(requests))
+        waiting = progress.add_task("answered", total=len(set(expected)))
+        keys = demo_keys()
+        publish(stack.kafka, requests, keys, per_second=PER_SECOND, on_sent=lambda: progress.advance(sending))
+        answers.wait_for(expected, quiet_s=QUIET_S, on_answer=lambda: progress.advance(waiting))
+    answers.close()
+    bill = None if stack.simulator_url is None else provider_bill_usd(stack.simulator_url)
+    table = CostTable(stack.clickhouse)
+    ledger = table.wait_for(len(answers.responses), within_s=30)
+    costs = table.by_tenant_and_feature()
+    table.close()
+    summary = summarise(expected, answers.responses, ledger, bill)
+    asked = [r for r in answers.responses if r.status == "ok" and r.cache == "none"]
+    show(console, summary, asked[len(asked) // 2] if asked else None, costs)
+    return summary
+
+
+def _end_on_sigterm(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end_on_sigterm)
+    sys.exit(typer.run(demo))

@@ -1,0 +1,98 @@
+"""What a person sees at the end of the demo."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from rich.console import Console
+from rich.table import Table
+
+from schemas.response import Response
+from scripts.demo.ledger import FeatureCost
+from scripts.demo.summary import Summary
+
+BAR_CHARS = 40
+
+
+def show(console: Console, summary: Summary, life: Response | None, costs: Sequence[FeatureCost]) -> None:
+    if life is not None:
+        console.print(life_of(life))
+    console.print(counts_of(summary))
+    console.print(costs_of(costs))
+    console.print(verdict_of(summary))
+
+
+def life_of(response: Response) -> Table:
+    """Stage by stage: when each let the request go, counted from the producer's own timestamp."""
+    table = Table(title=f"One request's life: {response.request_id} of {response.tenant_id}", title_justify="left")
+    table.add_column("stage")
+    table.add_column("left after", justify="right")
+    table.add_column("took", justify="right")
+    table.add_column("")
+    stages = sorted(response.timings.stages.items(), key=lambda item: item[1])
+    whole_ms = max(response.timings.total_ms, 1)
+    before_ms = 0
+    for stage, at_ms in stages:
+        took_ms = at_ms - before_ms
+        bar = " " * round(before_ms / whole_ms * BAR_CHARS) + "█" * max(round(took_ms / whole_ms * BAR_CHARS), 1)
+        table.add_row(stage, f"{at_ms} ms", f"{took_ms} ms", bar)
+        before_ms = at_ms
+    table.caption = (
+        f"{response.status}, {response.model}, {response.attempts} attempt(s), {response.cost_usd} USD; "
+        f"{response.timings.provider_ms} ms of {response.timings.total_ms} ms were the provider's"
+    )
+    return table
+
+
+def counts_of(summary: Summary) -> Table:
+    table = Table(title="Answers", title_justify="left")
+    for name in ("status", "cache", "model"):
+        table.add_column(f"by {name}")
+        table.add_column("", justify="right")
+    columns = [_ranked(c) for c in (summary.by_status, summary.by_cache, summary.by_model)]
+    for line in range(max(map(len, columns), default=0)):
+        cells: list[str] = []
+        for column in columns:
+            cells += [column[line][0], str(column[line][1])] if line < len(column) else ["", ""]
+        table.add_row(*cells)
+    return table
+
+
+def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def costs_of(rows: Sequence[FeatureCost]) -> Table:
+    table = Table(title="Costs, as ClickHouse has them", title_justify="left", show_footer=True)
+    table.add_column("tenant")
+    table.add_column("feature")
+    for heading, total in (
+        ("requests", sum(row.requests for row in rows)),
+        ("calls", sum(row.calls for row in rows)),
+        ("tokens in", sum(row.input_tokens for row in rows)),
+        ("tokens out", sum(row.output_tokens for row in rows)),
+        ("cost USD", sum((row.cost_usd or Decimal(0) for row in rows), Decimal(0))),
+        ("saved USD", sum((row.saved_usd or Decimal(0) for row in rows), Decimal(0))),
+    ):
+        table.add_column(heading, footer=str(total), justify="right")
+    for tenant, feature, *numbers in rows:
+        table.add_row(tenant or "(not proven)", feature or "-", *("" if n is None else str(n) for n in numbers))
+    return table
+
+
+def verdict_of(summary: Summary) -> str:
+    missing, twice = len(summary.missing), len(summary.duplicates)
+    lines = [
+        f"{summary.requests} requests, {summary.responses} responses, {missing} missing, {twice} answered twice",
+        f"added latency p50 {summary.added_ms['p50']} ms, p99 {summary.added_ms['p99']} ms",
+    ]
+    if summary.provider_bill_usd is None:
+        lines.append(f"our cost {summary.cost_usd} USD; the real providers' bill is theirs to send")
+    else:
+        same = "the same" if summary.cost_matches else "DIFFERENT"
+        lines.append(
+            f"our cost {summary.cost_usd} USD, the provider's bill {summary.provider_bill_usd} USD: {same}"
+            + (f" ({summary.unknown_costs} rows without a known cost)" if summary.unknown_costs else "")
+        )
+    lines += [f"missing: {', '.join(summary.missing[:10])}"] if summary.missing else []
+    lines += [f"answered twice: {', '.join(summary.duplicates[:10])}"] if summary.duplicates else []
+    return "\n".join(lines)
