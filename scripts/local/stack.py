@@ -43,14 +43,22 @@ class Wishes:
 
 
 class LocalStack:
-    """Use as a context manager. `announce` hears, in a few words, what is being started."""
+    """Use as a context manager. `announce` hears, in a few words, what is being started; `on_change` of every state
+    that a process enters.
+    """
 
-    def __init__(self, layout: Layout, wishes: Wishes, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        wishes: Wishes,
+        announce: Callable[[str], None],
+        on_change: Callable[[ProcessState], None] | None = None,
+    ) -> None:
         self._layout = layout
         self._wishes = wishes
         self._announce = announce
         self._held = ExitStack()
-        self._supervisor = Supervisor()
+        self._supervisor = Supervisor(on_change=on_change)
         self.kafka = KafkaSettings(partitions=PARTITIONS)
         self.clickhouse = ClickHouseSettings()
         self.simulator_url: str | None = None
@@ -67,6 +75,10 @@ class LocalStack:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self._held.close()
+
+    def observation_ports(self) -> dict[str, int]:
+        """Where each stage, the sink and watch show their health and metrics."""
+        return {name: self._port(name) for name in self._programs()}
 
     def states(self) -> tuple[ProcessState, ...]:
         return self._supervisor.states()
@@ -86,7 +98,7 @@ class LocalStack:
         self._configure(LiveCluster(self.kafka, topics.existing()))
         self._layout.write_environment(self.environment)
         self._announce("starting the stages")
-        self._supervisor.start(*self._stage_specs())
+        self._supervisor.start(*(self._millrace(name, arguments) for name, arguments in self._programs().items()))
 
     def _start_broker(self) -> Broker:
         return self._held.enter_context(start_cluster(self._layout.kafka, announce=self._announce))
@@ -149,14 +161,15 @@ class LocalStack:
             found["MILLRACE_INVOKE_SECRETS_DIR"] = str(self._layout.secrets.resolve())
         return found
 
-    def _stage_specs(self) -> list[ProcessSpec]:
+    def _programs(self) -> dict[str, list[str]]:
+        """Arguments of `millrace` by process name."""
         many = self._wishes.workers > 1
-        stages = [
-            self._millrace(f"{name}-{worker + 1}" if many else name, ["stage", name])
+        stages = {
+            f"{name}-{worker + 1}" if many else name: ["stage", name]
             for name in STAGE_NAMES
             for worker in range(self._wishes.workers)
-        ]
-        return [*stages, self._millrace("sink", ["sink"]), self._millrace("watch", ["watch"])]
+        }
+        return {**stages, "sink": ["sink"], "watch": ["watch"]}
 
     def _millrace(self, name: str, arguments: list[str]) -> ProcessSpec:
         port_file = self._layout.port_file(name)
