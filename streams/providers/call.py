@@ -75,9 +75,11 @@ class Call:
         """The SDKs' timeouts are per read and bound a silence only; `run` bounds the whole.
 
         Connecting gets half of the time at most: what ends there was never sent, and may be asked again for free.
+        The aiohttp backend looks up the host's name within `pool`, not `connect`.
         """
         total_s = self.question.timeout_ms / 1_000
-        return httpx2.Timeout(total_s, connect=min(_CONNECT_TIMEOUT_S, total_s / 2))
+        connect_s = min(_CONNECT_TIMEOUT_S, total_s / 2)
+        return httpx2.Timeout(total_s, connect=connect_s, pool=connect_s)
 
     @property
     def headers(self) -> dict[str, str]:

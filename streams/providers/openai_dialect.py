@@ -2,7 +2,7 @@
 
 import re
 
-_GENERATION = re.compile(r"(?:^|/)(?:o[1-9]|gpt-(?!35-)(?P<major>\d+)(?:\.(?P<minor>\d+))?)(?![a-z])")
+_GENERATION = re.compile(r"(?:^|/)(?:o[1-9]|gpt-(?!35-)(?P<major>\d+)(?:\.(?P<minor>\d+))?)(?![a-z0-9])")
 """gpt-35 is how one vendor spells gpt-3.5."""
 _FIRST_REASONING_GPT = 5
 _UNREASONING_BY_DEFAULT = range(1, 5)

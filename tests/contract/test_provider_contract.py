@@ -233,7 +233,8 @@ async def test_no_error_shows_the_prompt_the_key_or_the_address(world: World, ha
 async def test_cancellation_passes_through(world: World, stream: bool) -> None:
     provider = world.provider("silence")
     asking = asyncio.create_task(provider.ask(question("silence", world.model, stream=stream)))
-    await asyncio.wait([asking], timeout=0.05)
+    ended, _ = await asyncio.wait([asking], timeout=0.05)
+    assert not ended
 
     asking.cancel()
 

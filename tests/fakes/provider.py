@@ -36,13 +36,14 @@ def saying(content: str, *, usage: JsonObject | None = OPENAI_USAGE) -> Reply:
 class FakeProvider:
     """`script` is used up question by question; when it is, every question is answered with `otherwise`.
 
-    `asked` holds every question; `gate`, once set, holds answers back until it is opened.
+    `asked` holds every question. A `gate` holds answers back until it is set; `held` is set once it has held one.
     """
 
     def __init__(self, *script: Step, otherwise: Step | None = None) -> None:
         self.asked: list[Question] = []
         self.closed = False
         self.gate: asyncio.Event | None = None
+        self.held = asyncio.Event()
         self._script = deque(script)
         self._otherwise = otherwise or saying("An answer.")
 
@@ -55,6 +56,7 @@ class FakeProvider:
         try:
             async with asyncio.timeout(question.timeout_ms / 1_000):
                 if self.gate is not None:
+                    self.held.set()
                     await self.gate.wait()
                 if isinstance(step, Hang):
                     await asyncio.Event().wait()
