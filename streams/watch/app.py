@@ -33,7 +33,7 @@ def watch_app(
     intake = Intake(app, outlet, metrics)
     bookkeeper = Bookkeeper(watch, tables, published, outlet, now_ms)
     judge = Judge(watch, tables, published, outlet, now_ms)
-    vitals = Vitals(app, intake, metrics, progress)
+    vitals = Vitals(app, metrics, progress)
 
     async def book(rows: EventStream) -> None:
         await intake.take(rows, bookkeeper.take)
@@ -47,7 +47,7 @@ def watch_app(
 
     async def look_around() -> None:
         now = now_ms()
-        vitals.report(published.refresh())
+        vitals.report(published.refresh(), intake.finished)
         for deployment in published.due(now):
             await outlet.sight(TimePassed(subject=deployment), now)
 

@@ -1,4 +1,7 @@
-"""Takes in sightings: the one writer of each deployment's breaker, and the one to speak about each model."""
+"""Takes in sightings: the one writer of each deployment's breaker, and the one to speak about each model.
+
+A sighting that Kafka delivers again, after a crash, counts twice: at most the calls of one commit interval.
+"""
 
 from collections.abc import Callable
 from typing import assert_never

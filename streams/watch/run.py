@@ -16,6 +16,7 @@ from streams.observe.metrics import Metrics
 from streams.settings import KafkaSettings, ObserveSettings
 from streams.watch.app import watch_app
 from streams.watch.connection import STAGE
+from streams.watch.repetition import Repetition
 from streams.watch.settings import WatchSettings
 
 log = logger(__name__)
@@ -31,7 +32,7 @@ def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettin
     progress = Progress(_now_ms, observe.stall_s * 1_000)
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
         server.write_port(observe.port_file)
-        _run(watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=_now_ms), watch.data_dir)
+        _run(watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=_now_ms))
 
 
 def _now_ms() -> int:
@@ -45,24 +46,32 @@ def _make(data_dir: Path) -> None:
         raise SystemExit(f"MILLRACE_WATCH_DATA_DIR: {data_dir} cannot be created: {error.strerror}") from error
 
 
-def _run(app: faust.App, data_dir: Path) -> None:
+def _run(app: faust.App) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     # our own logging stays in force: Faust's would print tables and a spinner to standard output
     worker = faust.Worker(app, loop=loop, override_logging=False, quiet=True, redirect_stdouts=False)
     worker.spinner = None
-    logging.getLogger("faust.worker").addFilter(_without_needless_traceback)
+    _calm_the_libraries()
     try:
         worker.execute_from_commandline()
     except SystemExit as end:
         if isinstance(worker.crash_reason, ConsistencyError):
             log.error("tables_ahead_of_their_changelogs", todo="none: they are deleted and rebuilt at the next start")
-            shutil.rmtree(data_dir, ignore_errors=True)
+            shutil.rmtree(app.conf.tabledir, ignore_errors=True)
         if end.code:
             raise
     finally:
         loop.close()
     log.info("stopped")
+
+
+def _calm_the_libraries() -> None:
+    logging.getLogger("faust.worker").addFilter(_without_needless_traceback)
+    # under load it warns many times a second that a buffer is full, which is how it waits for the broker
+    logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Repetition(time.monotonic))
 
 
 def _without_needless_traceback(record: logging.LogRecord) -> bool:

@@ -1,7 +1,8 @@
 """What one row says to whoever watches a deployment or a model, and a clock's strokes for an open breaker.
 
 Rows are keyed by tenant, so one deployment's calls lie in every partition and with every worker. Sightings carry
-them to the one partition of their subject: its owner is the only one who decides about that subject.
+them to the one partition of their subject: its owner is the only one who decides about that subject. Faust's own
+`group_by` would forward whole rows, those that say nothing too, and drop the ones whose key it fails to compute.
 """
 
 from typing import Annotated, Literal

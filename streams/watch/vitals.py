@@ -2,12 +2,10 @@
 
 from typing import Any, Literal
 
-from schemas.control import Breaker
 from streams.control import ControlView
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.watch.connection import STAGE
-from streams.watch.intake import Intake
 
 
 class Vitals:
@@ -16,17 +14,17 @@ class Vitals:
     Unfinished are all records known to be on the topics: an agent that died quietly leaves them there.
     """
 
-    def __init__(self, app: Any, intake: Intake, metrics: Metrics, progress: Progress) -> None:
+    def __init__(self, app: Any, metrics: Metrics, progress: Progress) -> None:
         self._app = app
-        self._intake = intake
         self._metrics = metrics
         self._progress = progress
         self._state: Literal["starting", "restoring", "running"] = "starting"
         self._finished = 0
 
-    def report(self, view: ControlView) -> None:
-        moved = self._intake.finished != self._finished
-        self._finished = self._intake.finished
+    def report(self, view: ControlView, finished: int) -> None:
+        """`finished`: how many events the agents have finished since they started."""
+        moved = finished != self._finished
+        self._finished = finished
         unfinished = self._measure_lag()
         self._show(view)
         state = "restoring" if self._app.rebalancing or self._app.in_recovery else "running"
@@ -42,19 +40,15 @@ class Vitals:
             end = monitor.tp_end_offsets.get(where)
             if end is None or where.topic in self._app.tables.changelog_topics:
                 continue
-            committed = monitor.tp_committed_offsets.get(where, 0)
-            unfinished += max(0, end - monitor.tp_read_offsets.get(where, end - 1) - 1)
-            self._metrics.set(
-                "millrace_lag_records", STAGE, where.topic, str(where.partition), to=max(0, end - committed)
-            )
+            next_to_read = monitor.tp_read_offsets.get(where, end - 1) + 1
+            next_to_commit = monitor.tp_committed_offsets.get(where, next_to_read)
+            unfinished += max(0, end - next_to_read)
+            lag = max(0, end - next_to_commit)
+            self._metrics.set("millrace_lag_records", STAGE, where.topic, str(where.partition), to=lag)
         self._metrics.set("millrace_in_flight", STAGE, "all", to=unfinished)
         return unfinished
 
     def _show(self, view: ControlView) -> None:
         self._metrics.set("millrace_config_version", STAGE, to=view.version)
         for breaker in view.breakers.values():
-            self._metrics.set("millrace_breaker_open", breaker.name, to=_openness(breaker))
-
-
-def _openness(breaker: Breaker) -> int:
-    return int(breaker.state == "open")
+            self._metrics.set("millrace_breaker_open", breaker.name, to=breaker.state == "open")

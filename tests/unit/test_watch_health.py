@@ -1,0 +1,92 @@
+"""What counts for and against a deployment, and how latency is summed up without keeping every call."""
+
+from math import ceil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.usage import Cost
+from streams.watch.health import Bucket, health_of, verdict_on
+from streams.watch.sightings import call_seen, unpriced_seen
+from tests.fakes.call_rows import call_row
+
+
+@pytest.mark.parametrize(
+    "error", ["rate_limited", "overloaded", "server_error", "timeout", "connection", "cut_stream", "malformed_response"]
+)
+def test_a_fault_of_the_provider_is_a_failure(error: str) -> None:
+    assert verdict_on(call_row(phase="settled", error_class=error)) == "failed"
+
+
+@pytest.mark.parametrize("error", [None, "bad_request", "content_filtered"])
+def test_a_provider_that_answers_is_healthy_whatever_it_answers(error: str | None) -> None:
+    assert verdict_on(call_row(phase="settled", error_class=error)) == "answered"
+
+
+@pytest.mark.parametrize("error", ["authentication", "permission", "not_found", "interrupted", "deadline_exceeded"])
+def test_our_own_faults_and_expiry_say_nothing_about_the_provider(error: str) -> None:
+    assert verdict_on(call_row(phase="settled", error_class=error)) is None
+
+
+def test_a_cache_hit_says_nothing_although_it_names_the_deployment_that_once_answered() -> None:
+    assert verdict_on(call_row(attempt_no=0, started_at_ms=None)) is None
+
+
+def test_a_call_that_has_only_started_says_nothing_yet() -> None:
+    assert verdict_on(call_row(phase="started")) is None
+
+
+def test_a_sighting_carries_what_the_breaker_needs() -> None:
+    row = call_row(phase="settled", error_class="timeout")
+
+    seen = call_seen(row)
+
+    assert seen is not None
+    assert (seen.subject, seen.verdict, seen.provider_ms) == ("openai-1", "failed", 1_000)
+    assert seen.started_at_ms == row.started_at_ms
+
+
+def test_only_a_priced_row_can_say_that_a_model_has_no_price() -> None:
+    unpriced = Cost(status="unpriced")
+
+    assert unpriced_seen(call_row(phase="settled", cost=unpriced)) is None
+    assert unpriced_seen(call_row()) is None
+    seen = unpriced_seen(call_row(cost=unpriced))
+    assert seen is not None
+    assert seen.subject == "gpt-5-mini"
+
+
+def test_buckets_add_up() -> None:
+    first = Bucket().with_call("failed", 100).with_call("answered", 100)
+    second = Bucket().with_call("answered", None)
+
+    health = health_of((first, second))
+
+    assert (health.calls, health.failures) == (3, 1)
+    assert health.failure_share == pytest.approx(1 / 3)
+
+
+def test_no_calls_are_no_failures() -> None:
+    health = health_of(())
+
+    assert (health.calls, health.failure_share, health.p95_ms) == (0, 0.0, 0)
+
+
+@given(st.lists(st.integers(0, 600_000), min_size=1, max_size=200))
+def test_the_95th_percentile_is_never_below_the_true_one_and_at_most_a_tenth_above(latencies: list[int]) -> None:
+    bucket = Bucket()
+    for latency in latencies:
+        bucket = bucket.with_call("answered", latency)
+    true = sorted(latencies)[ceil(len(latencies) * 0.95) - 1]
+
+    assert max(true, 1) <= health_of((bucket,)).p95_ms <= max(true * 1.1, 1)
+
+
+@given(st.lists(st.tuples(st.sampled_from(("answered", "failed")), st.integers(0, 600_000)), max_size=50))
+def test_a_bucket_survives_the_table_it_is_kept_in(calls: list[tuple[str, int]]) -> None:
+    bucket = Bucket()
+    for verdict, latency in calls:
+        bucket = bucket.with_call("failed" if verdict == "failed" else "answered", latency)
+
+    assert Bucket.decode(bucket.encode()) == bucket
