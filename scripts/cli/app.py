@@ -1,0 +1,55 @@
+"""`millrace`: the commands by name. A new one is one line here and a module `scripts.cli.<name>` with its `app`."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import typer
+
+from scripts.cli.command_group import Deferred, FaultTelling
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "up": "Run Kafka, ClickHouse, a provider simulator and every stage here, restarting what dies, until Ctrl-C.",
+        "doctor": "Check Kafka, ClickHouse, the configuration, keys, lag and clocks, and say what to do.",
+        "topics": "Create the topics of the pipeline, and show what is on them.",
+        "tables": "Create the tables and views in ClickHouse, and show which are there.",
+        "config": "Apply and show tenants, deployments and routes.",
+        "stage": "Run one stage of the pipeline until it is told to stop.",
+        "sink": "Move call rows from Kafka into ClickHouse until told to stop.",
+        "watch": "Watch provider health and spending until told to stop.",
+        "simulate-provider": "Serve a provider that speaks OpenAI's and Anthropic's protocols and bills nobody.",
+        "publish": "Publish requests from a file or from standard input.",
+        "responses": "Show answers as they come, until Ctrl-C.",
+        "costs": "Show what the calls cost, from ClickHouse.",
+        "dlq": "Look at the records that could not be handled.",
+        "audit": "Compare requests with responses: what is missing, open or answered twice.",
+    }
+)
+
+app = typer.Typer(
+    name="millrace",
+    cls=FaultTelling,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Connections come from MILLRACE_* variables (docs/configuration.md). What is not set there is taken from "
+    ".millrace/run/env in the working directory, which `millrace up` writes: so every command finds a local stack.",
+)
+
+
+@app.callback()
+def millrace() -> None:
+    """An event-driven LLM gateway on Kafka: requests in, answers out, every call priced in ClickHouse."""
+
+
+def _stand_in() -> None:
+    """Never runs: Deferred hands over to the command's own module."""
+
+
+for _name, _purpose in COMMANDS.items():
+    app.command(_name, cls=Deferred, help=_purpose)(_stand_in)
+
+
+def main() -> None:
+    app(prog_name="millrace")

@@ -1,0 +1,44 @@
+"""What in a configuration cannot work although each of its objects is valid."""
+
+from collections.abc import Iterator
+
+from schemas.control import Route
+from streams.control import ControlView
+from streams.routes import AUTO, targets_of
+
+
+def inconsistencies(view: ControlView) -> tuple[str, ...]:
+    """One sentence for each, naming the object and what to do."""
+    return (*_tenants(view), *_targets(view), *_routes(view))
+
+
+def _tenants(view: ControlView) -> Iterator[str]:
+    for tenant in view.tenants.values():
+        if tenant.enabled and not tenant.open and not tenant.key_sha256:
+            yield f"tenant {tenant.name}: nobody can prove to be it; add a key_sha256 (millrace config hash-key)"
+
+
+def _targets(view: ControlView) -> Iterator[str]:
+    for route in view.routes.values():
+        for target in route.targets:
+            deployment = view.deployments.get(target.deployment)
+            if deployment is None:
+                yield f"route {route.name}: there is no deployment {target.deployment}; add it, or take the target out"
+            elif target.model is not None and target.model not in deployment.models:
+                known = ", ".join(deployment.models)
+                yield f"route {route.name}: deployment {deployment.name} has no model {target.model}; it has {known}"
+
+
+def _routes(view: ControlView) -> Iterator[str]:
+    for route in view.routes.values():
+        for name in route.tenants:
+            if name not in view.tenants:
+                yield f"route {route.name}: there is no tenant {name}; add it, or take the name out"
+        for model in asked_for(route):
+            if not targets_of(view, route, model):
+                yield f"route {route.name}: no target serves model {model}; name the `model` its targets shall be asked"
+
+
+def asked_for(route: Route) -> tuple[str, ...]:
+    """The models under which requests take this route: `auto` where the choice is left to it."""
+    return (*route.models, AUTO) if route.tasks or not route.models else route.models

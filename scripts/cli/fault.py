@@ -1,0 +1,34 @@
+"""Faults that a person can act on. The message is the whole story: what is wrong and what to do."""
+
+from confluent_kafka import KafkaException
+
+from scripts.stack.errors import StackError
+
+
+class Fault(Exception):
+    """Ends a command with its message and no traceback."""
+
+    exit_status = 2
+
+
+class Stopped(Fault):
+    """A process that had started could not go on; whoever supervises it may start it again."""
+
+    exit_status = 1
+
+
+def sentence_of(error: Exception) -> str | None:
+    """What to tell the user; None for what nobody expected, which deserves its traceback."""
+    match error:
+        case Fault() | StackError():
+            return str(error)
+        case KafkaException():
+            return f"Kafka: {kafka_reason(error)}"
+        case _:
+            return None
+
+
+def kafka_reason(error: KafkaException) -> str:
+    """The broker's or the client's own words."""
+    cause = error.args[0]
+    return cause.str() if hasattr(cause, "str") else str(cause)

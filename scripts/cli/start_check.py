@@ -1,0 +1,42 @@
+"""What every long-running process makes sure of before its first event, and how it says why it had to end."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
+
+from confluent_kafka import KafkaException
+
+from scripts.cli.environment import variable
+from scripts.cli.fault import Fault, Stopped, kafka_reason
+from scripts.cli.kafka import reach
+from streams.runtime.cluster import Cluster
+from streams.runtime.outbox import DeliveryFailedError
+from streams.settings import KafkaSettings, ObserveSettings
+
+OBSERVED_AT = f"{variable(ObserveSettings, 'host')} and {variable(ObserveSettings, 'port')}"
+_ADDRESS_UNUSABLE = frozenset({EADDRINUSE, EADDRNOTAVAIL, EACCES})
+
+
+def sound_cluster(bootstrap_servers: str | None) -> KafkaSettings:
+    """Raises Fault with every assumption that the cluster breaks, and what to do about each."""
+    kafka = reach(bootstrap_servers).settings
+    problems = Cluster(kafka).check()
+    if problems:
+        listed = "\n".join(f"  {each.topic} {each.what}; {each.todo}" for each in problems)
+        raise Fault(f"not started, because on this cluster promises could not be kept:\n{listed}")
+    return kafka
+
+
+@contextmanager
+def running() -> Generator[None]:
+    """What a fresh start may cure is a sentence and exit status 1; a bug keeps its traceback."""
+    try:
+        yield
+    except KafkaException as error:
+        raise Stopped(f"stopped: Kafka: {kafka_reason(error)}") from error
+    except DeliveryFailedError as error:
+        raise Stopped(f"stopped: {error}") from error
+    except OSError as error:
+        if error.errno not in _ADDRESS_UNUSABLE:
+            raise
+        raise Fault(f"{OBSERVED_AT} name an address that cannot be used: {error.strerror}; choose another") from error
