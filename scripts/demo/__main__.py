@@ -24,8 +24,6 @@ from scripts.local.stack import LocalStack, Wishes
 from scripts.stack.errors import StackError
 
 REQUESTS = Path(__file__).with_name("requests.jsonl")
-SAMPLE_CONFIG = Path("compose/config/millrace.toml")
-LIVE_CONFIG = Path("compose/config/live.toml")
 PER_SECOND = 25.0
 QUIET_S = 60.0
 """No answer for this long means that none is coming."""
@@ -64,8 +62,7 @@ def demo(
 
 
 def run(console: Console, layout: Layout, requests: list[Outgoing], *, live: bool) -> Summary:
-    wishes = Wishes(config=LIVE_CONFIG if live else SAMPLE_CONFIG, live=live)
-    with LocalStack(layout, wishes, lambda what: console.print(f"· {what}", highlight=False)) as stack:
+    with LocalStack(layout, Wishes(live=live), lambda what: console.print(f"· {what}", highlight=False)) as stack:
         summary = ask(console, stack, requests)
         console.print("· stopping everything", highlight=False)
     return summary

@@ -37,7 +37,7 @@ def life_of(response: Response) -> Table:
         table.add_row(stage, f"{at_ms} ms", f"{took_ms} ms", bar)
         before_ms = at_ms
     table.caption = (
-        f"{response.status}, {response.model}, {response.attempts} attempt(s), {response.cost_usd} USD; "
+        f"{response.status}, {response.model}, {response.attempts} attempt(s), {_usd(response.cost_usd)} USD; "
         f"{response.timings.provider_ms} ms of {response.timings.total_ms} ms were the provider's"
     )
     return table
@@ -62,21 +62,32 @@ def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def costs_of(rows: Sequence[FeatureCost]) -> Table:
-    table = Table(title="Costs, as ClickHouse has them", title_justify="left", show_footer=True)
-    table.add_column("tenant")
-    table.add_column("feature")
+    table = Table(title="Costs, as ClickHouse has them (in, out: tokens)", title_justify="left", show_footer=True)
+    table.add_column("tenant", no_wrap=True)
+    table.add_column("feature", no_wrap=True, overflow="ellipsis")
     for heading, total in (
-        ("requests", sum(row.requests for row in rows)),
-        ("calls", sum(row.calls for row in rows)),
-        ("tokens in", sum(row.input_tokens for row in rows)),
-        ("tokens out", sum(row.output_tokens for row in rows)),
-        ("cost USD", sum((row.cost_usd or Decimal(0) for row in rows), Decimal(0))),
-        ("saved USD", sum((row.saved_usd or Decimal(0) for row in rows), Decimal(0))),
+        ("asked", str(sum(row.requests for row in rows))),
+        ("calls", str(sum(row.calls for row in rows))),
+        ("in", str(sum(row.input_tokens for row in rows))),
+        ("out", str(sum(row.output_tokens for row in rows))),
+        ("cost USD", _usd(sum((row.cost_usd or Decimal(0) for row in rows), Decimal(0)))),
+        ("saved USD", _usd(sum((row.saved_usd or Decimal(0) for row in rows), Decimal(0)))),
     ):
-        table.add_column(heading, footer=str(total), justify="right")
-    for tenant, feature, *numbers in rows:
-        table.add_row(tenant or "(not proven)", feature or "-", *("" if n is None else str(n) for n in numbers))
+        table.add_column(heading, footer=total, justify="right", no_wrap=True)
+    for row in rows:
+        counts = (row.requests, row.calls, row.input_tokens, row.output_tokens)
+        money = (_usd(row.cost_usd), _usd(row.saved_usd))
+        table.add_row(row.tenant or "(not proven)", row.feature or "-", *map(str, counts), *money)
     return table
+
+
+def _usd(amount: Decimal | None) -> str:
+    """To the millionth, for looking at; the exact amounts are in ClickHouse."""
+    return "" if amount is None else f"{amount:.6f}"
+
+
+def _exact(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"
 
 
 def verdict_of(summary: Summary) -> str:
@@ -90,7 +101,7 @@ def verdict_of(summary: Summary) -> str:
     else:
         same = "the same" if summary.cost_matches else "DIFFERENT"
         lines.append(
-            f"our cost {summary.cost_usd} USD, the provider's bill {summary.provider_bill_usd} USD: {same}"
+            f"our cost {_exact(summary.cost_usd)} USD, the provider's bill {_exact(summary.provider_bill_usd)} USD: {same}"
             + (f" ({summary.unknown_costs} rows without a known cost)" if summary.unknown_costs else "")
         )
     lines += [f"missing: {', '.join(summary.missing[:10])}"] if summary.missing else []

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,14 @@ from streams.runtime.cluster import Cluster
 from streams.settings import KafkaSettings
 from streams.topology import STAGE_NAMES
 
+SAMPLE_CONFIG = Path(__file__).parents[2] / "compose" / "config" / "millrace.toml"
 PARTITIONS = 4
 GRACE_S = 30
 """Above the longest drain: a process that is asked to end may finish its calls."""
+REAL_PROVIDERS = {
+    "openai_base_url": "https://api.openai.com/v1",
+    "anthropic_base_url": "https://api.anthropic.com",
+}
 SIMULATED_KEYS = ("openai_api_key", "anthropic_api_key")
 
 
@@ -36,7 +41,7 @@ SIMULATED_KEYS = ("openai_api_key", "anthropic_api_key")
 class Wishes:
     """`live` calls the real providers, with the keys in the environment. `simulator` holds the simulator's flags."""
 
-    config: Path
+    config: Path = SAMPLE_CONFIG
     live: bool = False
     workers: int = 1
     simulator: tuple[str, ...] = ("--latency-ms", "150", "--ttft-ms", "40", "--tokens-per-s", "600")
@@ -87,7 +92,8 @@ class LocalStack:
         self._layout.prepare()
         self._announce("starting Kafka, ClickHouse and the provider simulator")
         with ThreadPoolExecutor(1) as threads:
-            broker = threads.submit(self._start_broker)
+            broker = threads.submit(start_cluster, self._layout.kafka, announce=self._announce)
+            self._held.callback(_stop_broker, broker)  # last of all: the others still commit while they stop
             self._held.callback(self._supervisor.stop)
             self._start_infrastructure()
             self.kafka = KafkaSettings(bootstrap_servers=broker.result().bootstrap_servers, partitions=PARTITIONS)
@@ -99,9 +105,6 @@ class LocalStack:
         self._layout.write_environment(self.environment)
         self._announce("starting the stages")
         self._supervisor.start(*(self._millrace(name, arguments) for name, arguments in self._programs().items()))
-
-    def _start_broker(self) -> Broker:
-        return self._held.enter_context(start_cluster(self._layout.kafka, announce=self._announce))
 
     def _start_infrastructure(self) -> None:
         specs = [self._spec("clickhouse", ["-m", "sinks.embedded", "--path", str(self._layout.clickhouse)], "/ping")]
@@ -144,7 +147,7 @@ class LocalStack:
     def _substitutions(self) -> dict[str, str]:
         """What the sample configuration leaves open: where the providers are."""
         if self.simulator_url is None:
-            return {}
+            return REAL_PROVIDERS
         return {"openai_base_url": f"{self.simulator_url}/v1", "anthropic_base_url": self.simulator_url}
 
     @property
@@ -175,11 +178,17 @@ class LocalStack:
         port_file = self._layout.port_file(name)
         port_file.unlink(missing_ok=True)
         command = Command(
-            [sys.executable, "-m", "scripts.cli.app", *arguments],
+            [sys.executable, "-m", "scripts.cli", *arguments],
             self._layout.log(name),
             env={**self.environment, "MILLRACE_OBSERVE_PORT_FILE": str(port_file.resolve())},
         )
         return ProcessSpec(name, command, ready=healthy(port_file, "/healthz"), ready_within_s=90, grace_s=GRACE_S)
+
+
+def _stop_broker(starting: Future[Broker]) -> None:
+    """One that never came up has said so already."""
+    if starting.exception() is None:
+        starting.result().stop()
 
 
 def healthy(port_file: Path, path: str) -> Condition:

@@ -1,11 +1,13 @@
 """What the cluster must look like for the promises to hold: made by `topics apply`, checked before a process starts."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import cast
 
-from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from schemas.topics import REQUESTS, TOPICS, Topic
 from streams.runtime.clients import admin_config
@@ -72,7 +74,22 @@ class Cluster:
             created = cast("dict[str, Future[None]]", self._admin.create_topics(new, operation_timeout=ADMIN_TIMEOUT_S))
             for future in created.values():
                 future.result(ADMIN_TIMEOUT_S)
+            self._await_leaders(missing)
         return [want.name for want in missing]
+
+    def _await_leaders(self, created: Sequence[Wanted]) -> None:
+        """A topic exists before its partitions are led, and until then reading from it fails."""
+        latest = cast("OffsetSpec", OffsetSpec.latest())
+        ends = {TopicPartition(w.name, p): latest for w in created for p in range(w.partitions)}
+        deadline_s = time.monotonic() + ADMIN_TIMEOUT_S
+        while True:
+            asked = cast("dict[TopicPartition, Future[object]]", self._admin.list_offsets(ends))
+            problems = [problem for future in asked.values() if (problem := future.exception(ADMIN_TIMEOUT_S))]
+            if not problems:
+                return
+            if time.monotonic() > deadline_s:
+                raise problems[0]
+            time.sleep(0.05)
 
     def check(self) -> list[Problem]:
         """Every assumption that the cluster breaks; empty when a process may start."""

@@ -47,6 +47,11 @@ class Outbox:
             else:
                 return
 
+    @property
+    def waiting(self) -> int:
+        """Records sent and not confirmed."""
+        return len(self._producer)
+
     def confirm(self, timeout_s: float) -> bool:
         """True when everything sent so far is safe; False when some is still on its way after `timeout_s`.
 

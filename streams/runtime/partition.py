@@ -56,6 +56,11 @@ class PartitionWork:
         return sorted(released, key=lambda held: held.delivery.offset)
 
     @property
+    def parked_since_ms(self) -> int | None:
+        """When the event held back for the longest was first held back."""
+        return min((held.since_ms for waiting in self._parked.values() for held in waiting), default=None)
+
+    @property
     def parked_count(self) -> int:
         return sum(len(waiting) for waiting in self._parked.values())
 

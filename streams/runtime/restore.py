@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from streams.observe.logs import logger
+from streams.observe.metrics import Metrics
 from streams.runtime.clients import reader_config
 from streams.runtime.delivery import Delivery
 from streams.runtime.messages import END_OF_PARTITION, delivery_of
@@ -20,7 +21,9 @@ class TableReader:
     says for good that a partition cannot be read.
     """
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, stage: str, metrics: Metrics) -> None:
+        self._stage = stage
+        self._metrics = metrics
         # an empty partition says so only when the broker gives up waiting for records: let it wait briefly
         self._consumer = Consumer({**reader_config(kafka), "fetch.wait.max.ms": 20})
 
@@ -34,11 +37,15 @@ class TableReader:
         while len(ends) < len(since_ms):
             for message in self._poll():
                 if message.error() is None:
-                    apply(delivery_of(message))
+                    record = delivery_of(message)
+                    apply(record)
                     count += 1
+                    if record.partition in ends:  # written after its end was reached, while others are still read
+                        ends[record.partition] = record.offset + 1
                 else:
                     ends[message.partition() or 0] = message.offset() or 0
         self._consumer.unassign()
+        self._metrics.count("millrace_restored_records_total", self._stage, by=count)
         log.info("restored", topic=topic, partitions=sorted(ends), records=count)
         return ends
 

@@ -17,8 +17,10 @@ from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.runtime.clients import consumer_config
+from streams.runtime.commit import Where, commit
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
+from streams.runtime.lag import Lag, ends_of
 from streams.runtime.messages import delivery_of
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcome import DeadLetter
@@ -27,6 +29,7 @@ from streams.settings import KafkaSettings, SinkSettings
 log = logger(__name__)
 NAME = "sink"
 CONFIRM_S = 60.0
+LOOKUP_TIMEOUT_S = 30.0
 
 
 class SinkWorker:
@@ -49,7 +52,10 @@ class SinkWorker:
         self._outbox = Outbox(kafka, NAME)
         self._consumer = Consumer(consumer_config(kafka, NAME))
         self._batch: list[tuple[Delivery, CallRow]] = []
-        self._next: dict[tuple[str, int], int] = {}
+        self._taken_ms: int | None = None
+        self._next: dict[Where, int] = {}
+        self._committed: dict[Where, int] = {}
+        self._lag = Lag(NAME, metrics, now_ms)
 
     def run(self, stop: threading.Event) -> None:
         self._consumer.subscribe(
@@ -76,7 +82,7 @@ class SinkWorker:
                 self._take(message)
             if self._next and deadline_ms is None:
                 deadline_ms = self._now_ms() + self._settings.batch_ms
-            self._progress.looped(len(self._batch), moved=bool(messages))
+            self._report(moved=bool(messages))
 
     def _take(self, message: Message) -> None:
         error = message.error()
@@ -92,6 +98,7 @@ class SinkWorker:
             self._bury(delivery, DeadLetter("unreadable", f"{problem.error_count()} fields are not a call row's"))
         else:
             self._batch.append((delivery, row))
+            self._taken_ms = self._taken_ms or self._now_ms()
         self._next[delivery.topic, delivery.partition] = delivery.offset + 1
 
     def _store(self, stop: threading.Event) -> None:
@@ -115,6 +122,7 @@ class SinkWorker:
                 self._metrics.observe("millrace_insert_seconds", value=(self._now_ms() - started_ms) / 1000)
                 self._written(len(self._batch))
                 self._batch.clear()
+        self._taken_ms = None
         self._commit()
 
     def _written(self, rows: int) -> None:
@@ -122,14 +130,13 @@ class SinkWorker:
 
     def _wait(self, wait_s: float, stop: threading.Event) -> None:
         """Stays in the group without taking more rows: what is fetched meanwhile stays on Kafka."""
-        assignment = self._consumer.assignment()
-        self._consumer.pause(assignment)
         until_ms = self._now_ms() + int(wait_s * 1000)
         while self._now_ms() < until_ms and not stop.is_set():
+            self._consumer.pause(self._consumer.assignment())  # which may be another than a moment ago
             message = self._consumer.poll(0.1)
             if message is not None:  # fetched before the pause
                 self._take(message)
-            self._progress.looped(len(self._batch), moved=False)
+            self._report(moved=False)
         self._consumer.resume(self._consumer.assignment())
 
     def _bury(self, delivery: Delivery, letter: DeadLetter) -> None:
@@ -142,13 +149,19 @@ class SinkWorker:
             return
         if not self._outbox.confirm(CONFIRM_S):
             raise TimeoutError("the broker does not acknowledge dead letters; nothing is committed")
-        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in self._next.items()]
-        self._next.clear()
-        for result in self._consumer.commit(offsets=offsets, asynchronous=False) or []:
-            if result.error is not None:
-                raise KafkaException(result.error)
+        if commit(self._consumer, self._next):
+            self._committed.update(self._next)
+            self._next.clear()
 
-    def _on_assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
+    def _report(self, *, moved: bool) -> None:
+        self._progress.looped(len(self._batch), moved=moved)
+        if self._lag.is_due():
+            self._lag.show(self._committed, ends_of(self._consumer, self._committed))
+            self._lag.show_oldest(self._taken_ms)
+
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        starts = consumer.committed(assigned, LOOKUP_TIMEOUT_S)
+        self._committed = {(start.topic, start.partition): max(start.offset, 0) for start in starts}
         self._progress.state("running")
         log.info("assigned", partitions=sorted(where.partition for where in assigned))
 
@@ -156,3 +169,5 @@ class SinkWorker:
         """Rows gathered and not stored are read again by the next owner; storing a row twice changes nothing."""
         self._batch.clear()
         self._next.clear()
+        self._committed = {}
+        self._taken_ms = None

@@ -74,6 +74,7 @@ class Stage(Generic[E, S]):
     """`restore` "whole" reads the table back from its beginning, "window" only so far as events that are still
     unfinished, or may still be delivered again, could have left a mark on it.
     `follow`: others write to the table too, so it is read on after the state is restored.
+    `prepare`: loads what the first decision would otherwise wait for.
     `measure`: what to count about each event the stage writes.
     `give_up`: how the requester is told when the decision itself fails.
     """
@@ -88,5 +89,6 @@ class Stage(Generic[E, S]):
     follow: bool = False
     restore: Literal["whole", "window"] = "whole"
     requester: Callable[[Delivery], Ticket | None] = ticket_of
+    prepare: Callable[[], None] | None = None
     measure: Callable[[Event, Metrics], None] | None = None
     give_up: Callable[[Ticket, Failure, int], tuple[Record, ...]] = complete_as_failed

@@ -15,8 +15,10 @@ from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.runtime.clients import consumer_config
+from streams.runtime.commit import Where, commit
 from streams.runtime.decider import Decider
 from streams.runtime.follower import ControlFollower, wait_for_configuration
+from streams.runtime.lag import Lag, ends_of
 from streams.runtime.messages import delivery_of
 from streams.runtime.outbox import Outbox
 from streams.runtime.partition import PartitionWork
@@ -32,7 +34,8 @@ CONFIRM_SLICE_S = 1.0
 
 
 class DrainTimeoutError(Exception):
-    """Partitions are being taken away and the broker does not acknowledge: exit without committing.
+    """Partitions are being taken away, or we are told to stop, and the broker does not acknowledge: exit without
+    committing.
 
     Doing some work twice beats finishing it as a ghost after the new owner has started.
     """
@@ -62,21 +65,24 @@ class Worker:
         self._partitions: dict[int, PartitionWork] = {}
         self._backlog: deque[Message] = deque()
         self._is_paused = False
-        self._committed: dict[tuple[str, int], int] = {}
+        self._committed: dict[Where, int] = {}
         self._committed_ms = 0
+        self._lag = Lag(stage.name, metrics, now_ms)
         self._outbox = Outbox(kafka, stage.name)
         self._control = ControlFollower(kafka)
-        self._reader = TableReader(kafka)
+        self._reader = TableReader(kafka, stage.name, metrics)
         self._consumer = Consumer(consumer_config(kafka, stage.name))
         self._decider = Decider(stage, kafka, self._outbox, lambda: self._control.view, now_ms, metrics)
 
     def run(self, stop: threading.Event) -> None:
+        if self._stage.prepare is not None:
+            self._stage.prepare()
         wait_for_configuration(self._control, stop)
         topics = [*self._inputs, *([self._table] if self._table and self._stage.follow else [])]
         self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         log.info("subscribed", reads=topics)
         while not stop.is_set():
-            self._round()
+            self._round(stop)
         self._progress.state("stopping")
         self._commit()
         self._consumer.close()
@@ -84,7 +90,7 @@ class Worker:
         self._reader.close()
         log.info("stopped")
 
-    def _round(self) -> None:
+    def _round(self, stop: threading.Event) -> None:
         if self._control.follow():
             self._metrics.set("millrace_config_version", self._stage.name, to=self._control.view.version)
         messages = self._poll()
@@ -96,10 +102,10 @@ class Worker:
         if messages:
             decided_ms = self._now_ms()
             self._metrics.observe("millrace_decide_seconds", self._stage.name, value=(decided_ms - started_ms) / 1000)
-        self._confirm()
+        self._confirm(stop)
         if self._now_ms() - self._committed_ms >= self._settings.commit_interval_ms:
             self._commit()
-        self._steer(moved=bool(messages))
+        self._steer()
 
     def _poll(self) -> list[Message]:
         """Waits for the first message only: a batch is whatever has arrived by then."""
@@ -110,7 +116,10 @@ class Worker:
         first = self._consumer.poll(self._settings.poll_ms / 1000)
         if first is None:
             return []
-        return [first, *self._consumer.consume(self._settings.batch_size - 1, 0)]
+        owned = self._partitions
+        rest = self._consumer.consume(self._settings.batch_size - 1, 0)
+        # after a rebalance in between, whoever owns the first one's partition now reads it again: perhaps we do
+        return [first, *rest] if owned is self._partitions else rest
 
     def _take(self, message: Message) -> None:
         error = message.error()
@@ -128,22 +137,28 @@ class Worker:
         else:
             self._decider.learn(work, delivery)
 
-    def _confirm(self) -> None:
+    def _confirm(self, stop: threading.Event) -> None:
         """Waits for as long as the broker needs, staying in the group meanwhile without taking more events."""
         started_ms = self._now_ms()
+        stopped_ms: int | None = None
         while not self._outbox.confirm(CONFIRM_SLICE_S):
+            if stop.is_set():
+                stopped_ms = stopped_ms or self._now_ms()
+                if self._now_ms() - stopped_ms >= self._settings.drain_ms:
+                    raise DrainTimeoutError(f"the broker did not acknowledge within {self._settings.drain_ms} ms")
             self._pause()
             # what was fetched before the pause may still come: it is kept, never dropped
             late = self._consumer.poll(0)
             if late is not None:
                 self._backlog.append(late)
-            self._progress.looped(self._unfinished(), moved=False)
+            self._progress.looped(self._outbox.waiting, moved=False)
+            self._lag.show_oldest(started_ms)
         waited_ms = self._now_ms() - started_ms
         if waited_ms:
             self._metrics.observe("millrace_confirm_seconds", self._stage.name, value=waited_ms / 1000)
 
     def _commit(self) -> None:
-        """Synchronous, and every partition's result is looked at: a commit that failed is not remembered as done."""
+        """A commit that failed is not remembered as done, and goes along with the next."""
         self._committed_ms = self._now_ms()
         moved = {
             (topic, partition): frontier.next_offset
@@ -151,20 +166,20 @@ class Worker:
             for topic, frontier in work.frontiers.items()
             if frontier.next_offset is not None and frontier.next_offset != self._committed.get((topic, partition))
         }
-        if not moved:
-            return
-        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in moved.items()]
-        for result in self._consumer.commit(offsets=offsets, asynchronous=False) or []:
-            if result.error is not None:
-                raise KafkaException(result.error)
-        self._committed.update(moved)
+        if moved and commit(self._consumer, moved):
+            self._committed.update(moved)
 
-    def _steer(self, *, moved: bool) -> None:
+    def _steer(self) -> None:
         """Reports progress, and stops taking events while too many are held back."""
         parked = sum(work.parked_count for work in self._partitions.values())
         self._metrics.set("millrace_parked", self._stage.name, to=parked)
         self._metrics.set("millrace_in_flight", self._stage.name, "all", to=self._unfinished())
-        self._progress.looped(self._unfinished(), moved=moved)
+        # whatever is not parked is confirmed by now, and what is parked has a time limit of its own
+        self._progress.looped(self._unfinished(), moved=True)
+        if self._lag.is_due():
+            self._lag.show(self._committed, ends_of(self._consumer, self._committed))
+            held = [work.parked_since_ms for work in self._partitions.values() if work.parked_since_ms is not None]
+            self._lag.show_oldest(min(held, default=None))
         if parked >= self._settings.max_parked:
             self._pause()
         elif self._is_paused:
@@ -185,8 +200,8 @@ class Worker:
         self._progress.state("restoring")
         self._partitions = {where.partition: PartitionWork(self._stage.state()) for where in assigned}
         self._backlog.clear()
-        self._committed.clear()
         starts = consumer.committed([where for where in assigned if where.topic in self._inputs], LOOKUP_TIMEOUT_S)
+        self._committed = {(start.topic, start.partition): max(start.offset, 0) for start in starts}
         restored = self._restore(starts)
         for where in assigned:
             if where.topic == self._table:
@@ -214,11 +229,14 @@ class Worker:
         if not self._outbox.confirm(self._settings.drain_ms / 1000):
             raise DrainTimeoutError(f"the broker did not acknowledge within {self._settings.drain_ms} ms")
         self._commit()
-        self._partitions = {}
-        self._backlog.clear()
+        self._let_go()
 
     def _on_lost(self, _consumer: Consumer, lost: list[TopicPartition]) -> None:
         """Somebody else owns them already: nothing of theirs may be committed."""
         log.warning("partitions_lost", partitions=sorted({where.partition for where in lost}))
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._partitions = {}
+        self._committed = {}
         self._backlog.clear()

@@ -23,7 +23,7 @@ def decide(event: Admitted, view: View[Answers]) -> Outcome:
         return _expire(ticket, view)
     tenant = view.control.tenants.get(ticket.tenant_id or "")
     if tenant is None or tenant.cache == "off" or ticket.cache == "off":
-        return _ask(event, None, view)
+        return _decline(ticket, view) if ticket.cache == "only" else _ask(event, None, view)
     slot = CacheSlot(
         namespace=event.namespace,
         entry=entry_of(event.namespace, event.prompt),
@@ -60,12 +60,7 @@ def _look_up(event: Admitted, slot: CacheSlot, view: View[Answers]) -> Outcome:
             )
             return Finish(completion)
     if ticket.cache == "only":
-        failure = Failure(
-            code="cache_miss",
-            message="nobody has asked this before and cache is `only`; use cache `default` to have it asked",
-            field="cache",
-        )
-        return Finish(Completion(ticket=ticket.stamped("cache", view.now_ms), status="rejected", failure=failure))
+        return _decline(ticket, view)
     return _lead(event, slot, view)
 
 
@@ -84,6 +79,15 @@ def _ask(event: Admitted, slot: CacheSlot | None, view: View[Answers], *also: Re
     ticket = event.ticket.stamped("cache", view.now_ms)
     miss = Miss(ticket=ticket, prompt=event.prompt, input_tokens=event.input_tokens, slot=slot)
     return Forward((Record(MISSES, ticket.request_id, miss), *also))
+
+
+def _decline(ticket: Ticket, view: View[Answers]) -> Outcome:
+    failure = Failure(
+        code="cache_miss",
+        message="no answer to this is kept and cache is `only`; use cache `default` to have it asked",
+        field="cache",
+    )
+    return Finish(Completion(ticket=ticket.stamped("cache", view.now_ms), status="rejected", failure=failure))
 
 
 def _expire(ticket: Ticket, view: View[Answers]) -> Outcome:

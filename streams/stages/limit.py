@@ -99,10 +99,13 @@ def _refusal(ticket: Ticket, failure: Failure) -> Completion:
 
 
 def _settle(row: CallRow, view: View[Accounts]) -> Outcome:
-    """Replaces the tokens held for a request by what its calls really used; each attempt counts once."""
+    """Replaces the tokens held for a request by what its calls really used; each attempt counts once.
+
+    Only priced rows count: an attempt that is settled is followed by another, and what is held is held for that one.
+    """
     known = view.state.registration(row.tenant_id, row.request_id)
     tenant = view.control.tenants.get(row.tenant_id)
-    if row.phase == "started" or known is None or tenant is None:
+    if row.phase != "priced" or known is None or tenant is None:
         return Absorb("nothing to settle")
     if row.attempt_id in known.settled_attempts or (not known.reserved_tokens and not row.usage.total_tokens):
         return Absorb("settled before")

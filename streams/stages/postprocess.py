@@ -25,6 +25,8 @@ NO_TENANT = "-"
 REPEATABLE: frozenset[FinishReason] = frozenset({"stop", "length", "tool_calls"})
 """Endings that the same question would meet again; refusals and filters are not kept."""
 
+UNPRICED = Cost(status="unpriced")
+
 Booked = tuple[Attempt, Usage | None, Cost]
 
 
@@ -53,7 +55,10 @@ def book(attempt: Attempt, control: ControlView) -> Booked:
         return attempt, None, UNKNOWN
     deployment = control.deployments.get(attempt.deployment)
     price_as = (deployment.price_as if deployment else None) or attempt.provider
-    cost = price(price_as, attempt.model_reported or attempt.model, used, attempt.started_at_ms, attempt.service_tier)
+    cost = UNPRICED
+    for model in (attempt.model_reported, attempt.model):  # a snapshot's name may be newer than the price table
+        if model is not None and cost.status == "unpriced":
+            cost = price(price_as, model, used, attempt.started_at_ms, attempt.service_tier)
     if attempt.usage_source != "provider" and cost.status == "priced":
         cost = cost.model_copy(update={"status": "estimated"})
     return attempt, used, cost
@@ -175,6 +180,12 @@ def _answer_as_failed(ticket: Ticket, failure: Failure, now_ms: int) -> tuple[Re
     )
 
 
+def _load_prices() -> None:
+    """The table is searched once per model; the first search also loads it."""
+    price("openai", "gpt-4o-mini", Usage(), 0)
+    price("anthropic", "claude-haiku-4-5", Usage(), 0)
+
+
 STAGE: Stage[Completion, Answered] = Stage(
     name="postprocess",
     reads=(COMPLETIONS,),
@@ -184,5 +195,6 @@ STAGE: Stage[Completion, Answered] = Stage(
     table=RESPONSES,
     restore="window",
     measure=measure,
+    prepare=_load_prices,
     give_up=_answer_as_failed,
 )

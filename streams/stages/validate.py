@@ -9,6 +9,7 @@ import hmac
 from typing import Any, assert_never
 
 from pydantic import SecretStr, ValidationError
+from pydantic_core import from_json
 
 from schemas.base import JsonObject, Origin, load_json
 from schemas.complaint import complaint
@@ -20,13 +21,15 @@ from schemas.request import Request
 from schemas.response import Failure
 from schemas.topics import MAX_REQUEST_BYTES, REQUESTS, VALIDATED, Topic
 from streams.control import ControlView
-from streams.cost.tokens import estimate_tokens
+from streams.cost.tokens import estimate_tokens, load_vocabulary
 from streams.routes import choose_route
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Stage, Stateless, View
 
 LONGEST_ANSWERABLE_ID = 1024
+LATEST_MS = 4_102_444_800_000
+"""The year 2100. A producer sets its records' times as it likes; beyond this no column of ours holds them."""
 
 
 def decide(delivery: Delivery, view: View[Stateless]) -> Outcome:
@@ -57,7 +60,8 @@ def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outco
         )
         return _refuse(ticket, delivery, Failure(code="deadline_exceeded", message=late, field="deadline_ms"))
     if choose_route(view.control, ticket) is None:
-        unknown = f"model {request.model!r} is not served here; known: {_known_models(view.control)}, or auto"
+        known = _known_models(view.control, ticket)
+        unknown = f"model {request.model!r} is not served here; known: {known}, or auto"
         return _refuse(ticket, delivery, Failure(code="unknown_model", message=unknown, field="model"))
     prompt = Prompt(messages=request.messages, params=request.params)
     accepted = Accepted(ticket=ticket, prompt=prompt, digest=_digest(delivery), input_tokens=estimate_tokens(prompt))
@@ -107,7 +111,7 @@ def _refuse_raw(delivery: Delivery, view: View[Stateless], failure: Failure) -> 
         return DeadLetter("no_request_id", f"nobody to answer: {failure.message}")
     tenant_id = content.get("tenant_id")
     if isinstance(tenant_id, str) and tenant_id:
-        denied = deny(view.control, tenant_id[:64], credentials(delivery.headers))
+        denied = deny(view.control, tenant_id, credentials(delivery.headers))
         if denied is None:
             return _refuse(ticket.model_copy(update={"tenant_id": tenant_id}), delivery, failure)
         if failure.field != "tenant_id":
@@ -139,7 +143,7 @@ def _ticket(request: Request, delivery: Delivery, view: View[Stateless]) -> Tick
         deadline_ms=request.deadline_ms,
         labels=request.labels,
         origin=_origin(delivery),
-        produced_at_ms=max(delivery.timestamp_ms, 0),
+        produced_at_ms=_produced_ms(delivery, view.now_ms),
         stamps={"validate": view.now_ms},
         trace_parent=incoming(delivery.headers).trace_parent,
         config_version=view.control.version,
@@ -154,7 +158,7 @@ def _salvaged_ticket(content: JsonObject, delivery: Delivery, view: View[Statele
         request_id=request_id,
         tenant_id=None,
         origin=_origin(delivery),
-        produced_at_ms=max(delivery.timestamp_ms, 0),
+        produced_at_ms=_produced_ms(delivery, view.now_ms),
         stamps={"validate": view.now_ms},
         trace_parent=incoming(delivery.headers).trace_parent,
         config_version=view.control.version,
@@ -162,11 +166,14 @@ def _salvaged_ticket(content: JsonObject, delivery: Delivery, view: View[Statele
 
 
 def _salvage(delivery: Delivery) -> dict[str, Any] | None:
-    try:
-        content = load_json(delivery.value or b"")
-    except ValueError:
-        return None
-    return content if isinstance(content, dict) else None
+    """The two parsers differ in what they refuse: one NaN and numbers without bounds, the other deep nesting."""
+    for parse in (load_json, from_json):
+        try:
+            content = parse(delivery.value or b"")
+        except ValueError:
+            continue
+        return content if isinstance(content, dict) else None
+    return None
 
 
 def _requester(delivery: Delivery) -> Ticket | None:
@@ -174,7 +181,13 @@ def _requester(delivery: Delivery) -> Ticket | None:
     content = _salvage(delivery)
     if content is None:
         return None
-    return _salvaged_ticket(content, delivery, View(ControlView(), Stateless(), delivery.timestamp_ms, delivery))
+    written_ms = _produced_ms(delivery, 0)
+    return _salvaged_ticket(content, delivery, View(ControlView(), Stateless(), written_ms, delivery))
+
+
+def _produced_ms(delivery: Delivery, now_ms: int) -> int:
+    """The record's own time, or now where it cannot be true: without one, or written in another unit."""
+    return delivery.timestamp_ms if 0 < delivery.timestamp_ms < LATEST_MS else now_ms
 
 
 def _origin(delivery: Delivery) -> Origin:
@@ -185,11 +198,12 @@ def _digest(delivery: Delivery) -> str:
     return hashlib.sha256(delivery.value or b"").hexdigest()
 
 
-def _known_models(control: ControlView) -> str:
+def _known_models(control: ControlView, ticket: Ticket) -> str:
+    """Only what would be found for this very ticket: routes of other tenants are not its business."""
     names = {name for route in control.routes.values() for name in route.models}
     names |= {name for deployment in control.deployments.values() for name in deployment.models}
-    listed = sorted(names)
-    return ", ".join(listed[:12]) + (f" and {len(listed) - 12} more" if len(listed) > 12 else "")  # noqa: PLR2004
+    known = sorted(n for n in names if choose_route(control, ticket.model_copy(update={"model": n})) is not None)
+    return ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")  # noqa: PLR2004
 
 
 def _as_delivered(_topic: Topic, delivery: Delivery) -> Delivery:
@@ -204,4 +218,5 @@ STAGE: Stage[Delivery, Stateless] = Stage(
     state=Stateless,
     parse=_as_delivered,
     requester=_requester,
+    prepare=load_vocabulary,
 )
