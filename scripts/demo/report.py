@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from rich.box import SIMPLE_HEAVY
 from rich.console import Console
 from rich.table import Table
 
@@ -62,7 +63,8 @@ def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def costs_of(rows: Sequence[FeatureCost]) -> Table:
-    table = Table(title="Costs, as ClickHouse has them (in, out: tokens)", title_justify="left", show_footer=True)
+    title = "Costs, as ClickHouse has them (in, out: tokens)"
+    table = Table(title=title, title_justify="left", show_footer=True, box=SIMPLE_HEAVY)
     table.add_column("tenant", no_wrap=True)
     table.add_column("feature", no_wrap=True, overflow="ellipsis")
     for heading, total in (
@@ -99,9 +101,10 @@ def verdict_of(summary: Summary) -> str:
     if summary.provider_bill_usd is None:
         lines.append(f"our cost {summary.cost_usd} USD; the real providers' bill is theirs to send")
     else:
+        ours, theirs = _exact(summary.cost_usd), _exact(summary.provider_bill_usd)
         same = "the same" if summary.cost_matches else "DIFFERENT"
         lines.append(
-            f"our cost {_exact(summary.cost_usd)} USD, the provider's bill {_exact(summary.provider_bill_usd)} USD: {same}"
+            f"our cost {ours} USD, the provider's bill {theirs} USD: {same}"
             + (f" ({summary.unknown_costs} rows without a known cost)" if summary.unknown_costs else "")
         )
     lines += [f"missing: {', '.join(summary.missing[:10])}"] if summary.missing else []

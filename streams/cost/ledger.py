@@ -1,6 +1,7 @@
 """From what happened to rows of the cost table: one per attempt, one for a request that ended without any."""
 
 from decimal import Decimal
+from typing import TypedDict
 
 from schemas.attempt import Attempt
 from schemas.call import CallRow, Phase
@@ -21,6 +22,33 @@ FREE = Cost(
 )
 UNKNOWN = Cost(status="unknown_billable")
 """Called, and nobody here knows what became of it: only the provider's own records can tell."""
+
+
+class _Identity(TypedDict):
+    """The columns that every row of a request has in common."""
+
+    request_id: str
+    root_request_id: str
+    session_id: str | None
+    trace_parent: str | None
+    origin_topic: str
+    origin_partition: int
+    origin_offset: int
+    tenant_id: str
+    user_id: str | None
+    feature: str
+    env: str
+    prompt_version: str
+    labels: dict[str, str]
+    task: str | None
+    model_requested: str
+    priority: Priority
+    stream: bool
+    config_version: int
+    produced_at_ms: int
+    admitted_at_ms: int | None
+    dispatched_at_ms: int | None
+    stage_ms: dict[str, int]
 
 
 def attempt_row(
@@ -96,9 +124,7 @@ def unattempted_row(completion: Completion, published_at_ms: int) -> CallRow:
     )
 
 
-def _identity(ticket: Ticket) -> dict[str, object]:
-    """The columns that every row of a request has in common."""
-    priority: Priority = ticket.priority
+def _identity(ticket: Ticket) -> _Identity:
     return {
         "request_id": ticket.request_id,
         "root_request_id": ticket.request_id,
@@ -115,11 +141,11 @@ def _identity(ticket: Ticket) -> dict[str, object]:
         "labels": ticket.labels,
         "task": ticket.task,
         "model_requested": ticket.model,
-        "priority": priority,
+        "priority": ticket.priority,
         "stream": ticket.stream,
         "config_version": ticket.config_version,
         "produced_at_ms": ticket.produced_at_ms,
         "admitted_at_ms": ticket.stamps.get("limit"),
         "dispatched_at_ms": ticket.stamps.get("route"),
-        "stage_ms": {stage: max(at - ticket.produced_at_ms, 0) for stage, at in ticket.stamps.items()},
+        "stage_ms": {str(stage): max(at - ticket.produced_at_ms, 0) for stage, at in ticket.stamps.items()},
     }

@@ -6,7 +6,7 @@ here under no tenant's name.
 
 import hashlib
 import hmac
-from typing import Any, assert_never
+from typing import assert_never
 
 from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
@@ -165,7 +165,7 @@ def _salvaged_ticket(content: JsonObject, delivery: Delivery, view: View[Statele
     )
 
 
-def _salvage(delivery: Delivery) -> dict[str, Any] | None:
+def _salvage(delivery: Delivery) -> JsonObject | None:
     """The two parsers differ in what they refuse: one NaN and numbers without bounds, the other deep nesting."""
     for parse in (load_json, from_json):
         try:
