@@ -23,8 +23,9 @@ class MeterKey:
 
 class Accounts:
     def __init__(self) -> None:
-        self._arrivals: dict[MeterKey, int] = {}
+        self._arrivals: OrderedDict[MeterKey, int] = OrderedDict()
         self._registrations: OrderedDict[tuple[str, str], Registration] = OrderedDict()
+        self._newest_ms = 0
 
     def arrival_us(self, key: MeterKey) -> int | None:
         return self._arrivals.get(key)
@@ -35,18 +36,24 @@ class Accounts:
     def apply(self, event: Event, now_ms: int) -> Sequence[str]:
         match event:
             case Meter():
-                self._arrivals[MeterKey(event.tenant_id, event.user_id, event.unit)] = event.arrival_us
+                key = MeterKey(event.tenant_id, event.user_id, event.unit)
+                self._arrivals[key] = event.arrival_us
+                self._arrivals.move_to_end(key)
             case Registration():
                 self._registrations[event.tenant_id, event.request_id] = event
-                self._forget(now_ms - REMEMBERED_MS)
+                self._newest_ms = max(self._newest_ms, min(event.seen_at_ms, now_ms))
+                self._forget(self._newest_ms - REMEMBERED_MS)
             case _:
                 raise TypeError(f"accounts cannot hold {type(event).__name__}")
         return ()
 
     def _forget(self, before_ms: int) -> None:
-        """Oldest first: the dictionary keeps the order of first sight."""
-        while self._registrations:
-            oldest = next(iter(self._registrations.values()))
-            if oldest.seen_at_ms >= before_ms:
-                return
+        """By the events' own time: a backlog of days is read with the memory it would have had on its day.
+
+        Oldest first: registrations keep the order of first sight, meters that of their last move. A meter at rest
+        says no more than none at all.
+        """
+        while self._registrations and next(iter(self._registrations.values())).seen_at_ms < before_ms:
             self._registrations.popitem(last=False)
+        while self._arrivals and next(iter(self._arrivals.values())) < before_ms * 1000:
+            self._arrivals.popitem(last=False)

@@ -1,6 +1,7 @@
 """Which requests of one partition have their response already, as far back as a repetition could come from."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from schemas.base import Event
 from schemas.response import Response
@@ -15,24 +16,47 @@ def identity_of(response: Response) -> str:
     return f"{response.tenant_id}/{response.request_id}"
 
 
+def course_of(response: Response) -> int:
+    """A digest of how the request came to its end: the same when one completion is taken twice, another when the
+    request was carried out twice. Only to be compared within one process.
+    """
+    stages = {stage: at for stage, at in response.timings.stages.items() if stage != "postprocess"}
+    return hash(
+        (response.status, response.cache, response.attempts, response.timings.provider_ms, frozenset(stages.items()))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    course: int
+    answered_at_ms: int
+    learned_ms: int
+
+
 class Answered:
     def __init__(self) -> None:
-        self._answered_ms: dict[str, int] = {}
+        self._given: dict[str, _Given] = {}
 
     def __contains__(self, identity: str) -> bool:
-        return identity in self._answered_ms
+        return identity in self._given
+
+    def given_ms(self, response: Response) -> int | None:
+        """When this very response was given before; None when there was none, or it was made of another completion."""
+        given = self._given.get(identity_of(response))
+        return given.answered_at_ms if given is not None and given.course == course_of(response) else None
 
     def apply(self, event: Event, now_ms: int) -> Sequence[str]:
         if not isinstance(event, Response):
             raise TypeError(f"not a response: {type(event).__name__}")
-        self._answered_ms[identity_of(event)] = event.answered_at_ms
+        # by when we learned it: after a long outage old answers still meet completions that have waited as long
+        self._given.setdefault(identity_of(event), _Given(course_of(event), event.answered_at_ms, now_ms))
         self._forget(now_ms - REMEMBERED_MS)
         return ()
 
     def _forget(self, before_ms: int) -> None:
         """Oldest first: the dictionary keeps the order in which answers were given."""
-        while self._answered_ms:
-            identity, answered_ms = next(iter(self._answered_ms.items()))
-            if answered_ms >= before_ms:
+        while self._given:
+            identity, given = next(iter(self._given.items()))
+            if given.learned_ms >= before_ms:
                 return
-            del self._answered_ms[identity]
+            del self._given[identity]

@@ -51,6 +51,7 @@ class Answers:
                 self._flights.pop(event.entry, None)
                 self._flights[event.entry] = event
                 self._landed.pop(event.entry, None)
+                self._forget_flights(now_ms)
                 return ()
             case FlightEnded():
                 flight = self._flights.get(event.entry)
@@ -77,6 +78,14 @@ class Answers:
         if gone is not None:
             self._bytes -= _size(gone)
 
+    def _forget_flights(self, now_ms: int) -> None:
+        """Some never land: those whose request ended at a stage that failed."""
+        while self._flights:
+            entry, oldest = next(iter(self._flights.items()))
+            if oldest.gives_up_at_ms > now_ms:
+                return
+            del self._flights[entry]
+
     def _forget_landed(self, now_ms: int) -> None:
         """Only those who waited need it, and they look at once."""
         while self._landed:
@@ -87,4 +96,6 @@ class Answers:
 
 
 def _size(fill: Fill) -> int:
-    return _ENTRY_BYTES + len(fill.answer.output.content or "")
+    output = fill.answer.output
+    texts = (output.content, output.refusal, *(call.function.arguments for call in output.tool_calls))
+    return _ENTRY_BYTES + sum(len(text.encode()) for text in texts if text)

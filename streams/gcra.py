@@ -51,4 +51,4 @@ def meter(rate: Rate, arrival_us: int | None, now_us: int, units: int) -> Fits |
 
 def settle(rate: Rate, arrival_us: int, units: int) -> int:
     """The arrival time after learning that so many units more (or, if negative, fewer) were used."""
-    return arrival_us + (rate.span_us(units) if units >= 0 else -rate.span_us(-units))
+    return arrival_us + rate.span_us(units)

@@ -1,6 +1,6 @@
 """One event at a time: parse it, have it decided, carry the outcome out. An exception costs its own event only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
 from schemas.base import Event
@@ -10,7 +10,7 @@ from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
-from streams.runtime.envelope import seal
+from streams.runtime.envelope import Envelope, seal
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Park, Record
 from streams.runtime.partition import Parked, PartitionWork
@@ -99,7 +99,12 @@ class Decider:
 
     def _send(self, work: PartitionWork, delivery: Delivery, records: tuple[Record, ...], now_ms: int) -> None:
         """All are encoded before any is sent, so that an outcome that does not fit leaves nothing half done."""
-        self._outbox.send(seal(records, delivery, self._kafka, self._stage.name, now_ms))
+        self._write(work, records, seal(records, delivery, self._kafka, self._stage.name, now_ms), now_ms)
+
+    def _write(
+        self, work: PartitionWork, records: tuple[Record, ...], envelopes: Sequence[Envelope], now_ms: int
+    ) -> None:
+        self._outbox.send(envelopes)
         for record in records:
             if self._stage.measure is not None:
                 self._stage.measure(record.event, self._metrics)
@@ -117,14 +122,25 @@ class Decider:
             offset=delivery.offset,
         )
         self._bury(delivery, DeadLetter(reason, type(problem).__name__))
-        ticket = self._stage.requester(delivery)
-        if ticket is not None:
-            failure = Failure(
-                code="internal_error",
-                message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
-            )
-            self._send(work, delivery, self._stage.give_up(ticket, failure, self._now_ms()), self._now_ms())
+        now_ms = self._now_ms()
+        try:
+            records = self._last_words(delivery, now_ms)
+            envelopes = seal(records, delivery, self._kafka, self._stage.name, now_ms)
+        except Exception as again:  # noqa: BLE001  # raised here, it would end each worker that takes the event
+            log.error("requester_not_told", problem=type(again).__name__, topic=delivery.topic, offset=delivery.offset)
+        else:
+            self._write(work, records, envelopes, now_ms)
         self._finish(work, delivery, "gave_up")
+
+    def _last_words(self, delivery: Delivery, now_ms: int) -> tuple[Record, ...]:
+        ticket = self._stage.requester(delivery)
+        if ticket is None:
+            return ()
+        failure = Failure(
+            code="internal_error",
+            message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
+        )
+        return self._stage.give_up(ticket, failure, now_ms)
 
     def _bury(self, delivery: Delivery, letter: DeadLetter) -> None:
         self._metrics.count("millrace_dead_letters_total", self._stage.name, letter.reason)

@@ -92,9 +92,10 @@ def next_step(
 
 
 def _wait(until_ms: int, deadline_ms: int | None, attempts: Sequence[Attempt]) -> Step:
-    if deadline_ms is not None and until_ms >= deadline_ms:
-        return End("failed", failure_of(attempts[-1])) if attempts else _expired()
-    return Wait(until_ms)
+    """Never past the deadline. Who has asked nobody yet waits for a breaker, which may close earlier than it said."""
+    if deadline_ms is None or until_ms < deadline_ms:
+        return Wait(until_ms)
+    return End("failed", failure_of(attempts[-1])) if attempts else Wait(deadline_ms)
 
 
 def _is_final(attempt: Attempt) -> bool:

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from pydantic import JsonValue
+
 from schemas.attempt import Attempt
 from schemas.base import load_json
 from schemas.cached import Fill, FlightEnded
@@ -25,24 +27,32 @@ NO_TENANT = "-"
 REPEATABLE: frozenset[FinishReason] = frozenset({"stop", "length", "tool_calls"})
 """Endings that the same question would meet again; refusals and filters are not kept."""
 
+MAX_PARSED_LEVELS = 100
+"""JSON nested deeper is left as text: from about 200 levels on, readers of the response refuse the whole of it."""
+
 UNPRICED = Cost(status="unpriced")
 
 Booked = tuple[Attempt, Usage | None, Cost]
 
 
 def decide(completion: Completion, view: View[Answered]) -> Outcome:
+    """A request is answered once. What else a completion causes is written again when it is taken again, since the
+    first time may have broken off in between; rows and cache records replace themselves.
+    """
     ticket = completion.ticket.stamped("postprocess", view.now_ms)
     completion = completion.model_copy(update={"ticket": ticket})
     booked = [book(attempt, view.control) for attempt in completion.attempts]
-    if ticket.identity in view.state:  # the same request came through twice; what was paid twice is booked twice
-        repeats = tuple(
-            _calls_record(attempt_row(ticket, completion.plan, a, "priced", cost=c, usage=u)) for a, u, c in booked
-        )
-        return Forward(repeats) if repeats else Absorb("answered before")
     response = respond(completion, booked, view.now_ms)
-    rows = [_calls_record(row) for row in rows_of(completion, booked, view.now_ms)]
-    kept = _keep(completion, booked, view.now_ms)
-    return Forward((Record(RESPONSES, ticket.request_id, response), *rows, *kept))
+    is_answered, given_ms = ticket.identity in view.state, view.state.given_ms(response)
+    at_ms = view.now_ms if given_ms is None else given_ms
+    kept = _keep(completion, booked, at_ms)
+    if is_answered and given_ms is None:  # carried out twice: what was paid twice is booked twice
+        repeats = (attempt_row(ticket, completion.plan, a, "priced", cost=c, usage=u) for a, u, c in booked)
+        extra = (*map(_calls_record, repeats), *kept)
+        return Forward(extra) if extra else Absorb("answered before")
+    rows = map(_calls_record, rows_of(completion, booked, at_ms))
+    answer = () if is_answered else (Record(RESPONSES, ticket.request_id, response),)
+    return Forward((*answer, *rows, *kept))
 
 
 def book(attempt: Attempt, control: ControlView) -> Booked:
@@ -102,9 +112,17 @@ def _output(completion: Completion) -> Output | None:
     if not completion.parse_json or output.content is None:
         return output
     try:
-        return output.model_copy(update={"parsed": load_json(output.content)})
+        parsed = load_json(output.content)
     except ValueError:  # the model did not keep to JSON: the text says so itself
         return output
+    return output.model_copy(update={"parsed": parsed}) if _is_readable(parsed, MAX_PARSED_LEVELS) else output
+
+
+def _is_readable(value: JsonValue, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_readable(each, levels - 1) for each in inner)
 
 
 def _timings(completion: Completion, now_ms: int) -> Timings:
@@ -172,12 +190,13 @@ def _calls_record(row: CallRow) -> Record:
 
 
 def _answer_as_failed(ticket: Ticket, failure: Failure, now_ms: int) -> tuple[Record, ...]:
-    """When this very stage fails there is no further door: the response is written without rows or cache."""
+    """When this very stage fails there is no further door. Whatever calls there were are not booked here, so what the
+    request cost is unknown, and not nothing.
+    """
     completion = Completion(ticket=ticket, status="failed", failure=failure)
-    return (
-        Record(RESPONSES, ticket.request_id, respond(completion, [], now_ms)),
-        _calls_record(unattempted_row(completion, now_ms)),
-    )
+    response = respond(completion, [], now_ms).model_copy(update={"cost_usd": None})
+    row = unattempted_row(completion, now_ms).model_copy(update={"cost": UNKNOWN})
+    return Record(RESPONSES, ticket.request_id, response), _calls_record(row)
 
 
 def _load_prices() -> None:

@@ -6,7 +6,7 @@ here under no tenant's name.
 
 import hashlib
 import hmac
-from typing import assert_never
+from typing import assert_never, cast
 
 from pydantic import SecretStr, ValidationError
 from pydantic_core import from_json
@@ -172,7 +172,7 @@ def _salvage(delivery: Delivery) -> JsonObject | None:
             content = parse(delivery.value or b"")
         except ValueError:
             continue
-        return content if isinstance(content, dict) else None
+        return cast("JsonObject", content) if isinstance(content, dict) else None
     return None
 
 

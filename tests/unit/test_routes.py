@@ -1,0 +1,156 @@
+"""The most specific route wins, ties do not depend on the order of configuration, and nothing leads nowhere."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.control import Deployment, Route, RouteTarget, Tenant
+from streams.control import ControlView, with_object
+from streams.routes import Choice, choose_route, targets_of
+from tests.unit.examples import control, deployment, route, ticket
+
+SPECIFIC_TO_GENERAL: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("tenant and task", {"tenants": ("acme",), "tasks": ("search",)}),
+    ("tenant and model", {"tenants": ("acme",), "models": ("auto", "gpt-5-mini")}),
+    ("tenant, any model", {"tenants": ("acme",)}),
+    ("task", {"tasks": ("search",)}),
+    ("model", {"models": ("auto", "gpt-5-mini")}),
+    ("default route", {}),
+)
+
+
+def named(position: int) -> str:
+    return "default" if position == len(SPECIFIC_TO_GENERAL) - 1 else f"route-{position}"
+
+
+def routes_from(first: int) -> list[Route]:
+    return [route(named(at), **SPECIFIC_TO_GENERAL[at][1]) for at in range(first, len(SPECIFIC_TO_GENERAL))]
+
+
+def only(*objects: Tenant | Deployment | Route) -> ControlView:
+    view = ControlView()
+    for version, each in enumerate((deployment(), *objects)):
+        view = with_object(view, each, version)
+    return view
+
+
+def choice(view: ControlView, **changes: Any) -> Choice | None:
+    return choose_route(view, ticket(**changes))
+
+
+@pytest.mark.parametrize("first", range(len(SPECIFIC_TO_GENERAL)))
+def test_the_most_specific_route_that_is_left_wins(first: int) -> None:
+    chosen = choice(only(*routes_from(first)), model="auto", task="search")
+
+    assert chosen is not None
+    assert chosen.route.name == named(first)
+    assert chosen.reason.startswith(SPECIFIC_TO_GENERAL[first][0])
+
+
+@given(order=st.permutations(routes_from(0)))
+def test_the_order_in_which_routes_were_configured_decides_nothing(order: list[Route]) -> None:
+    chosen = choice(only(*order), model="auto", task="search")
+
+    assert chosen is not None
+    assert chosen.route.name == named(0)
+
+
+def test_two_routes_as_specific_as_each_other_are_taken_by_name() -> None:
+    both = [route(name, models=("gpt-5-mini",)) for name in ("b", "a")]
+
+    for order in itertools.permutations(both):
+        chosen = choice(only(*order))
+        assert chosen is not None
+        assert chosen.route.name == "a"
+
+
+@pytest.mark.parametrize(
+    "constraint", [{"tenants": ("globex",), "tasks": ("search",)}, {"tenants": ("globex",), "models": ("gpt-5-mini",)}]
+)
+def test_a_route_of_another_tenant_is_never_taken(constraint: dict[str, Any]) -> None:
+    view = only(route("theirs", **constraint))
+
+    assert choice(view, task="search") is None
+    assert choice(view, task="search", tenant_id=None) is None
+    assert choice(view, task="search", tenant_id="globex") is not None
+
+
+def test_a_task_leads_somewhere_only_when_the_model_is_left_to_us() -> None:
+    view = only(route("tasks", tasks=("search",)), route())
+
+    by_task, by_model = choice(view, task="search", model="auto"), choice(view, task="search")
+
+    assert by_task is not None
+    assert by_task.route.name == "tasks"
+    assert by_model is not None
+    assert by_model.route.name == "default"
+
+
+def test_the_default_route_carries_a_named_model_only_where_a_deployment_has_it() -> None:
+    assert choice(only(route())) is not None
+    assert choice(only(route()), model="gpt-9") is None
+    assert (
+        choice(only(Route(name="default", targets=(RouteTarget(deployment="openai-1", model="gpt-5-mini"),)))) is None
+    )
+    assert choice(only(route("default", "gone"))) is None
+
+
+def test_without_any_route_there_is_no_choice() -> None:
+    assert choice(only()) is None
+    assert choice(only(), model="auto") is None
+
+
+def test_a_route_that_names_no_tenant_task_or_model_is_nobodys_unless_it_is_the_default() -> None:
+    assert choice(only(route("spare")), model="auto") is None
+
+
+def test_targets_keep_the_routes_order_and_bear_each_providers_own_name() -> None:
+    view = control(deployment("azure-1", region="eu"), deployment("claude-1", "claude-x", provider="anthropic"))
+    mixed = Route(
+        name="mixed",
+        models=("gpt-5-mini",),
+        targets=(
+            RouteTarget(deployment="azure-1"),
+            RouteTarget(deployment="claude-1", model="claude-x"),
+            RouteTarget(deployment="openai-1"),
+        ),
+    )
+
+    found = targets_of(view, mixed, "gpt-5-mini")
+
+    assert [(target.deployment, target.provider, target.model, target.region) for target in found] == [
+        ("azure-1", "openai", "gpt-5-mini-2026", "eu"),
+        ("claude-1", "anthropic", "claude-x-2026", None),
+        ("openai-1", "openai", "gpt-5-mini-2026", None),
+    ]
+
+
+def test_a_deployment_that_is_gone_or_lacks_the_model_is_left_out() -> None:
+    view = control(deployment("other", "another-model"))
+
+    assert targets_of(view, route("r", "gone", "other", "openai-1"), "gpt-5-mini") == targets_of(
+        view, route("r", "openai-1"), "gpt-5-mini"
+    )
+    assert targets_of(view, route("r", "gone"), "gpt-5-mini") == ()
+
+
+@given(
+    models=st.sets(st.sampled_from(["auto", "gpt-5-mini", "gpt-9"]), max_size=2),
+    tasks=st.sets(st.sampled_from(["search", "chat"]), max_size=1),
+    tenants=st.sets(st.sampled_from(["acme", "globex"]), max_size=1),
+    model=st.sampled_from(["auto", "gpt-5-mini", "gpt-9", "unheard-of"]),
+    task=st.sampled_from([None, "search", "chat"]),
+)
+def test_a_chosen_route_always_allows_the_request(
+    models: set[str], tasks: set[str], tenants: set[str], model: str, task: str | None
+) -> None:
+    narrow = route("narrow", models=tuple(models), tasks=tuple(tasks), tenants=tuple(tenants))
+
+    chosen = choice(only(narrow), model=model, task=task)
+
+    if chosen is not None:
+        assert not tenants or "acme" in tenants
+        assert model in models or task in tasks or (tenants and model == "auto")

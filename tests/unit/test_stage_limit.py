@@ -1,0 +1,388 @@
+"""What a tenant and its users may ask now, which ids are used up, and what is held until it is settled."""
+
+from typing import Any
+
+import pytest
+
+from schemas.account import Meter, Registration
+from schemas.call import CallRow
+from schemas.control import Limits
+from schemas.flow import Accepted, Admitted, Completion, Refused
+from schemas.response import Failure
+from schemas.topics import ACCOUNTS, ADMITTED
+from schemas.usage import Usage
+from streams.accounts import Accounts, MeterKey
+from streams.control import ControlView
+from streams.cost.ledger import attempt_row, unattempted_row
+from streams.questions import namespace_of
+from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome
+from streams.stages.limit import decide
+from tests.unit.examples import (
+    NOW_MS,
+    PROMPT_CANARY,
+    accepted,
+    attempt,
+    completion,
+    control,
+    delivery,
+    failed_attempt,
+    finished,
+    forwarded,
+    limited_tenant,
+    on,
+    plan,
+    prompt,
+    table_records,
+    tenant,
+    ticket,
+    view,
+)
+
+TENANT_REQUESTS = MeterKey("acme", None, "requests")
+TENANT_TOKENS = MeterKey("acme", None, "tokens")
+ADA_REQUESTS = MeterKey("acme", "ada", "requests")
+MINUTE_MS = 60_000
+
+
+class Limiter:
+    """The stage and its state, without Kafka: what an outcome writes to the table is applied, as the shell does."""
+
+    def __init__(self, configured: ControlView) -> None:
+        self.control = configured
+        self.state = Accounts()
+        self._offset = 100
+
+    def take(self, event: Accepted | Refused | CallRow, *, at_ms: int = NOW_MS, offset: int | None = None) -> Outcome:
+        """At the next offset, unless it is delivered again at an earlier one."""
+        self._offset += 1
+        delivered = delivery(offset=self._offset if offset is None else offset, timestamp_ms=at_ms)
+        outcome = decide(event, view(self.state, control=self.control, delivery=delivered, now_ms=at_ms))
+        for change in table_records(ACCOUNTS, outcome):
+            self.state.apply(change, at_ms)
+        return outcome
+
+    def admits(self, *, at_ms: int = NOW_MS, **event: Any) -> bool:
+        self._offset += 1
+        return isinstance(self.take(accepted(f"r-{self._offset}", **event), at_ms=at_ms), Forward)
+
+    def refuses(self, *, at_ms: int = NOW_MS, **event: Any) -> Failure:
+        self._offset += 1
+        ended = finished(self.take(accepted(f"r-{self._offset}", **event), at_ms=at_ms))
+        assert ended.failure is not None
+        return ended.failure
+
+
+def limiter(**limits: Any) -> Limiter:
+    return Limiter(control(limited_tenant(**limits)))
+
+
+def for_users(**limits: int) -> Limiter:
+    return Limiter(control(limited_tenant(user_limits=Limits(**limits))))
+
+
+def refused(request_id: str = "r-1", *, digest: str = "content", code: Any = "invalid_request") -> Refused:
+    failure = Failure(code=code, message="colour is not a known field: remove it", field="colour")
+    return Refused(ticket=ticket(request_id), digest=digest, failure=failure)
+
+
+def priced(number: int = 1, *, tokens: int = 17, **changes: Any) -> CallRow:
+    used = Usage(uncached_input_tokens=tokens)
+    return attempt_row(ticket(), plan(), attempt(number, **changes), "priced", usage=used)
+
+
+def test_a_request_goes_on_under_its_namespace_with_all_that_the_cache_must_know() -> None:
+    event = accepted(user_id="ada", prompt=prompt(temperature=0.5))
+
+    first, *changes = forwarded(Limiter(control()).take(event, at_ms=NOW_MS + 30))
+
+    namespace = namespace_of("acme", event.ticket, event.prompt)
+    assert (first.topic, first.key) == (ADMITTED, namespace)
+    assert first.event == Admitted(
+        ticket=event.ticket.stamped("limit", NOW_MS + 30),
+        prompt=event.prompt,
+        input_tokens=event.input_tokens,
+        namespace=namespace,
+    )
+    (registered,) = on(ACCOUNTS, changes, Registration)
+    assert (registered.request_id, registered.refusal, registered.reserved_tokens) == ("r-1", None, 0)
+
+
+def test_every_change_of_an_account_goes_to_its_tenants_partition_under_a_name_of_its_own() -> None:
+    limited = Limiter(
+        control(
+            limited_tenant(
+                requests_per_minute=9,
+                tokens_per_minute=9_000,
+                user_limits=Limits(requests_per_minute=9, tokens_per_minute=9_000),
+            )
+        )
+    )
+
+    changes = [r for r in forwarded(limited.take(accepted(user_id="ada"))) if r.topic is ACCOUNTS]
+
+    assert len({change.key for change in changes}) == len(changes) == 5
+    assert {change.partition_by for change in changes} == {"acme"}
+
+
+@pytest.mark.parametrize("limits", [{"requests_per_minute": 2}, {"requests_per_minute": 60, "burst_requests": 2}])
+def test_requests_beyond_the_burst_are_told_when_to_come_back_and_then_fit(limits: dict[str, int]) -> None:
+    limited = limiter(**limits)
+    assert [limited.admits() for _ in range(3)] == [True, True, False]
+
+    failure = limited.refuses()
+
+    assert (failure.code, failure.field, failure.retryable) == ("rate_limited", "tenant_id", True)
+    wait_ms = MINUTE_MS // limits["requests_per_minute"]
+    assert failure.retry_after_ms == wait_ms
+    assert f"in {wait_ms} ms" in failure.message
+    assert not limited.admits(at_ms=NOW_MS + wait_ms - 1)
+    assert limited.admits(at_ms=NOW_MS + wait_ms)
+
+
+def test_one_users_flood_leaves_the_other_users_of_the_tenant_their_share() -> None:
+    limited = for_users(requests_per_minute=1)
+
+    assert limited.admits(user_id="ada")
+    assert limited.refuses(user_id="ada").field == "user_id"
+    assert limited.admits(user_id="bob")
+    assert limited.admits()
+
+
+def test_one_tenants_flood_leaves_the_other_tenants_their_share() -> None:
+    limited = Limiter(
+        control(limited_tenant("acme", requests_per_minute=1), limited_tenant("globex", requests_per_minute=1))
+    )
+
+    assert [limited.admits(tenant_id=name) for name in ("acme", "acme", "globex")] == [True, False, True]
+
+
+def test_tokens_are_counted_as_asked_for_input_and_the_longest_answer_allowed() -> None:
+    limited = limiter(tokens_per_minute=1_000)
+
+    assert limited.admits(input_tokens=400, prompt=prompt(max_tokens=600))
+    assert limited.refuses(input_tokens=1, prompt=prompt(max_tokens=1)).retry_after_ms == 120
+    assert limited.admits(at_ms=NOW_MS + 120, input_tokens=1, prompt=prompt(max_tokens=1))
+
+
+def test_a_request_that_can_never_fit_is_told_to_become_smaller_and_not_to_wait() -> None:
+    failure = limiter(tokens_per_minute=1_000).refuses(input_tokens=500, prompt=prompt(max_tokens=501))
+
+    assert (failure.code, failure.field, failure.retryable) == ("rate_limited", "messages", False)
+    assert failure.retry_after_ms is None
+    assert "lower params.max_tokens" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("full", "request_tokens"),
+    [("user", 1), ("tokens", 5_000)],
+    ids=["the user's is full", "the tokens do not fit"],
+)
+def test_all_meters_take_a_request_or_none_does(full: str, request_tokens: int) -> None:
+    limited = Limiter(
+        control(
+            limited_tenant(requests_per_minute=10, tokens_per_minute=3_000, user_limits=Limits(requests_per_minute=1))
+        )
+    )
+    if full == "user":
+        assert limited.admits(user_id="ada", prompt=prompt(max_tokens=1))
+    keys = (TENANT_REQUESTS, TENANT_TOKENS, ADA_REQUESTS)
+    before = [limited.state.arrival_us(key) for key in keys]
+
+    limited.refuses(user_id="ada", prompt=prompt(max_tokens=request_tokens))
+
+    assert [limited.state.arrival_us(key) for key in keys] == before
+
+
+def test_of_several_full_meters_the_longest_wait_is_told() -> None:
+    limited = Limiter(
+        control(limited_tenant(requests_per_minute=60, burst_requests=1, user_limits=Limits(requests_per_minute=1)))
+    )
+    assert limited.admits(user_id="ada")
+
+    failure = limited.refuses(user_id="ada")
+
+    assert (failure.field, failure.retry_after_ms) == ("user_id", MINUTE_MS)
+    assert limited.admits(user_id="ada", at_ms=NOW_MS + MINUTE_MS)
+
+
+def test_an_event_delivered_again_is_decided_the_same_and_charged_once() -> None:
+    limited = limiter(requests_per_minute=1)
+    first, second = accepted("first"), accepted("second")
+    let_in, kept_out = limited.take(first, offset=5), limited.take(second, offset=6)
+    arrival_us = limited.state.arrival_us(TENANT_REQUESTS)
+
+    later = NOW_MS + MINUTE_MS
+    again_in, again_out = (limited.take(event, offset=at, at_ms=later) for event, at in ((first, 5), (second, 6)))
+
+    assert isinstance(let_in, Forward)
+    assert isinstance(again_in, Forward)
+    assert [record.topic for record in again_in.records] == [ADMITTED]
+    assert isinstance(again_out, Finish)
+    assert again_out.records == ()
+    assert again_out.completion.failure == finished(kept_out).failure
+    assert limited.state.arrival_us(TENANT_REQUESTS) == arrival_us
+
+
+def test_a_repeated_id_with_the_same_content_is_absorbed_and_costs_nothing() -> None:
+    limited = limiter(requests_per_minute=2)
+    limited.take(accepted())
+
+    assert isinstance(limited.take(accepted()), Absorb)
+    assert limited.admits()
+
+
+def test_a_repeated_id_with_other_content_is_buried_with_a_reason_that_shows_no_content() -> None:
+    limited = Limiter(control())
+    limited.take(accepted())
+
+    outcome = limited.take(accepted(digest="other", prompt=prompt(PROMPT_CANARY)))
+
+    assert isinstance(outcome, DeadLetter)
+    assert outcome.reason == "request_id_reused"
+    assert "send a new id" in outcome.detail
+    assert PROMPT_CANARY not in outcome.detail
+
+
+def test_an_id_refused_by_validation_is_used_up_too() -> None:
+    limited = Limiter(control())
+    ended = finished(limited.take(refused()))
+
+    assert ended.failure == refused().failure
+    assert (ended.status, ended.ticket.stamps["limit"]) == ("rejected", NOW_MS)
+    assert isinstance(limited.take(refused()), Absorb)
+    assert isinstance(limited.take(accepted(digest="corrected")), DeadLetter)
+
+
+def test_a_refusal_delivered_again_is_answered_again_since_the_first_answer_may_be_lost() -> None:
+    limited = Limiter(control())
+    first = finished(limited.take(refused(), offset=5))
+
+    assert finished(limited.take(refused(), offset=5)) == first
+
+
+def test_a_deadline_that_was_past_ends_as_expired() -> None:
+    assert finished(Limiter(control()).take(refused(code="deadline_exceeded"))).status == "expired"
+
+
+def test_a_refusal_costs_the_tenant_nothing_of_its_limits() -> None:
+    limited = limiter(requests_per_minute=1)
+
+    limited.take(refused())
+
+    assert limited.admits()
+
+
+def test_the_same_id_of_two_tenants_is_two_requests() -> None:
+    limited = Limiter(control(tenant("globex")))
+
+    assert isinstance(limited.take(accepted(tenant_id="acme")), Forward)
+    assert isinstance(limited.take(accepted(tenant_id="globex", digest="other")), Forward)
+
+
+def test_what_was_held_is_given_back_once_the_true_use_is_known() -> None:
+    limited = limiter(tokens_per_minute=1_000)
+    limited.take(accepted(input_tokens=10, prompt=prompt(max_tokens=990)))
+    assert not limited.admits(prompt=prompt(max_tokens=1))
+
+    limited.take(priced(tokens=17))
+
+    assert limited.admits(input_tokens=10, prompt=prompt(max_tokens=973))
+    assert not limited.admits(input_tokens=0, prompt=prompt(max_tokens=1))
+
+
+def test_what_was_used_beyond_what_was_held_is_charged() -> None:
+    limited = limiter(tokens_per_minute=1_000)
+    limited.take(accepted(input_tokens=10, prompt=prompt(max_tokens=90)))
+
+    limited.take(priced(tokens=1_600))
+
+    assert limited.refuses(input_tokens=0, prompt=prompt(max_tokens=100)).retry_after_ms == 700 * MINUTE_MS // 1_000
+
+
+def test_each_attempt_counts_once_however_often_its_row_comes() -> None:
+    limited = limiter(tokens_per_minute=1_000)
+    limited.take(accepted(prompt=prompt(max_tokens=100)))
+    limited.take(priced(1, tokens=30))
+    limited.take(priced(2, tokens=40))
+    arrival_us = limited.state.arrival_us(TENANT_TOKENS)
+    assert arrival_us == NOW_MS * 1000 + 70 * 60_000
+
+    for number, tokens in ((1, 30), (2, 40), (1, 30)):
+        assert isinstance(limited.take(priced(number, tokens=tokens)), Absorb)
+
+    assert limited.state.arrival_us(TENANT_TOKENS) == arrival_us
+
+
+@pytest.mark.parametrize("phase", ["started", "settled"])
+def test_a_request_still_being_tried_keeps_what_is_held_for_it(phase: Any) -> None:
+    """A failed first attempt gave back everything, and nothing was held for the second while it ran."""
+    limited = limiter(tokens_per_minute=1_000)
+    limited.take(accepted(prompt=prompt(max_tokens=900)))
+    arrival_us = limited.state.arrival_us(TENANT_TOKENS)
+
+    assert isinstance(limited.take(attempt_row(ticket(), plan(), failed_attempt(), phase)), Absorb)
+
+    assert limited.state.arrival_us(TENANT_TOKENS) == arrival_us
+
+
+def test_what_a_cut_attempt_is_known_to_have_used_is_charged() -> None:
+    limited = limiter(tokens_per_minute=1_000)
+    limited.take(accepted(prompt=prompt(max_tokens=100)))
+    cut: dict[str, Any] = {"error_class": "cut_stream", "ambiguous": True, "retryable": True, "finish_reason": None}
+    limited.take(attempt_row(ticket(), plan(), attempt(**cut), "settled"))
+
+    limited.take(priced(1, tokens=25, **cut))
+    limited.take(priced(2, tokens=40))
+
+    assert limited.state.arrival_us(TENANT_TOKENS) == NOW_MS * 1000 + 65 * 60_000
+
+
+def test_a_request_that_needed_no_call_gives_back_all_that_was_held() -> None:
+    limited = limiter(tokens_per_minute=1_000)
+    limited.take(accepted(prompt=prompt(max_tokens=900)))
+
+    limited.take(unattempted_row(completion(attempts=(), cache="exact"), NOW_MS))
+
+    assert limited.state.arrival_us(TENANT_TOKENS) == NOW_MS * 1000
+
+
+def test_rows_of_requests_that_are_not_held_settle_nothing() -> None:
+    limited = limiter(tokens_per_minute=1_000)
+
+    assert isinstance(limited.take(priced()), Absorb)
+    strangers = unattempted_row(Completion(ticket=ticket(tenant_id=None), status="rejected"), NOW_MS)
+    assert isinstance(limited.take(strangers), Absorb)
+
+
+def test_the_user_is_settled_along_with_the_tenant() -> None:
+    limited = Limiter(control(limited_tenant(tokens_per_minute=1_000, user_limits=Limits(tokens_per_minute=600))))
+    limited.take(accepted(user_id="ada", prompt=prompt(max_tokens=500)))
+
+    limited.take(priced(tokens=60))
+
+    ada = MeterKey("acme", "ada", "tokens")
+    assert limited.state.arrival_us(TENANT_TOKENS) == NOW_MS * 1000 + 60 * 60_000
+    assert limited.state.arrival_us(ada) == NOW_MS * 1000 + 60 * 100_000
+
+
+def test_the_time_that_counts_is_the_records_own() -> None:
+    slow, fast = limiter(requests_per_minute=1), limiter(requests_per_minute=1)
+    events = [(accepted(f"r-{number}"), NOW_MS + number * 20_000) for number in range(9)]
+
+    live = [type(slow.take(event, at_ms=at_ms)) for event, at_ms in events]
+    replayed: list[type[Outcome]] = []
+    for offset, (event, at_ms) in enumerate(events):
+        delivered = delivery(offset=offset, timestamp_ms=at_ms)
+        outcome = decide(event, view(fast.state, control=fast.control, delivery=delivered, now_ms=NOW_MS + 10**9))
+        for change in table_records(ACCOUNTS, outcome):
+            fast.state.apply(change, NOW_MS + 10**9)
+        replayed.append(type(outcome))
+
+    assert replayed == live
+    assert live == [Forward, Finish, Finish] * 3
+
+
+def test_a_tenant_without_limits_leaves_no_meters_behind() -> None:
+    changes = table_records(ACCOUNTS, Limiter(control()).take(accepted(user_id="ada")))
+
+    assert not any(isinstance(change, Meter) for change in changes)

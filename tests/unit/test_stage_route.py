@@ -1,0 +1,161 @@
+"""A plan that names whom to ask in which order, in the lane of its priority; or an honest end."""
+
+from typing import Any, get_args
+
+import pytest
+
+from schemas.control import RouteTarget
+from schemas.flow import Dispatch, Miss
+from schemas.request import Priority
+from schemas.topics import DISPATCH
+from streams.control import ControlView
+from streams.runtime.outcome import Record
+from streams.runtime.stage import Stateless
+from streams.stages.route import decide
+from tests.unit.examples import (
+    NOW_MS,
+    admitted,
+    breaker,
+    control,
+    deployment,
+    finished,
+    forwarded,
+    miss,
+    route,
+    slot_of,
+    view,
+)
+
+THREE = (deployment("a"), deployment("b"), deployment("c"))
+MINUTE_MS = 60_000
+
+
+def sent(event: Miss, configured: ControlView | None = None, *, now_ms: int = NOW_MS) -> Record:
+    (record,) = forwarded(decide(event, view(Stateless(), control=configured, now_ms=now_ms)))
+    return record
+
+
+def dispatched(event: Miss, configured: ControlView | None = None) -> Dispatch:
+    event_ = sent(event, configured).event
+    assert isinstance(event_, Dispatch)
+    return event_
+
+
+def order(configured: ControlView, **changes: Any) -> list[str]:
+    return [target.deployment for target in dispatched(miss(**changes), configured).plan.targets]
+
+
+def test_a_request_goes_on_with_its_plan_and_all_that_it_carried() -> None:
+    slot = slot_of(admitted())
+    configured = control(route("default", "openai-1", max_attempts=5, retry_ambiguous=False))
+
+    record = sent(miss(slot=slot), configured, now_ms=NOW_MS + 4)
+
+    event = record.event
+    assert isinstance(event, Dispatch)
+    assert record.key == "r-1"
+    assert (event.slot, event.input_tokens, event.prompt) == (slot, 10, miss().prompt)
+    assert event.ticket.stamps["route"] == NOW_MS + 4
+    assert event.ticket.config_version == configured.version
+    assert (event.plan.route, event.plan.reason) == ("default", "default route")
+    assert (event.plan.max_attempts, event.plan.retry_ambiguous) == (5, False)
+    assert [target.model for target in event.plan.targets] == ["gpt-5-mini-2026"]
+
+
+@pytest.mark.parametrize("priority", get_args(Priority))
+def test_each_priority_has_its_lane_and_its_time(priority: Priority) -> None:
+    configured = control(route(timeout_ms={"high": 1, "normal": 2, "low": 3}))
+
+    record = sent(miss(priority=priority), configured)
+
+    assert record.topic is DISPATCH[priority]
+    assert isinstance(record.event, Dispatch)
+    assert record.event.plan.timeout_ms == {"high": 1, "normal": 2, "low": 3}[priority]
+
+
+def test_the_more_specific_route_is_taken_and_its_reason_kept() -> None:
+    configured = control(*THREE, route("for-acme", "b", tenants=("acme",), models=("gpt-5-mini",)))
+
+    assert dispatched(miss(), configured).plan.reason == "tenant and model: for-acme"
+    assert order(configured) == ["b"]
+
+
+def test_a_model_left_to_us_is_the_one_the_route_names() -> None:
+    chosen = route(targets=(RouteTarget(deployment="openai-1", model="gpt-5-mini"),))
+
+    assert order(control(chosen), model="auto") == ["openai-1"]
+
+
+def test_targets_whose_breaker_is_open_come_last_in_the_routes_own_order() -> None:
+    configured = control(
+        *THREE,
+        route("default", "a", "b", "c"),
+        breaker("a", until_ms=NOW_MS + MINUTE_MS),
+        breaker("b", until_ms=NOW_MS + MINUTE_MS),
+    )
+
+    assert order(configured) == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"until_ms": NOW_MS}, {"until_ms": NOW_MS + 1, "state": "half_open"}, {"until_ms": NOW_MS + 1, "state": "closed"}],
+    ids=["its time is up", "half open", "closed"],
+)
+def test_a_breaker_that_lets_calls_through_changes_nothing(changes: dict[str, Any]) -> None:
+    configured = control(*THREE, route("default", "a", "b"), breaker("a", **changes))
+
+    assert order(configured) == ["a", "b"]
+
+
+def test_with_every_breaker_open_there_is_a_plan_all_the_same() -> None:
+    configured = control(*THREE, route("default", "a"), breaker("a", until_ms=NOW_MS + MINUTE_MS))
+
+    assert order(configured) == ["a"]
+
+
+def test_a_deployment_that_is_gone_is_passed_over() -> None:
+    assert order(control(*THREE, route("default", "gone", "b"))) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("configured", "says"),
+    [
+        (control(route("for-acme", "gone", tenants=("acme",))), "route for-acme has no deployment for model 'auto'"),
+        (ControlView(), "no route for model 'auto'"),
+    ],
+    ids=["its deployments are gone", "the route itself is gone"],
+)
+def test_where_nothing_leads_any_more_the_request_ends_and_those_who_wait_for_it_are_told(
+    configured: ControlView, says: str
+) -> None:
+    slot = slot_of(admitted())
+
+    completion = finished(decide(miss(model="auto", slot=slot), view(Stateless(), control=configured)))
+
+    assert completion.status == "failed"
+    assert completion.failure is not None
+    assert (completion.failure.code, completion.failure.field) == ("no_route", "model")
+    assert says in completion.failure.message
+    assert completion.slot == slot
+
+
+def test_a_request_whose_deadline_passed_on_the_way_is_not_asked() -> None:
+    slot = slot_of(admitted())
+
+    completion = finished(decide(miss(deadline_ms=NOW_MS, slot=slot), view(Stateless())))
+
+    assert completion.status == "expired"
+    assert completion.failure is not None
+    assert (completion.failure.code, completion.failure.field) == ("deadline_exceeded", "deadline_ms")
+    assert completion.slot == slot
+
+
+def test_a_request_with_time_left_is_asked() -> None:
+    assert order(control(), deadline_ms=NOW_MS + 1) == ["openai-1"]
+
+
+def test_the_same_event_is_decided_the_same_again() -> None:
+    configured = control(*THREE, route("default", "a", "b"))
+
+    assert sent(miss(), configured) == sent(miss(), configured)
