@@ -2,11 +2,14 @@
 
 import logging
 import sys
+import time
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import orjson
 import structlog
+
+from streams.observe.repetition import Repetition
 
 NEVER_LOGGED = frozenset(
     {
@@ -37,8 +40,13 @@ def _render(value: object, **_options: object) -> str:
 def configure_logging(stage: str, level: str = "info") -> None:
     """Every later line of this process carries `stage`. Libraries that log through `logging` speak JSON too."""
     threshold = getattr(logging, level.upper())
+
+    def name_stage(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        return {**event, "stage": stage}  # not a context variable: those do not reach the libraries' threads
+
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_stage,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -57,10 +65,10 @@ def configure_logging(stage: str, level: str = "info") -> None:
             foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
         )
     )
+    handler.addFilter(Repetition(time.monotonic))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(threshold, logging.WARNING))
-    structlog.contextvars.bind_contextvars(stage=stage)
 
 
 def logger(name: str) -> structlog.typing.FilteringBoundLogger:

@@ -1,5 +1,6 @@
 """How the Kafka clients are set up. The values that keep promises are fixed here and are not settings."""
 
+import logging
 from typing import Any
 
 from streams.settings import KafkaSettings
@@ -18,6 +19,7 @@ def _common(kafka: KafkaSettings) -> dict[str, Any]:
         "socket.nagle.disable": True,
         "reconnect.backoff.max.ms": 2_000,
         # librdkafka prints to standard error by itself unless told otherwise; our log is JSON
+        "logger": logging.getLogger("librdkafka"),
         "log_level": 3,
         "allow.auto.create.topics": False,
     }

@@ -16,7 +16,6 @@ from streams.observe.metrics import Metrics
 from streams.settings import KafkaSettings, ObserveSettings
 from streams.watch.app import watch_app
 from streams.watch.connection import STAGE
-from streams.watch.repetition import Repetition
 from streams.watch.settings import WatchSettings
 
 log = logger(__name__)
@@ -70,8 +69,6 @@ def _calm_the_libraries() -> None:
     logging.getLogger("faust.worker").addFilter(_without_needless_traceback)
     # under load it warns many times a second that a buffer is full, which is how it waits for the broker
     logging.getLogger("faust.transport.producer").setLevel(logging.ERROR)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(Repetition(time.monotonic))
 
 
 def _without_needless_traceback(record: logging.LogRecord) -> bool:

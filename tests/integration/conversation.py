@@ -28,7 +28,8 @@ class Sent:
 class Conversation:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
-        self._producer = Producer(producer_config(kafka, "conversation"))
+        config = {**producer_config(kafka, "conversation"), "delivery.report.only.error": False}
+        self._producer = Producer(config)
         self._consumer = Consumer(reader_config(kafka))
         topics = (kafka.topic(RESPONSES), kafka.topic(DEAD_LETTERS))
         self._consumer.assign([TopicPartition(t, p, OFFSET_BEGINNING) for t in topics for p in range(kafka.partitions)])
@@ -58,10 +59,12 @@ class Conversation:
         }
         return self.send(dump_json({"request_id": request_id, **request, **fields}), key=key)
 
-    def answer(self, request_id: str) -> Response:
-        return self._wait(
-            f"an answer to {request_id}", lambda: next((r for r in self.responses if r.request_id == request_id), None)
-        )
+    def answer(self, request_id: str, *, status: str | None = None) -> Response:
+        def found() -> Response | None:
+            mine = (r for r in self.responses if r.request_id == request_id)
+            return next((r for r in mine if status in (None, r.status)), None)
+
+        return self._wait(f"an answer to {request_id}", found)
 
     def dead_letter(self, sent: Sent) -> Delivery:
         """The one written about the record at this place."""
@@ -81,7 +84,8 @@ class Conversation:
         return self._wait(f"a dead letter about {sent}", found)
 
     def answers(self, request_id: str) -> Sequence[Response]:
-        """All there are after a later question has been answered, so that a second one would be among them."""
+        """All there are after a later question has been answered, so that a second one would most likely be among them."""
+        self.answer(request_id)
         marker = f"after-{request_id}-{time.monotonic_ns()}"
         self.ask(marker)
         self.answer(marker)

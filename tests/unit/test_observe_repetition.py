@@ -2,7 +2,7 @@
 
 import logging
 
-from streams.watch.repetition import Repetition
+from streams.observe.repetition import Repetition
 
 
 class Listener:
