@@ -37,9 +37,9 @@ _OVERLOADED = frozenset(
     }
 )
 _WAYS_OUT = {
-    16: "the table lacks a column: apply the migrations of this release",
-    60: "the table is missing: apply the migrations",
-    81: "the database is missing: apply the migrations",
+    16: "the table is that of an older release: run `millrace tables apply`",
+    60: "the table is missing: run `millrace tables apply`",
+    81: "the database is missing: run `millrace tables apply`",
     164: "the user may only read: let it insert into call_rows",
     192: "check MILLRACE_CLICKHOUSE_USER",
     193: "check MILLRACE_CLICKHOUSE_PASSWORD",

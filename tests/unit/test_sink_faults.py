@@ -32,7 +32,7 @@ def test_whatever_is_not_surely_the_rows_fault_waits_for_somebody_to_put_it_righ
 
 def test_a_missing_table_tells_how_to_get_it() -> None:
     fault = fault_of(answer(60, "Table millrace.call_rows does not exist"))
-    assert fault.reason == "the table is missing: apply the migrations (Table millrace.call_rows does not exist)"
+    assert fault.reason == "the table is missing: run `millrace tables apply` (Table millrace.call_rows does not exist)"
 
 
 def test_a_broken_connection_is_a_passing_outage_that_names_its_first_cause() -> None:
