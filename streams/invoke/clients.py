@@ -33,7 +33,10 @@ def consumer_options(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
         "auto_offset_reset": "earliest",
         "session_timeout_ms": kafka.session_timeout_ms,
         "heartbeat_interval_ms": max(1_000, kafka.session_timeout_ms // 10),
-        "max_poll_interval_ms": max(300_000, kafka.session_timeout_ms),
+        # how long the others wait for us to finish our calls; aiokafka's default is the session timeout
+        "rebalance_timeout_ms": max(300_000, kafka.session_timeout_ms),
+        # lanes full of long calls take nothing for a while; a loop that is stuck misses its heartbeats anyway
+        "max_poll_interval_ms": 24 * 3_600_000,
         "max_partition_fetch_bytes": 8 * 1024 * 1024,
         "fetch_max_wait_ms": 100,
     }

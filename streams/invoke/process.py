@@ -46,7 +46,7 @@ async def _run(
     providers = Registry(ProviderKeys(invoke.secrets_dir, process_environment()))
     consumer = AIOKafkaConsumer(**consumer_options(kafka, STAGE))
     producer = AIOKafkaProducer(**producer_options(kafka, STAGE))
-    reader = TableReader(kafka)
+    reader = TableReader(kafka, STAGE, metrics)
     await producer.start()
     await consumer.start()
     try:

@@ -33,9 +33,10 @@ from streams.runtime.delivery import Delivery, Headers
 from streams.runtime.envelope import seal
 from streams.runtime.follower import ControlFollower
 from streams.runtime.frontier import Frontier, NextOffset
+from streams.runtime.lag import ASK_TIMEOUT_S, Lag
 from streams.runtime.outcome import DeadLetter, Record
 from streams.runtime.restore import TableReader
-from streams.runtime.stage import complete_as_failed, completion_record, ticket_of
+from streams.runtime.stage import completion_record, ticket_of
 from streams.settings import KafkaSettings, WorkerSettings
 
 log = logger(__name__)
@@ -82,7 +83,10 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._committed_ms = 0
         self._finished = Finished()
         self._calling: dict[str, asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._taken_ms: dict[asyncio.Task[None], int] = {}
+        self._writing = 0
+        self._written = False
+        self._lag = Lag(STAGE, metrics, now_ms)
         self._draining = False
         self._fatal: BaseException | None = None
 
@@ -115,15 +119,15 @@ class InvokeWorker(ConsumerRebalanceListener):
             await self._wait_for_work(open_partitions)
         if self._now_ms() - self._committed_ms >= self._settings.commit_interval_ms:
             await self._commit()
-        self._report(moved=took > 0)
+        await self._report()
 
     async def _wait_for_work(self, open_partitions: list[TopicPartition]) -> None:
         """One event from any lane with room; with no room anywhere, until a call ends."""
         poll_ms = self._settings.poll_ms
         if open_partitions:
             self._take(await self._fetch(open_partitions, poll_ms, 1))
-        elif self._tasks:
-            await asyncio.wait(self._tasks, timeout=poll_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
+        elif self._taken_ms:
+            await asyncio.wait(self._taken_ms, timeout=poll_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
         else:  # nothing is assigned
             await asyncio.sleep(poll_ms / 1000)
 
@@ -131,11 +135,11 @@ class InvokeWorker(ConsumerRebalanceListener):
         return cast("Fetched", await self._consumer.getmany(*partitions, timeout_ms=timeout_ms, max_records=most))
 
     def _take(self, records: Fetched) -> int:
+        if self._draining:  # not taken, so read again: the next assignment starts from what is committed
+            return 0
         count = 0
         for where, batch in records.items():
-            frontier = self._frontiers.get(where)
-            if frontier is None:  # fetched before its partition was taken away
-                continue
+            frontier = self._frontiers[where]
             for record in batch:
                 frontier.take(record.offset)
                 self._start(where, frontier, delivery_of(record))
@@ -146,10 +150,10 @@ class InvokeWorker(ConsumerRebalanceListener):
         priority = self._topics[where.topic]
         self._lanes.enter(priority)
         task = asyncio.get_running_loop().create_task(self._work(delivery))
-        self._tasks.add(task)
+        self._taken_ms[task] = self._now_ms()
 
         def ended(done: asyncio.Task[None]) -> None:
-            self._tasks.discard(done)
+            del self._taken_ms[done]
             self._lanes.leave(priority)
             if done.cancelled():
                 return
@@ -169,8 +173,7 @@ class InvokeWorker(ConsumerRebalanceListener):
             await self._give_up(delivery, "unreadable", problem)
             return
         identity = dispatch.ticket.identity
-        twin = self._calling.get(identity)
-        if twin is not None:
+        while (twin := self._calling.get(identity)) is not None:
             await asyncio.wait([twin])
         if identity in self._finished:
             log.info("absorbed", reason="completed before", topic=delivery.topic, offset=delivery.offset)
@@ -191,7 +194,9 @@ class InvokeWorker(ConsumerRebalanceListener):
             first = 2 * row.attempt_no + (row.phase != "started")
             await self._write(delivery, (Record(CALLS, row.tenant_id, row),), first=first)
 
-        completion = await self._caller.complete(dispatch, book)
+        await self._finish(delivery, await self._caller.complete(dispatch, book))
+
+    async def _finish(self, delivery: Delivery, completion: Completion) -> None:
         await self._write(delivery, (completion_record(completion),))
         self._finished.add(completion, self._now_ms())
         self._metrics.count("millrace_events_total", STAGE, completion.status)
@@ -214,10 +219,16 @@ class InvokeWorker(ConsumerRebalanceListener):
                 code="internal_error",
                 message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
             )
-            await self._write(delivery, complete_as_failed(ticket, failure, self._now_ms()))
+            await self._finish(delivery, Completion(ticket=ticket, status="failed", failure=failure))
 
     async def _write(self, delivery: Delivery, records: tuple[Record, ...], *, first: int = 0) -> None:
-        await self._outbox.write(seal(records, delivery, self._kafka, STAGE, self._now_ms(), first=first))
+        envelopes = seal(records, delivery, self._kafka, STAGE, self._now_ms(), first=first)
+        self._writing += 1
+        try:
+            await self._outbox.write(envelopes)
+        finally:
+            self._writing -= 1
+        self._written = True
 
     async def _commit(self) -> None:
         """What the broker does not take is not remembered as done, and goes along with the next commit."""
@@ -229,27 +240,41 @@ class InvokeWorker(ConsumerRebalanceListener):
         }
         if not moved:
             return
+        committed = self._committed  # a rebalance meanwhile puts another in its place
         try:
             await self._consumer.commit(moved)
         except KafkaError as error:
             log.warning("commit_failed", error=type(error).__name__)
         else:
-            self._committed.update(moved)
+            committed.update(moved)
 
     async def _drain(self) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._drain_s)
-        for task in self._tasks:
+        if self._taken_ms:
+            await asyncio.wait(self._taken_ms, timeout=self._drain_s)
+        for task in self._taken_ms:
             task.cancel()
-        if self._tasks:
-            log.warning("calls_cancelled", calls=len(self._tasks))
-            await asyncio.wait(self._tasks)
+        if self._taken_ms:
+            log.warning("calls_cancelled", calls=len(self._taken_ms))
+            await asyncio.wait(self._taken_ms)
         await self._commit()
 
-    def _report(self, *, moved: bool) -> None:
+    async def _report(self) -> None:
+        """A call that waits for its provider is bounded by its plan: what may stand still is what we write."""
         for priority, count in self._lanes.counts():
             self._metrics.set("millrace_in_flight", STAGE, priority, to=count)
-        self._progress.looped(len(self._tasks), moved=moved)
+        self._progress.looped(len(self._taken_ms), moved=self._written or not self._writing)
+        self._written = False
+        if self._lag.is_due():
+            self._lag.show_oldest(next(iter(self._taken_ms.values()), None))
+            self._lag.show(self._committed, await self._ends())
+
+    async def _ends(self) -> Mapping[TopicPartition, int]:
+        """Nothing when the broker does not answer at once."""
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT_S):
+                return cast("Mapping[TopicPartition, int]", await self._consumer.end_offsets(list(self._committed)))
+        except (KafkaError, TimeoutError):
+            return {}
 
     # aiokafka awaits what its listener returns; its own annotations know only the synchronous kind
     async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -267,12 +292,19 @@ class InvokeWorker(ConsumerRebalanceListener):
         self, assigned: list[TopicPartition]
     ) -> None:
         self._progress.state("restoring")
-        committed = [cast("int | None", await self._consumer.committed(where)) for where in assigned]
-        positions = [
-            Position(t.topic, t.partition, at if at is not None else -1)
-            for t, at in zip(assigned, committed, strict=True)
-        ]
+        try:
+            await self._begin(assigned)
+        except Exception as problem:  # noqa: BLE001  # aiokafka logs it and goes on: we would wait for work for ever
+            self._fatal = problem
+
+    async def _begin(self, assigned: list[TopicPartition]) -> None:
+        committed = {where: cast("int | None", await self._consumer.committed(where)) or 0 for where in assigned}
+        positions = [Position(where.topic, where.partition, at) for where, at in committed.items()]
         await asyncio.to_thread(self._relearn, positions)
+        # aiokafka fetches as soon as partitions are assigned: what a fetch under way was given since, we did not take
+        for where, at in committed.items():
+            self._consumer.seek(where, at)
+        self._committed = {where: NextOffset(at) for where, at in committed.items()}
         self._frontiers = {where: Frontier() for where in assigned}
         self._draining = False
         self._progress.state("running")
@@ -286,7 +318,10 @@ class InvokeWorker(ConsumerRebalanceListener):
         finished = Finished()
 
         def learn(record: Delivery) -> None:
-            finished.add(Completion.decode(record.value or b""), now_ms)
+            try:
+                finished.add(Completion.decode(record.value or b""), now_ms)
+            except ValidationError:  # `postprocess` keeps it in the dead letters
+                log.error("completion_unreadable", partition=record.partition, offset=record.offset)
 
         if partitions:
             since_ms = {p: min(oldest_ms.get(p, now_ms), now_ms) - window_ms for p in partitions}

@@ -31,6 +31,7 @@ class TableReader:
         """Hands every record from `since_ms` (by partition; None: the beginning) to the current end to `apply`, in
         order within a partition. Returns the offset after the last one, by partition.
         """
+        self._look_up(topic)
         self._consumer.assign(self._starts(topic, since_ms))
         ends: dict[int, int] = {}
         count = 0
@@ -56,6 +57,8 @@ class TableReader:
         """
         if not starts:
             return {}
+        for topic in {start.topic for start in starts}:
+            self._look_up(topic)
         self._consumer.assign(
             [TopicPartition(s.topic, s.partition, s.offset if s.offset >= 0 else OFFSET_BEGINNING) for s in starts]
         )
@@ -83,6 +86,10 @@ class TableReader:
             elif error.fatal() or not error.retriable():
                 raise KafkaException(error)
         return usable
+
+    def _look_up(self, topic: str) -> None:
+        """Left to itself, the client finds out where a topic is only at its next look, up to a second later."""
+        self._consumer.list_topics(topic, LOOKUP_TIMEOUT_S)
 
     def _starts(self, topic: str, since_ms: Mapping[int, int | None]) -> list[TopicPartition]:
         whole = [TopicPartition(topic, p, OFFSET_BEGINNING) for p, since in since_ms.items() if since is None]

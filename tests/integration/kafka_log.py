@@ -1,0 +1,138 @@
+"""The broker's side of a test: topics of its own, records written and read back, and what a group has committed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar, cast
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.base import Event
+from schemas.topics import Topic
+from scripts.stack.readiness import holds_within
+from streams.runtime.clients import admin_config, producer_config, reader_config
+from streams.runtime.cluster import wanted
+from streams.runtime.delivery import Delivery
+from streams.runtime.messages import END_OF_PARTITION, delivery_of
+from streams.settings import KafkaSettings
+
+WITHIN_S = 25.0
+E = TypeVar("E", bound=Event)
+
+
+class KafkaLog:
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        # the client's stubs leave the types of its futures' results open
+        self._admin = cast("Any", AdminClient(admin_config(kafka)))
+        self._producer = Producer(producer_config(kafka, "test"))
+        # partitions that are empty say so at once
+        self._reader = Consumer({**reader_config(kafka), "fetch.wait.max.ms": 10})
+        self._created: list[str] = []
+
+    def create(self, *topics: Topic, config: Mapping[str, str] | None = None) -> None:
+        """`config` overrides what the topics are to be like."""
+        wants = [wanted(topic, self._kafka) for topic in topics]
+        new = [
+            NewTopic(w.name, num_partitions=w.partitions, replication_factor=1, config={**w.config, **(config or {})})
+            for w in wants
+        ]
+        self._done(self._admin.create_topics(new, operation_timeout=WITHIN_S))
+        self._created += [want.name for want in wants]
+
+    def write(
+        self,
+        topic: Topic,
+        value: bytes | Event | None,
+        *,
+        key: str | None = None,
+        partition: int = 0,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp_ms: int = 0,
+    ) -> None:
+        """Without a timestamp, now's. Call `flush` when all is written."""
+        raw = value.encode() if isinstance(value, Event) else value
+        self._producer.produce(
+            self._kafka.topic(topic), raw, key, partition, headers=[*headers], timestamp=timestamp_ms
+        )
+
+    def flush(self) -> None:
+        assert self._producer.flush(WITHIN_S) == 0
+
+    def read(self, topic: Topic) -> list[Delivery]:
+        """All that is on the topic now, partition by partition."""
+        name = self._kafka.topic(topic)
+        partitions = wanted(topic, self._kafka).partitions
+        self._reader.list_topics(name)  # a client that is told of a topic finds it a second sooner
+        self._reader.assign([TopicPartition(name, p, OFFSET_BEGINNING) for p in range(partitions)])
+        records: list[Delivery] = []
+        ended: set[int | None] = set()
+
+        def at_the_end() -> bool:
+            for message in self._reader.consume(1_000, 0.02):
+                error = message.error()
+                if error is None:
+                    records.append(delivery_of(message))
+                elif error.code() == END_OF_PARTITION:
+                    ended.add(message.partition())
+            return len(ended) == partitions
+
+        assert holds_within(WITHIN_S, at_the_end), f"{name} could not be read"
+        self._reader.unassign()
+        return sorted(records, key=lambda record: (record.partition, record.offset))
+
+    def read_until(self, topic: Topic, there: Callable[[list[Delivery]], bool]) -> list[Delivery]:
+        """All that is on the topic when `there` first holds for it."""
+        records: list[Delivery] = []
+
+        def holds() -> bool:
+            records[:] = self.read(topic)
+            return there(records)
+
+        assert holds_within(WITHIN_S, holds), f"{topic.name} has only {len(records)} records"
+        return records
+
+    def read_count(self, topic: Topic, count: int) -> list[Delivery]:
+        """All that is on the topic when at least so many records are."""
+        return self.read_until(topic, lambda records: len(records) >= count)
+
+    def events(self, topic: Topic, kind: type[E]) -> list[E]:
+        return [kind.decode(record.value or b"") for record in self.read(topic)]
+
+    def committed(self, stage: str, topic: Topic) -> dict[int, int]:
+        """By partition; none for partitions never committed."""
+        found = self._groups(stage, [TopicPartition(self._kafka.topic(topic), p) for p in range(self._partitions)])
+        return {where.partition: where.offset for where in found if where.offset >= 0}
+
+    def await_committed(self, stage: str, topic: Topic, offsets: Mapping[int, int]) -> None:
+        assert holds_within(WITHIN_S, lambda: self.committed(stage, topic) == offsets), self.committed(stage, topic)
+
+    def rewind(self, stage: str, topic: Topic, offsets: Mapping[int, int]) -> None:
+        """Sets back what a group has committed, as if it had died before that commit. The group must be empty."""
+        where = [TopicPartition(self._kafka.topic(topic), p, at) for p, at in offsets.items()]
+        request = [ConsumerGroupTopicPartitions(self._kafka.group(stage), where)]
+        self._done(self._admin.alter_consumer_group_offsets(request))
+
+    def members(self, stage: str) -> int:
+        group = self._kafka.group(stage)
+        described = self._done(self._admin.describe_consumer_groups([group]))
+        return len(described[group].members)
+
+    def close(self) -> None:
+        """The shared broker keeps nothing of this test."""
+        self._reader.close()
+        if self._created:
+            self._done(self._admin.delete_topics(self._created))
+
+    @property
+    def _partitions(self) -> int:
+        return self._kafka.partitions
+
+    def _groups(self, stage: str, where: list[TopicPartition]) -> list[TopicPartition]:
+        group = self._kafka.group(stage)
+        asked = [ConsumerGroupTopicPartitions(group, where)]
+        answer = self._done(self._admin.list_consumer_group_offsets(asked))[group]
+        return cast("list[TopicPartition]", answer.topic_partitions)
+
+    def _done(self, futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
+        return {name: future.result(WITHIN_S) for name, future in futures.items()}

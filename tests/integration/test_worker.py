@@ -1,0 +1,126 @@
+"""The loop of the synchronous stages moves an offset only over events whose records are safe, and loses nothing."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from schemas.topics import COMPLETIONS, DEAD_LETTERS, MISSES
+from scripts.stack.readiness import holds_within
+from streams.runtime.delivery import Delivery
+from streams.runtime.outcome import Absorb, Outcome
+from streams.runtime.stage import View
+from streams.runtime.worker import DrainTimeoutError
+from streams.settings import KafkaSettings
+from tests.integration.kafka_log import WITHIN_S
+from tests.integration.worker_thread import Bench, Note, passed_on, toy
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def bench(kafka: KafkaSettings) -> Iterator[Bench]:
+    with Bench(kafka) as bench:
+        bench.configure()
+        bench.log.create(MISSES, DEAD_LETTERS)
+        yield bench
+
+
+def write_notes(bench: Bench, count: int) -> None:
+    """Of seven keys; a key's notes are on one partition, numbered in order."""
+    for number in range(count):
+        key = number % 7
+        bench.log.write(MISSES, Note(id=f"key-{key}", text=str(number)), partition=key % 2)
+    bench.log.flush()
+
+
+def numbers_by_key(records: list[Delivery]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for record in records:
+        note = Note.decode(record.value or b"")
+        found[note.id].append(int(note.text))
+    return found
+
+
+def event_ids(records: list[Delivery]) -> set[bytes | None]:
+    return {dict(record.headers)["ce_id"] for record in records}
+
+
+def test_every_event_is_passed_on_once_in_its_keys_order_and_then_committed(bench: Bench) -> None:
+    bench.log.create(COMPLETIONS)
+    write_notes(bench, 140)
+
+    worker = bench.start(toy(passed_on), batch_size=16)
+
+    bench.log.await_committed("route", MISSES, {0: 80, 1: 60})
+    assert numbers_by_key(bench.log.read(COMPLETIONS)) == {f"key-{k}": list(range(k, 140, 7)) for k in range(7)}
+    assert holds_within(
+        WITHIN_S, lambda: worker.metric("millrace_events_total", stage="route", outcome="forward") == 140
+    )
+    worker.stop()
+
+
+def test_what_a_dead_worker_had_not_committed_is_done_again_under_the_same_event_ids(bench: Bench) -> None:
+    bench.log.create(COMPLETIONS)
+    write_notes(bench, 14)
+    first = bench.start(toy(passed_on))
+    bench.log.await_committed("route", MISSES, {0: 8, 1: 6})
+    first.stop()
+    before = bench.log.read(COMPLETIONS)
+
+    bench.log.rewind("route", MISSES, {0: 2, 1: 6})
+    bench.start(toy(passed_on))
+
+    bench.log.await_committed("route", MISSES, {0: 8, 1: 6})
+    after = bench.log.read(COMPLETIONS)
+    assert len(after) == len(before) + 6
+    assert event_ids(after) == event_ids(before)
+
+
+# A topic that is not there yet takes nothing and refuses nothing: the broker answers everything else, the group lives.
+
+
+def test_nothing_is_committed_before_the_broker_has_acknowledged_what_it_led_to(bench: Bench) -> None:
+    write_notes(bench, 14)
+    worker = bench.start(toy(passed_on))
+    assert holds_within(WITHIN_S, lambda: worker.progress.health().in_flight > 0)
+    assert bench.log.committed("route", MISSES) == {}
+
+    bench.log.create(COMPLETIONS)
+
+    bench.log.await_committed("route", MISSES, {0: 8, 1: 6})
+    assert numbers_by_key(bench.log.read(COMPLETIONS)) == {f"key-{k}": [k, k + 7] for k in range(7)}
+
+
+def test_a_worker_told_to_stop_waits_a_bounded_time_for_the_broker_and_ends_without_committing(bench: Bench) -> None:
+    write_notes(bench, 14)
+    worker = bench.start(toy(passed_on), drain_ms=100)
+    assert holds_within(WITHIN_S, lambda: worker.progress.health().in_flight > 0)
+
+    worker.ask_to_stop()
+
+    assert isinstance(worker.ended(), DrainTimeoutError)
+    assert bench.log.committed("route", MISSES) == {}
+
+
+def test_a_worker_whose_partitions_are_taken_while_the_broker_does_not_acknowledge_ends_without_committing(
+    bench: Bench,
+) -> None:
+    write_notes(bench, 14)
+    worker = bench.start(toy(passed_on), drain_ms=100)
+    assert holds_within(WITHIN_S, lambda: worker.progress.health().in_flight > 0)
+
+    bench.start(toy(passed_on))
+
+    assert isinstance(worker.ended(), DrainTimeoutError)
+    assert bench.log.committed("route", MISSES) == {}
+
+
+def test_an_event_with_nothing_left_to_do_is_committed_too(bench: Bench) -> None:
+    def absorbed(_note: Note, _view: View[Any]) -> Outcome:
+        return Absorb("done before")
+
+    write_notes(bench, 14)
+    bench.start(toy(absorbed))
+    bench.log.await_committed("route", MISSES, {0: 8, 1: 6})

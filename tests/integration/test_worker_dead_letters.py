@@ -1,0 +1,114 @@
+"""What cannot be handled is kept byte for byte, its requester is told, and the next event is unaffected."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from schemas.flow import Completion, Ticket
+from schemas.topics import COMPLETIONS, DEAD_LETTERS, MISSES
+from streams.runtime.delivery import Delivery
+from streams.runtime.outcome import Forward, Outcome, Record
+from streams.runtime.stage import View
+from streams.settings import KafkaSettings
+from tests.integration.worker_thread import Bench, Note, passed_on, toy
+from tests.unit.examples import KEY, PROMPT_CANARY, miss
+
+pytestmark = pytest.mark.integration
+
+CREDENTIALS = [("authorization", f"Bearer {KEY}".encode()), ("x-api-key", KEY.encode())]
+TRACE = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+
+
+@pytest.fixture
+def bench(kafka: KafkaSettings) -> Iterator[Bench]:
+    with Bench(kafka) as bench:
+        bench.configure()
+        bench.log.create(MISSES, COMPLETIONS, DEAD_LETTERS)
+        yield bench
+
+
+def ticketed(request_id: str, *, text: str = "") -> bytes:
+    """A note that says, as every internal event does, who must be told of its end."""
+    note, ticket = Note(id=request_id, text=text), miss(request_id).ticket
+    return note.encode()[:-1] + b',"ticket":' + ticket.encode() + b"}"
+
+
+class TicketedNote(Note):
+    ticket: Ticket
+
+
+def parsed(_topic: object, delivery: Delivery) -> Note:
+    return TicketedNote.decode(delivery.value or b"")
+
+
+def brittle(note: Note, view: View[Any]) -> Outcome:
+    match note.text:
+        case "raise":
+            raise RuntimeError(PROMPT_CANARY)
+        case "grow":
+            grown = Note(id=note.id, text="x" * COMPLETIONS.max_message_bytes)
+            return Forward(
+                (Record(COMPLETIONS, "small", Note(id="half an outcome")), Record(COMPLETIONS, "large", grown))
+            )
+        case _:
+            return passed_on(note, view)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason", "problem"),
+    [
+        (ticketed("r-1", text="raise"), b"decision_failed", b"RuntimeError"),
+        (ticketed("r-1", text="grow"), b"decision_failed", b"OversizedRecordError"),
+        (ticketed("r-1")[:-1] + b',"unknown":1}', b"unreadable", b"ValidationError"),
+    ],
+    ids=["a decision that raises", "an outcome too large for its topic", "an event that cannot be read"],
+)
+def test_what_cannot_be_handled_is_kept_and_its_requester_is_told(
+    bench: Bench, value: bytes, reason: bytes, problem: bytes
+) -> None:
+    bench.log.write(
+        MISSES, value, key="r-1", partition=1, headers=[*CREDENTIALS, TRACE], timestamp_ms=1_795_000_000_000
+    )
+    bench.log.write(MISSES, ticketed("r-2"), partition=1)
+    bench.log.flush()
+
+    worker = bench.start(toy(brittle, parse=parsed))
+    bench.log.await_committed("route", MISSES, {1: 2})
+    worker.stop()
+
+    (letter,) = bench.log.read(DEAD_LETTERS)
+    headers = dict(letter.headers)
+    assert (letter.value, letter.key, letter.partition) == (value, b"r-1", 1)
+    assert headers["millrace-stage"] == b"route"
+    assert headers["millrace-reason"] == reason
+    assert headers["millrace-detail"] == problem
+    assert headers["millrace-topic"] == bench.kafka.topic(MISSES).encode()
+    assert (headers["millrace-partition"], headers["millrace-offset"]) == (b"1", b"0")
+    assert headers["millrace-timestamp-ms"] == b"1795000000000"
+    assert headers["traceparent"] == TRACE[1]
+    assert "authorization" not in headers
+    assert KEY.encode() not in b"".join(text or b"" for text in headers.values())
+    assert PROMPT_CANARY.encode() not in b"".join(text or b"" for text in headers.values())
+    assert worker.metric("millrace_dead_letters_total", stage="route", reason=reason.decode()) == 1
+
+    told, following = sorted(bench.log.read(COMPLETIONS), key=lambda record: record.key or b"")
+    completion = Completion.decode(told.value or b"")
+    assert (completion.ticket.identity, completion.status) == ("acme/r-1", "failed")
+    assert completion.failure is not None
+    assert completion.failure.code == "internal_error"
+    assert following.key == b"r-2"
+
+
+@pytest.mark.parametrize("value", [b"not json", b'{"id": "no ticket"', b"\xff\xfe", b"", None])
+def test_what_names_no_requester_is_kept_and_blocks_nobody(bench: Bench, value: bytes | None) -> None:
+    bench.log.write(MISSES, value)
+    bench.log.write(MISSES, Note(id="next"))
+    bench.log.flush()
+
+    bench.start(toy(passed_on))
+
+    bench.log.await_committed("route", MISSES, {0: 2})
+    (letter,) = bench.log.read(DEAD_LETTERS)
+    assert (letter.value or b"") == (value or b"")
+    assert [record.key for record in bench.log.read(COMPLETIONS)] == [b"next"]
