@@ -4,12 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
-from pydantic import ValidationError
-
-from schemas.control import CONTROL, Breaker, Deployment, Route, Tenant
-from streams.observe.logs import logger
-
-log = logger(__name__)
+from schemas.control import Breaker, Deployment, Route, Tenant
 
 
 def _empty() -> dict[str, Any]:
@@ -59,15 +54,3 @@ def without_object(view: ControlView, key: str, version: int) -> ControlView:
             return replace(view, breakers={k: v for k, v in view.breakers.items() if k != name}, version=version)
         case _:
             return replace(view, version=version)
-
-
-def apply_record(view: ControlView, key: bytes | None, value: bytes | None, offset: int) -> ControlView:
-    """A record that cannot be read changes nothing but is logged: the last good state of its object stays in force."""
-    name = (key or b"").decode(errors="replace")
-    if not value:
-        return without_object(view, name, offset)
-    try:
-        return with_object(view, CONTROL.validate_json(value), offset)
-    except ValidationError as error:
-        log.error("control_record_unreadable", object=name, offset=offset, problems=error.error_count())
-        return view

@@ -3,15 +3,29 @@
 import threading
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from pydantic import ValidationError
 
+from schemas.control import CONTROL as CONTROL_OBJECTS
 from schemas.topics import CONTROL
-from streams.control import ControlView, apply_record
+from streams.control import ControlView, with_object, without_object
 from streams.observe.logs import logger
 from streams.runtime.clients import reader_config
 from streams.runtime.messages import END_OF_PARTITION
 from streams.settings import KafkaSettings
 
 log = logger(__name__)
+
+
+def apply_record(view: ControlView, key: bytes | None, value: bytes | None, offset: int) -> ControlView:
+    """A record that cannot be read changes nothing but is logged: the last good state of its object stays in force."""
+    name = (key or b"").decode(errors="replace")
+    if not value:
+        return without_object(view, name, offset)
+    try:
+        return with_object(view, CONTROL_OBJECTS.validate_json(value), offset)
+    except ValidationError as error:
+        log.error("control_record_unreadable", object=name, offset=offset, problems=error.error_count())
+        return view
 
 
 class ControlFollower:

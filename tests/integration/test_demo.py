@@ -1,0 +1,81 @@
+"""`make demo`, as a person runs it: the numbers it writes, and nothing left behind however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """In a folder of its own, so that it does not meet a stack that is running."""
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "scripts.demo", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # noqa: TID251
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def left_running(folder: Path) -> list[str]:
+    listed = subprocess.run(["pgrep", "-af", str(folder)], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    return listed.stdout.splitlines()
+
+
+def test_the_demo_answers_every_request_once_at_the_price_of_the_providers_bill(tmp_path: Path) -> None:
+    demo = start(tmp_path)
+    output, _ = demo.communicate(timeout=200)
+    assert demo.returncode == 0, output
+    summary = orjson.loads((tmp_path / ".millrace/demo/summary.json").read_bytes())
+    assert summary["requests"] == summary["responses"]
+    assert (summary["missing"], summary["duplicates"], summary["unknown_costs"]) == (0, 0, 0)
+    assert float(summary["cost_usd"]) == float(summary["provider_bill_usd"]) > 0
+    assert summary["by_status"]["rejected"] == 5
+    assert summary["by_status"]["expired"] == 1
+    assert sum(summary["by_cache"].values()) == summary["responses"]
+    assert summary["by_cache"].keys() - {"none"} <= {"exact", "coalesced"}
+    assert summary["call_rows"] > summary["responses"]  # the attempts that failed first are booked too
+    assert summary["added_latency_ms"]["p50"] <= summary["added_latency_ms"]["p99"]
+    assert "One request's life" in output
+    assert left_running(tmp_path) == []
+
+
+def test_real_prompts_are_turned_into_requests(tmp_path: Path, shared_data: Path) -> None:
+    whole = shared_data / "prompts" / "mt_bench_questions.jsonl"
+    demo = start(tmp_path, "--input", str(whole))
+    output, _ = demo.communicate(timeout=200)
+    assert demo.returncode == 0, output
+    summary = orjson.loads((tmp_path / ".millrace/demo/summary.json").read_bytes())
+    assert summary["requests"] == summary["responses"] == 80
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_interrupted_stops_all_it_started(tmp_path: Path, number: signal.Signals) -> None:
+    demo = start(tmp_path)
+    deadline_s = time.monotonic() + 60
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if "starting the stages" in line or time.monotonic() > deadline_s:
+            break
+    demo.send_signal(number)
+    demo.communicate(timeout=60)
+    assert demo.returncode not in (0, None)
+    assert left_running(tmp_path) == []
+
+
+def test_a_file_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
+    demo = start(tmp_path, "--input", "nothing.jsonl")
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert "nothing.jsonl" in output
+    assert "Traceback" not in output
