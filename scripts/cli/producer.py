@@ -20,6 +20,10 @@ class ConfirmedProducer:
         config = producer_config(kafka, "cli")
         config["delivery.timeout.ms"] = min(kafka.delivery_timeout_ms, GIVE_UP_MS)
         config["delivery.report.only.error"] = False
+        # Fetching a producer id holds the first record back half a second after it was dated. Without one a retry may
+        # write a record twice: request ids and the names of control objects make that harmless.
+        config["enable.idempotence"] = False
+        config["max.in.flight.requests.per.connection"] = 1
         self._producer = Producer({**config, **QUIET, "on_delivery": self._on_delivery})
         self._failure: KafkaError | None = None
         self.confirmed = 0

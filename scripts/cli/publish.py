@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated
+from uuid import uuid4
 
 import typer
-import uuid_utils
 from pydantic import SecretStr
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -46,7 +46,7 @@ def publish(
     application is the feature) or an MT-bench question (its first turn, its category is the feature).
     """
     headers = authorization(key_file)
-    asker = Asker(tenant, f"{uuid_utils.uuid7()}/" if id_prefix is None else id_prefix, model)
+    asker = Asker(tenant, f"{uuid4().hex[:8]}/" if id_prefix is None else id_prefix, model)
     with _opened(file) as lines:
         cluster = reach(bootstrap_servers)
         cluster.partitions(REQUESTS)

@@ -97,5 +97,8 @@ def _show(response: Response, *, as_json: bool) -> None:
 
 def _print_line(values: tuple[str, ...]) -> None:
     """Cut where a terminal's line ends; in full where a program reads it."""
-    console = out()
-    console.print(visible(line(values)), soft_wrap=not console.is_terminal, no_wrap=True, overflow="ellipsis")
+    console, shown = out(), visible(line(values))
+    if console.is_terminal:
+        console.print(shown, no_wrap=True, overflow="ellipsis")
+    else:
+        print(shown.plain, flush=True)

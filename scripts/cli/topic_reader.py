@@ -68,7 +68,9 @@ class TopicReader:
 
     def _arrivals(self) -> Iterator[Delivery | int]:
         """Records, and the number of a partition that has none left for now."""
-        for message in self._consumer.consume(_BATCH, _WAIT_S):
+        first = self._consumer.poll(_WAIT_S)
+        # waits for the first one only: `consume` alone would wait for a full batch
+        for message in [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]:
             error = message.error()
             if error is None:
                 yield delivery_of(message)

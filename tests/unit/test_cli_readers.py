@@ -147,3 +147,15 @@ def test_a_key_file_without_one_key_is_refused_without_showing_it(tmp_path: Path
     with pytest.raises(Fault, match="--key-file") as refused:
         authorization(path)
     assert "two" not in str(refused.value).replace(str(path), "")
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("user_oriented_instructions.jsonl", 252), ("mt_bench_questions.jsonl", 80)]
+)
+def test_every_line_of_the_real_prompts_becomes_requests_with_ids_of_their_own(
+    shared_data: Path, name: str, count: int
+) -> None:
+    lines = (shared_data / "prompts" / name).read_bytes().splitlines()
+    requests = [Request.decode(each.value) for line in lines for each in publications(line, name, ASKER)]
+    assert len(requests) == len({each.request_id for each in requests}) == count
+    assert all(each.labels["feature"] for each in requests)
