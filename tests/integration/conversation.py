@@ -44,7 +44,9 @@ class Conversation:
             assert error is None, error
             where.append(Sent(message.partition() or 0, message.offset() or 0))
 
-        headers = [] if key is None else [("authorization", f"Bearer {key}".encode())]
+        headers: list[tuple[str, str | bytes | None]] = []
+        if key is not None:
+            headers.append(("authorization", f"Bearer {key}".encode()))
         self._producer.produce(
             self._kafka.topic(REQUESTS), value, partition=partition, headers=headers, on_delivery=written
         )
