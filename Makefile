@@ -51,6 +51,7 @@ unit: setup ## tests without sockets
 
 lock: setup ## resolve the dependencies anew and write requirements.lock
 	@$(BIN)/uv lock --quiet --upgrade && $(BIN)/uv export --quiet --frozen --no-emit-project --all-extras --all-groups --output-file requirements.lock
+	@$(BIN)/uv export --quiet --frozen --no-emit-project --no-dev --output-file requirements.runtime.lock
 
 clean: ## remove what runs leave behind; the environment stays
 	@rm -rf .millrace .pytest_cache .ruff_cache .hypothesis
