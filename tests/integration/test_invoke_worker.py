@@ -1,0 +1,210 @@
+"""Calls end in any order, and still no request is lost, asked twice needlessly, or committed before its time."""
+
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CommitFailedError
+from typing_extensions import override
+
+from schemas.call import CallRow
+from schemas.flow import Completion
+from schemas.topics import CALLS, COMPLETIONS, DEAD_LETTERS, DISPATCH
+from scripts.stack.readiness import holds_within
+from streams.settings import KafkaSettings
+from tests.integration.invoke_bench import Desk, InvokeBench
+from tests.integration.kafka_log import WITHIN_S
+
+pytestmark = pytest.mark.integration
+NORMAL = DISPATCH["normal"]
+
+
+@pytest.fixture
+def bench(kafka: KafkaSettings) -> Iterator[InvokeBench]:
+    with InvokeBench(kafka) as bench:
+        bench.prepare()
+        yield bench
+
+
+def phases(bench: InvokeBench) -> dict[str, list[str]]:
+    """What the ledger topic says of each request's attempts."""
+    found: dict[str, list[str]] = {}
+    for row in bench.log.events(CALLS, CallRow):
+        found.setdefault(row.request_id, []).append(row.phase)
+    return found
+
+
+def test_calls_end_in_any_order_and_only_the_contiguous_run_is_committed(bench: InvokeBench) -> None:
+    desk = Desk("slow")
+    bench.dispatch("first", "slow", "quick", "quicker")
+    bench.start_invoke(desk)
+    bench.await_completed("first", "quick", "quicker")
+    bench.log.await_committed("invoke", NORMAL, {0: 1})
+
+    desk.release("slow")
+
+    bench.await_completed("first", "slow", "quick", "quicker")
+    bench.log.await_committed("invoke", NORMAL, {0: 4})
+    assert phases(bench) == {name: ["started"] for name in ("first", "slow", "quick", "quicker")}
+
+
+def test_a_request_in_flight_or_completed_is_not_asked_again(bench: InvokeBench) -> None:
+    desk = Desk("twice")
+    bench.dispatch("twice", "twice", "twice", "once")
+    first = bench.start_invoke(desk)
+    desk.await_asked("twice", "once")
+    desk.release("twice")
+    bench.log.await_committed("invoke", NORMAL, {0: 4})
+    bench.dispatch("twice")
+    bench.log.await_committed("invoke", NORMAL, {0: 5})
+    first.stop()
+
+    bench.log.rewind("invoke", NORMAL, {0: 0})  # a worker that died before it could commit
+    bench.start_invoke(desk)
+
+    bench.log.await_committed("invoke", NORMAL, {0: 5})
+    assert sorted(desk.asked) == ["once", "twice"]
+    assert bench.completed() == ["once", "twice"]
+
+
+def test_a_lane_that_is_full_does_not_delay_the_others(bench: InvokeBench) -> None:
+    desk = Desk("low-0", "low-1", "low-2")
+    bench.dispatch("low-0", "low-1", "low-2", priority="low")
+    worker = bench.start_invoke(desk, lanes=(1, 1, 2))
+    desk.await_asked("low-0", "low-1")
+
+    bench.dispatch("high-0", "high-1", priority="high")
+    bench.dispatch("normal-0")
+
+    bench.await_completed("high-0", "high-1", "normal-0")
+    assert "low-2" not in desk.asked
+    assert holds_within(WITHIN_S, lambda: worker.metric("millrace_in_flight", stage="invoke", lane="low") == 2)
+    desk.release("low-0", "low-1")
+    desk.await_asked("low-2")
+    desk.release("low-2")
+
+
+def test_a_worker_told_to_stop_finishes_the_calls_it_has_begun(bench: InvokeBench) -> None:
+    desk = Desk("begun")
+    bench.dispatch("begun")
+    worker = bench.start_invoke(desk)
+    desk.await_asked("begun")
+
+    worker.ask_to_stop()
+    assert holds_within(WITHIN_S, lambda: worker.progress.health().state == "stopping")
+    desk.release("begun")
+
+    assert worker.ended() is None
+    assert bench.completed() == ["begun"]
+    assert bench.log.committed("invoke", NORMAL) == {0: 1}
+
+
+def test_a_call_that_outlasts_the_drain_is_cancelled_stays_on_the_ledger_and_is_made_again(bench: InvokeBench) -> None:
+    desk = Desk("endless")
+    bench.dispatch("endless", "after")
+    worker = bench.start_invoke(desk, drain_ms=100)
+    bench.await_completed("after")
+    worker.stop()
+    assert desk.cancelled == ["endless"]
+    assert bench.log.committed("invoke", NORMAL) == {}
+    assert phases(bench)["endless"] == ["started"]
+
+    second = Desk()
+    bench.start_invoke(second)
+
+    bench.log.await_committed("invoke", NORMAL, {0: 2})
+    assert second.asked == ["endless"]
+    assert phases(bench)["endless"] == ["started", "started"]
+
+
+def test_partitions_move_while_calls_are_in_flight_and_no_call_is_made_twice(bench: InvokeBench) -> None:
+    names = [f"r-{n}" for n in range(8)]
+    desk = Desk(*names)
+    bench.dispatch(*names[:4], partition=0)
+    bench.dispatch(*names[4:], partition=1)
+    first = bench.start_invoke(desk)
+    desk.await_asked(*names)
+
+    second = bench.start_invoke(desk)
+    assert holds_within(WITHIN_S, lambda: bench.log.members("invoke") == 2)
+    desk.release(*names)
+    bench.await_completed(*names)
+    second.await_running()
+    bench.dispatch("later-0", partition=0)
+    bench.dispatch("later-1", partition=1)
+
+    bench.log.await_committed("invoke", NORMAL, {0: 5, 1: 5})
+    assert sorted(desk.asked) == sorted([*names, "later-0", "later-1"])
+    assert first.metric("millrace_attempts_total", deployment="openai-1", model="gpt-5-mini-2026", result="ok") == 9
+    assert second.metric("millrace_attempts_total", deployment="openai-1", model="gpt-5-mini-2026", result="ok") == 1
+
+
+def test_hundreds_of_calls_longer_than_the_session_keep_their_partitions(bench: InvokeBench) -> None:
+    names = [f"r-{n}" for n in range(300)]
+    desk = Desk(*names)
+    bench.dispatch(*names[:150], partition=0)
+    bench.dispatch(*names[150:], partition=1)
+    worker = bench.start_invoke(desk, lanes=(1, 300, 1))
+    desk.await_asked(*names)
+    began_s = time.monotonic()
+    assert holds_within(WITHIN_S, lambda: time.monotonic() - began_s > bench.kafka.session_timeout_ms / 1000)
+
+    desk.release(*names)
+
+    bench.log.await_committed("invoke", NORMAL, {0: 150, 1: 150})
+    assert len(desk.asked) == 300
+    assert bench.completed() == sorted(names)
+    assert worker.progress.health().ok
+
+
+def test_what_cannot_be_handled_is_kept_and_its_requester_is_told(bench: InvokeBench) -> None:
+    bench.log.write(COMPLETIONS, b"not a completion")  # keeps no worker from starting
+    bench.log.write(NORMAL, b"not a dispatch", headers=[("authorization", b"Bearer sk-canary")])
+    desk = Desk(broken=["broken"])
+    bench.dispatch("broken", "broken", "sound")
+
+    bench.start_invoke(desk)
+
+    bench.log.await_committed("invoke", NORMAL, {0: 4})
+    unreadable, failed = (dict(letter.headers) for letter in bench.log.read(DEAD_LETTERS))
+    assert (unreadable["millrace-reason"], unreadable["millrace-offset"]) == (b"unreadable", b"0")
+    assert "authorization" not in unreadable
+    assert (failed["millrace-reason"], failed["millrace-offset"]) == (b"decision_failed", b"1")
+    # the second `broken` repeats a request that has been told of its end
+    completions = [Completion.decode(record.value or b"") for record in bench.log.read(COMPLETIONS) if record.key]
+    assert {c.ticket.request_id: c.status for c in completions} == {"broken": "failed", "sound": "ok"}
+    assert len(completions) == 2
+
+
+class LosesFirstCommit(AIOKafkaConsumer):
+    failed = 0
+
+    @override
+    async def commit(self, offsets: Any = None) -> None:
+        if not self.failed:
+            self.failed += 1
+            raise CommitFailedError
+        await super().commit(offsets)
+
+
+def test_a_commit_that_failed_is_not_remembered_as_done(bench: InvokeBench) -> None:
+    bench.dispatch("only")
+    bench.start_invoke(Desk(), consumer_type=LosesFirstCommit)
+    bench.log.await_committed("invoke", NORMAL, {0: 1})
+
+
+class FetchesTooSoon(AIOKafkaConsumer):
+    """A fetch that was under way when partitions were assigned is given records before the worker knows of them."""
+
+    @override
+    async def committed(self, partition: TopicPartition) -> Any:
+        await self.getmany(partition, timeout_ms=500)
+        return cast("int | None", await super().committed(partition))
+
+
+def test_what_is_fetched_while_an_assignment_is_prepared_is_not_lost(bench: InvokeBench) -> None:
+    bench.dispatch("early-0", "early-1", "early-2")
+    bench.start_invoke(Desk(), consumer_type=FetchesTooSoon)
+    bench.await_completed("early-0", "early-1", "early-2")
