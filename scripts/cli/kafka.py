@@ -63,4 +63,5 @@ def reach(bootstrap_servers: str | None = None) -> LiveCluster:
 
 
 def admin(settings: KafkaSettings) -> AdminClient:
+    """Keep it in a name until its futures are done: they fail as soon as nobody holds the client any more."""
     return AdminClient({**admin_config(settings), **QUIET})

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 from typer.testing import CliRunner
 
 from schemas.topics import Topic
 from scripts.cli.app import app
-from streams.runtime.clients import producer_config
+from streams.runtime.clients import admin_config, producer_config
+from streams.runtime.cluster import wanted
 from streams.settings import KafkaSettings
 
 
@@ -46,12 +49,22 @@ def environment_of(kafka: KafkaSettings) -> dict[str, str]:
 
 
 class Scribe:
-    """Writes records by hand, whatever they say."""
+    """Makes topics as they must be, and writes records by hand, whatever they say."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
         # unlike a stage, it is told where each record went
         self._producer = Producer({**producer_config(kafka, "scribe"), "delivery.report.only.error": False})
+
+    def make(self, *topics: Topic) -> None:
+        """Only these: to make all of them takes a broker most of a second."""
+        new = [
+            NewTopic(want.name, num_partitions=want.partitions, replication_factor=1, config=dict(want.config))
+            for want in (wanted(topic, self._kafka) for topic in topics)
+        ]
+        client = AdminClient(admin_config(self._kafka))
+        for future in cast("dict[str, Future[None]]", client.create_topics(new)).values():
+            future.result(60)
 
     def write(
         self,

@@ -48,9 +48,15 @@ def millrace(kafka: KafkaSettings) -> Millrace:
 
 @pytest.fixture
 def scribe(kafka: KafkaSettings) -> Scribe:
-    """On a cluster that has every topic."""
-    Cluster(kafka).apply()
+    """On a cluster without any topic yet."""
     return Scribe(kafka)
+
+
+@pytest.fixture
+def history(scribe: Scribe) -> Scribe:
+    """On a cluster that has what an audit reads."""
+    scribe.make(REQUESTS, RESPONSES, DEAD_LETTERS)
+    return scribe
 
 
 def answer(request_id: str, origin: Origin, *, tenant_id: str | None = "local") -> bytes:
@@ -74,6 +80,7 @@ class TestTopics:
         assert second.out == f"0 created, {len(TOPICS)} were there\n"
 
     def test_show_counts_what_is_on_them(self, millrace: Millrace, kafka: KafkaSettings, scribe: Scribe) -> None:
+        Cluster(kafka).apply()
         for partition in (0, 1, 1):
             scribe.write(REQUESTS, b"{}", partition=partition)
         shown = millrace("topics", "show", "--json").json
@@ -122,7 +129,7 @@ class TestAClusterThatBreaksAnAssumption:
 class TestConfig:
     @pytest.fixture(autouse=True)
     def _topics(self, scribe: Scribe) -> None:
-        assert scribe
+        scribe.make(CONTROL)
 
     def test_what_a_file_says_is_written_once_and_shown(self, millrace: Millrace) -> None:
         first, second = (millrace("config", "apply", str(SAMPLE_CONFIG)) for _ in range(2))
@@ -177,9 +184,9 @@ class TestConfig:
 
 class TestPublishAndAudit:
     def test_what_comes_on_standard_input_is_published_and_then_waits(
-        self, millrace: Millrace, scribe: Scribe, kafka: KafkaSettings
+        self, millrace: Millrace, history: Scribe, kafka: KafkaSettings
     ) -> None:
-        assert scribe
+        assert history
         question = {"question_id": 81, "category": "writing", "turns": ["Write a post."]}
         ended = millrace("publish", "-", text=dump_json(LONELY) + b"\n\n" + dump_json(question) + b"\n")
         assert ended.status == 0
@@ -192,9 +199,9 @@ class TestPublishAndAudit:
         assert (overdue.status, len(overdue.json["missing"])) == (1, 2)
 
     def test_a_key_goes_into_the_header_of_every_request(
-        self, millrace: Millrace, scribe: Scribe, kafka: KafkaSettings, tmp_path: Path
+        self, millrace: Millrace, history: Scribe, kafka: KafkaSettings, tmp_path: Path
     ) -> None:
-        assert scribe
+        assert history
         (tmp_path / "acme.key").write_text("acme-demo-key\n")
         (tmp_path / "requests.jsonl").write_bytes(dump_json(LONELY) + b"\n" + dump_json(LONELY))
         assert millrace("publish", "requests.jsonl", "--key-file", "acme.key", "--rate", "1000").status == 0
@@ -204,44 +211,44 @@ class TestPublishAndAudit:
         assert {each.partition for each in records} == {partition_for(b"local", kafka.partitions)}
 
     def test_what_was_sent_before_a_line_that_cannot_be_read_is_counted(
-        self, millrace: Millrace, scribe: Scribe
+        self, millrace: Millrace, history: Scribe
     ) -> None:
-        assert scribe
+        assert history
         ended = millrace("publish", "-", text=dump_json(LONELY) + b"\nnot json\n")
         assert ended.status == 2
         assert ended.out.startswith("1 requests published")
         assert ended.err.startswith("millrace: standard input, line 2 is not JSON")
 
     def test_a_history_is_sound_when_everything_is_answered_once(
-        self, millrace: Millrace, scribe: Scribe, kafka: KafkaSettings
+        self, millrace: Millrace, history: Scribe, kafka: KafkaSettings
     ) -> None:
-        first = scribe.write(REQUESTS, dump_json(LONELY), timestamp_ms=OLD_MS)
-        scribe.write(REQUESTS, dump_json(LONELY), timestamp_ms=OLD_MS)
-        broken = scribe.write(REQUESTS, b"not json", partition=1, timestamp_ms=OLD_MS)
+        first = history.write(REQUESTS, dump_json(LONELY), timestamp_ms=OLD_MS)
+        history.write(REQUESTS, dump_json(LONELY), timestamp_ms=OLD_MS)
+        broken = history.write(REQUESTS, b"not json", partition=1, timestamp_ms=OLD_MS)
         cause = Delivery(kafka.topic(REQUESTS), 1, broken, None, b"not json", (), OLD_MS)
         headers = dead_letter_headers(cause, "validate", DeadLetter("no_request_id", "nobody to answer"), OLD_MS)
-        scribe.write(DEAD_LETTERS, b"not json", headers=headers)
+        history.write(DEAD_LETTERS, b"not json", headers=headers)
         origin = Origin(topic=kafka.topic(REQUESTS), partition=0, offset=first)
-        scribe.write(RESPONSES, answer("r-lonely", origin), key=b"r-lonely")
+        history.write(RESPONSES, answer("r-lonely", origin), key=b"r-lonely")
         sound = millrace("audit", "--json")
         assert sound.status == 0
         assert (sound.json["requests"], sound.json["repeated"], sound.json["responses"]) == (3, 1, 1)
         assert sound.json["dead_letters"] == {"validate: no_request_id": 1}
         assert "every request is answered exactly once" in millrace("audit").out
 
-        scribe.write(RESPONSES, answer("r-lonely", origin), key=b"r-lonely")
+        history.write(RESPONSES, answer("r-lonely", origin), key=b"r-lonely")
         twice = millrace("audit")
         assert twice.status == 1
         assert "answered twice  local/r-lonely" in twice.out
 
     def test_an_answer_from_before_the_window_covers_a_repetition_in_it(
-        self, millrace: Millrace, scribe: Scribe, kafka: KafkaSettings
+        self, millrace: Millrace, history: Scribe, kafka: KafkaSettings
     ) -> None:
         now_ms = time.time_ns() // 1_000_000
-        first = scribe.write(REQUESTS, dump_json(LONELY), timestamp_ms=now_ms - 7_200_000)
+        first = history.write(REQUESTS, dump_json(LONELY), timestamp_ms=now_ms - 7_200_000)
         origin = Origin(topic=kafka.topic(REQUESTS), partition=0, offset=first)
-        scribe.write(RESPONSES, answer("r-lonely", origin), timestamp_ms=now_ms - 7_100_000)
-        scribe.write(REQUESTS, dump_json(LONELY), timestamp_ms=now_ms - 600_000)
+        history.write(RESPONSES, answer("r-lonely", origin), timestamp_ms=now_ms - 7_100_000)
+        history.write(REQUESTS, dump_json(LONELY), timestamp_ms=now_ms - 600_000)
         report = millrace("audit", "--since", "1h", "--json")
         assert report.status == 0
         assert (report.json["requests"], report.json["unasked"]) == (1, [])
@@ -250,6 +257,7 @@ class TestPublishAndAudit:
 class TestResponses:
     @pytest.fixture
     def answered(self, scribe: Scribe, kafka: KafkaSettings) -> str:
+        scribe.make(RESPONSES)
         origin = Origin(topic=kafka.topic(REQUESTS), partition=0, offset=0)
         for number in range(3):
             key = f"r-{number}"
@@ -277,6 +285,7 @@ class TestResponses:
         assert (ended.status, ended.err) == (1, "no answer to r-9 since 1h\n")
 
     def test_what_comes_later_is_followed(self, kafka: KafkaSettings, scribe: Scribe) -> None:
+        scribe.make(RESPONSES)
         scribe.write(RESPONSES, b"before")
         with TopicReader(LiveCluster(kafka, Cluster(kafka).existing()), RESPONSES) as reader:
             seen = reader.spans()
@@ -285,6 +294,7 @@ class TestResponses:
             assert next(reader.follow(seen)).value == b"after"
 
     def test_a_reader_takes_what_was_written_since(self, kafka: KafkaSettings, scribe: Scribe) -> None:
+        scribe.make(RESPONSES)
         for number in range(3):
             scribe.write(RESPONSES, str(number).encode(), timestamp_ms=OLD_MS + number * 1_000)
         with TopicReader(LiveCluster(kafka, Cluster(kafka).existing()), RESPONSES) as reader:
@@ -296,6 +306,7 @@ class TestResponses:
 class TestDeadLetters:
     @pytest.fixture
     def place(self, scribe: Scribe, kafka: KafkaSettings) -> str:
+        scribe.make(DEAD_LETTERS)
         cause = Delivery(kafka.topic(REQUESTS), 1, 91, b"acme", b"private\x1b[31m", (("x-team", b"blue"),), OLD_MS)
         headers = dead_letter_headers(cause, "validate", DeadLetter("no_request_id", "nobody to answer"), OLD_MS)
         offset = scribe.write(DEAD_LETTERS, cause.value, key=cause.key, partition=1, headers=headers)
@@ -334,7 +345,7 @@ class TestDeadLetters:
         assert f"has no record at {missing}; see: millrace dlq list" in ended.err
 
     def test_an_empty_list_says_so(self, millrace: Millrace, scribe: Scribe) -> None:
-        assert scribe
+        scribe.make(DEAD_LETTERS)
         assert millrace("dlq", "list", "--since", "1h").out == "no dead letters\n"
 
 
@@ -346,6 +357,7 @@ class TestLag:
         consumer.close()
 
     def test_what_is_not_committed_waits(self, kafka: KafkaSettings, scribe: Scribe, consumer: Consumer) -> None:
+        scribe.make(REQUESTS)
         for partition in (0, 0, 0, 1, 1):
             scribe.write(REQUESTS, b"{}", partition=partition)
         cluster = reach(kafka.bootstrap_servers)
@@ -359,6 +371,7 @@ class TestLag:
     def test_records_that_nobody_reads_are_told_with_the_command_that_does(
         self, millrace: Millrace, scribe: Scribe
     ) -> None:
+        scribe.make(REQUESTS)
         scribe.write(REQUESTS, b"{}")
         found = {each["name"]: each for each in millrace("doctor", "--json").json}
         assert found["lag of validate"]["todo"] == "start it: millrace stage validate"
