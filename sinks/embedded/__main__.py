@@ -23,6 +23,7 @@ from sinks.embedded.errors import ClickHouseError
 
 _HOST = "127.0.0.1"
 _BACKLOG = 256
+_HIGHEST_PORT = 65_535
 _CLOSE_WITHIN_S = 10.0
 # A URL may carry a whole statement; ClickHouse takes as much.
 _HEADER_BYTES = 1 << 20
@@ -44,15 +45,17 @@ def main() -> int:
     _log_lines()
     try:
         return asyncio.run(_serve(_options(sys.argv[1:])))
-    except (DirectoryInUseError, ClickHouseError, OSError) as error:
+    except (DirectoryInUseError, OSError) as error:
         sys.stderr.write(f"embedded ClickHouse: {error}\n")
-        return 1
+    except ClickHouseError as error:
+        sys.stderr.write(f"embedded ClickHouse: the data cannot be opened. {error} More may stand above.\n")
+    return 1
 
 
 def _options(arguments: list[str]) -> Options:
     parser = argparse.ArgumentParser(prog="python -m sinks.embedded", description=__doc__)
     parser.add_argument("--path", type=Path, required=True, help="directory of the data, made if missing")
-    parser.add_argument("--port", type=int, default=8123, help="0 for a free one")
+    parser.add_argument("--port", type=_port_number, default=8123, help="0 for a free one")
     parser.add_argument("--port-file", type=Path, help="file that gets the port once requests are answered")
     parser.add_argument("--user", default="default")
     parser.add_argument("--password-file", type=Path, help="file with the password; without it, it is empty")
@@ -70,6 +73,12 @@ def _options(arguments: list[str]) -> Options:
         grace_s=chosen.grace_s,
         stop_with_stdin=chosen.stop_with_stdin,
     )
+
+
+def _port_number(text: str) -> int:
+    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: use a number from 0 to {_HIGHEST_PORT}")
+    return int(text)
 
 
 async def _serve(options: Options) -> int:
@@ -140,12 +149,12 @@ def _carry_on(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _announce(port: int, port_file: Path | None) -> None:
-    sys.stdout.write(f"ClickHouse HTTP on {_HOST}:{port}\n")
-    sys.stdout.flush()
     if port_file is not None:
         partial = port_file.with_name(f"{port_file.name}.partial")
         partial.write_text(f"{port}\n")
         partial.replace(port_file)
+    sys.stdout.write(f"ClickHouse HTTP on {_HOST}:{port}\n")
+    sys.stdout.flush()
 
 
 def _terminate_at_end_of_input() -> None:

@@ -25,6 +25,12 @@ _GRANTS = (
     " SYSTEM FLUSH, SYSTEM VIEWS, SYSTEM MERGES, SYSTEM TTL MERGES, SYSTEM DROP CACHE"
 )
 
+# Named one by one: `ON *` would include those that read and write files of the host.
+_TABLE_ENGINES = (
+    *(f"{kind}MergeTree" for kind in ("", "Replacing", "Summing", "Aggregating", "Collapsing", "VersionedCollapsing")),
+    *("CoalescingMergeTree", "Memory", "Log", "TinyLog", "StripeLog", "Null", "Set", "Join", "Buffer", "Merge"),
+)
+
 # Fixed for everybody: each one changes how a statement is read after it was checked, or names a file of the host.
 _FIXED_SETTINGS = (
     "dialect",
@@ -112,6 +118,7 @@ def _server_configuration() -> str:
 
 
 def _users_configuration(limits: Limits) -> str:
+    engines = ", ".join(f"TABLE ENGINE ON {name}" for name in _TABLE_ENGINES)
     fixed = "".join(f"<{name}><const/></{name}>" for name in _FIXED_SETTINGS)
     return f"""<clickhouse>
   <profiles><default>
@@ -132,7 +139,7 @@ def _users_configuration(limits: Limits) -> str:
     <quota>default</quota>
     <grants>
       <query>GRANT {_GRANTS} ON *.*</query>
-      <query>GRANT TABLE ENGINE ON *</query>
+      <query>GRANT {engines}</query>
     </grants>
   </default></users>
 </clickhouse>

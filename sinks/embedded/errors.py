@@ -56,7 +56,7 @@ class ClickHouseError(Exception):
 
 def read_engine_error(text: str) -> ClickHouseError:
     """Take apart what the engine says. It repeats number and name around a message it has passed on: one pair stays."""
-    prefix = _PREFIX.match(text)
+    prefix = _PREFIX.search(text)
     if prefix is None:
         return ClickHouseError(1002, "UNKNOWN_EXCEPTION", text.strip() or "The engine gave no reason.")
     rest = text[prefix.end() :]

@@ -28,14 +28,7 @@ class EmbeddedClickHouse:
 
     def stop(self, within_s: float = 40.0) -> None:
         """Returns when it is gone: with its data written, or killed if it took longer."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        self.process.terminate()
-        try:
-            self.process.wait(within_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        _end(self.process, within_s)
 
     def __enter__(self) -> Self:
         return self
@@ -72,8 +65,7 @@ def start_embedded_clickhouse(path: Path, *, port: int = 0, within_s: float = 60
         except subprocess.TimeoutExpired:
             if time.monotonic() < deadline_s:
                 continue
-            process.kill()
-            process.wait()
+        _end(process, 0)
         said = (path / _LOG_NAME).read_bytes()[said_before:].decode(errors="replace").strip()
         raise EmbeddedClickHouseError(said or f"The embedded ClickHouse did not start within {within_s:g} s.")
     running = EmbeddedClickHouse("127.0.0.1", int(port_file.read_text()), process)
@@ -81,6 +73,17 @@ def start_embedded_clickhouse(path: Path, *, port: int = 0, within_s: float = 60
         running.stop()
         raise EmbeddedClickHouseError("The embedded ClickHouse started but does not answer /ping.")
     return running
+
+
+def _end(process: subprocess.Popen[bytes], within_s: float) -> None:
+    process.terminate()
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def _answers(running: EmbeddedClickHouse) -> bool:
