@@ -70,7 +70,7 @@ def claim_directory(path: Path, limits: Limits) -> None:
     Raises DirectoryInUseError.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Never closed: the lock lasts as long as the descriptor.
         lock = os.open(path / _LOCK_PATH, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

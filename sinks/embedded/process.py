@@ -44,7 +44,7 @@ def start_embedded_clickhouse(path: Path, *, port: int = 0, within_s: float = 60
 
     `port` 0 takes a free one. Raises EmbeddedClickHouseError when it ends, or does not answer in time.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     port_file = path / _PORT_NAME
     port_file.unlink(missing_ok=True)
     with (path / _LOG_NAME).open("ab") as log:
