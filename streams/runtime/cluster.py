@@ -83,7 +83,8 @@ class Cluster:
         ends = {TopicPartition(w.name, p): latest for w in created for p in range(w.partitions)}
         deadline_s = time.monotonic() + ADMIN_TIMEOUT_S
         while True:
-            asked = cast("dict[TopicPartition, Future[object]]", self._admin.list_offsets(ends))
+            client = AdminClient(admin_config(self._kafka))  # a new one: a client remembers that there was no leader
+            asked = cast("dict[TopicPartition, Future[object]]", client.list_offsets(ends))
             problems = [problem for future in asked.values() if (problem := future.exception(ADMIN_TIMEOUT_S))]
             if not problems:
                 return

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.control import Breaker, Deployment, Route, Tenant, control_key
-from streams.control import ControlView, apply_record, with_object
+from streams.control import ControlView, with_object
+from streams.runtime.follower import apply_record
 from tests.unit.examples import NOW_MS, breaker, control, deployment, route, tenant
 
 ConfigObject = Tenant | Deployment | Route | Breaker
@@ -69,6 +70,7 @@ def test_a_tombstone_for_nothing_takes_nothing_away(key: bytes | None) -> None:
     assert view.version == 60
 
 
+@settings(deadline=None)
 @given(changes=st.lists(st.tuples(st.sampled_from(OBJECTS), st.booleans()), max_size=12))
 def test_a_view_that_was_taken_stays_as_it_was(changes: list[tuple[ConfigObject, bool]]) -> None:
     taken = control()
@@ -81,6 +83,7 @@ def test_a_view_that_was_taken_stays_as_it_was(changes: list[tuple[ConfigObject,
     assert named(taken) == before
 
 
+@settings(deadline=None)
 @given(changes=st.lists(st.tuples(st.sampled_from(OBJECTS), st.booleans()), max_size=12))
 def test_only_the_last_record_of_each_object_matters_as_compaction_keeps_no_other(
     changes: list[tuple[ConfigObject, bool]],
