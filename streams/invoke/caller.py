@@ -17,7 +17,7 @@ from schemas.response import Failure, Status
 from streams.control import ControlView
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row
 from streams.observe.metrics import Metrics
-from streams.providers.protocol import Misconfigured, ProviderError, Question, Reply
+from streams.providers.protocol import Misconfigured, NotSent, ProviderError, Question, Reply
 from streams.stages.invoke import Backoff, Call, End, Wait, next_step
 
 LONGEST_NAP_MS = 1_000
@@ -94,8 +94,9 @@ class Caller:
         try:
             await book(attempt_row(dispatch.ticket, dispatch.plan, started, "started"))
             started = started.model_copy(update={"started_at_ms": self._world.now_ms()})
+            timeout_ms = time_left_ms(dispatch, call, started.started_at_ms)
             question = Question(
-                started.attempt_id, call.target.model, dispatch.prompt, dispatch.ticket.stream, call.timeout_ms
+                started.attempt_id, call.target.model, dispatch.prompt, dispatch.ticket.stream, timeout_ms
             )
             reply = await self._providers.ask(self._deployment(call), question)
         except ProviderError as error:
@@ -145,6 +146,16 @@ class Caller:
             plan=dispatch.plan,
             parse_json=dispatch.prompt.params.wants_json,
         )
+
+
+def time_left_ms(dispatch: Dispatch, call: Call, now_ms: int) -> int:
+    """Less than was planned when writing the row took long. Raises NotSent when the deadline passed meanwhile."""
+    deadline_ms = dispatch.ticket.deadline_ms
+    if deadline_ms is None:
+        return call.timeout_ms
+    if deadline_ms <= now_ms:
+        raise NotSent("timeout", "deadline_ms passed before the question could be sent.")
+    return min(call.timeout_ms, deadline_ms - now_ms)
 
 
 def settled_row(dispatch: Dispatch, attempt: Attempt) -> CallRow:

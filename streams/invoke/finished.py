@@ -15,7 +15,9 @@ class Finished:
         return identity in self._completed_ms
 
     def add(self, completion: Completion, now_ms: int) -> None:
-        self._completed_ms[completion.ticket.identity] = now_ms
+        identity = completion.ticket.identity
+        self._completed_ms.pop(identity, None)  # so that the order stays that of the times
+        self._completed_ms[identity] = now_ms
         self._forget(now_ms - REMEMBERED_MS)
 
     def _forget(self, before_ms: int) -> None:

@@ -1,7 +1,7 @@
 """Answers until they expire or make room for newer ones, and questions in flight until they land or are given up."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.cached import CacheRecord, Fill, FlightEnded, FlightStarted
@@ -95,6 +95,7 @@ def test_an_answer_larger_than_all_the_room_is_not_kept_and_the_next_one_is() ->
     assert state.fill("acme/q/1", NOW_MS) is not None
 
 
+@settings(deadline=None)
 @given(
     stored=st.lists(st.tuples(st.integers(0, 5), st.text(max_size=900), st.booleans()), max_size=40),
 )
@@ -181,6 +182,7 @@ def test_flights_that_never_land_and_endings_long_past_are_let_go() -> None:
     assert len(told) == 60
 
 
+@settings(deadline=None)
 @given(order=st.permutations(range(4)))
 def test_what_is_read_back_from_the_topic_is_what_was_there(order: list[int]) -> None:
     records: list[CacheRecord] = [fill("acme/q/1"), started("acme/q/2"), started("acme/q/3"), ended("acme/q/3")]

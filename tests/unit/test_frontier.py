@@ -63,7 +63,7 @@ class Partition(RuleBasedStateMachine):
 
 
 TestPartition = Partition.TestCase
-TestPartition.settings = settings(max_examples=60, stateful_step_count=30)
+TestPartition.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
 def test_nothing_may_be_committed_before_the_first_event_is_finished() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hypothesis import assume, example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.gcra import MINUTE_US, Fits, Rate, TooLarge, TooSoon, meter, settle
@@ -32,6 +32,7 @@ def play(rate: Rate, gaps_and_units: list[tuple[int, int]]) -> list[Passed]:
     return passed
 
 
+@settings(deadline=None)
 @given(rate=rates, happened=events)
 @example(rate=Rate(60, 2), happened=[(0, 1)] * 5)
 @example(rate=Rate(40_000_000, 3), happened=[(0, 2), (1, 2)])
@@ -49,28 +50,31 @@ def test_no_window_lets_more_through_than_the_burst_and_what_its_time_allows(
             assert (units - rate.burst) * MINUTE_US <= (window_us + 1) * rate.per_minute
 
 
+@settings(deadline=None)
 @given(rate=rates, happened=events)
 def test_the_same_events_are_decided_the_same_again(rate: Rate, happened: list[tuple[int, int]]) -> None:
     assert play(rate, happened) == play(rate, happened)
 
 
-@given(rate=rates, arrival_us=st.none() | st.integers(NOW_US - 10**9, NOW_US + 10**12), units=st.integers(1, 10**7))
-def test_who_waits_exactly_as_long_as_told_fits(rate: Rate, arrival_us: int | None, units: int) -> None:
-    told = meter(rate, arrival_us, NOW_US, units)
-    assume(isinstance(told, TooSoon))
-    assert isinstance(told, TooSoon)
+@settings(deadline=None)
+@given(rate=rates, data=st.data(), beyond_us=st.integers(1, 10**12))
+def test_who_waits_exactly_as_long_as_told_fits(rate: Rate, data: st.DataObject, beyond_us: int) -> None:
+    units = data.draw(st.integers(1, rate.burst))
+    arrival_us = NOW_US + rate.span_us(rate.burst) - rate.span_us(units) + beyond_us
 
-    assert told.retry_after_us > 0
-    assert isinstance(meter(rate, arrival_us, NOW_US + told.retry_after_us, units), Fits)
-    assert isinstance(meter(rate, arrival_us, NOW_US + told.retry_after_us - 1, units), TooSoon)
+    assert meter(rate, arrival_us, NOW_US, units) == TooSoon(beyond_us)
+    assert isinstance(meter(rate, arrival_us, NOW_US + beyond_us, units), Fits)
+    assert meter(rate, arrival_us, NOW_US + beyond_us - 1, units) == TooSoon(1)
 
 
+@settings(deadline=None)
 @given(rate=rates, arrival_us=st.none() | st.integers(0, NOW_US))
 def test_a_rested_meter_takes_the_whole_burst_at_once_and_never_more(rate: Rate, arrival_us: int | None) -> None:
     assert isinstance(meter(rate, arrival_us, NOW_US, rate.burst), Fits)
     assert meter(rate, arrival_us, NOW_US, rate.burst + 1) == TooLarge(rate.burst)
 
 
+@settings(deadline=None)
 @given(rate=rates, arrival_us=st.none() | st.integers(NOW_US - 10**9, NOW_US + 10**9), units=st.integers(0, 10**6))
 def test_the_meter_never_turns_back(rate: Rate, arrival_us: int | None, units: int) -> None:
     result = meter(rate, arrival_us, NOW_US, units)
@@ -95,6 +99,7 @@ def test_a_time_before_the_last_one_is_no_credit() -> None:
     assert meter(rate, first.arrival_us, NOW_US - 5_000_000, 1) == TooSoon(6_000_000)
 
 
+@settings(deadline=None)
 @given(rate=rates, changes=st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=6))
 def test_settling_in_parts_comes_to_the_same_as_settling_at_once(rate: Rate, changes: list[int]) -> None:
     in_parts = NOW_US
@@ -105,6 +110,7 @@ def test_settling_in_parts_comes_to_the_same_as_settling_at_once(rate: Rate, cha
     assert 0 <= difference_us <= len(changes), "rounded by less than a microsecond each, and never in the user's favour"
 
 
+@settings(deadline=None)
 @given(rate=rates, held=st.integers(0, 10**6), used=st.integers(0, 10**6))
 def test_what_was_held_and_settled_costs_no_less_than_what_was_used(rate: Rate, held: int, used: int) -> None:
     reserved_us = NOW_US + rate.span_us(held)

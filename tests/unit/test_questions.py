@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.flow import Ticket
@@ -92,6 +92,7 @@ def test_a_default_spelled_out_is_no_other_question() -> None:
     assert keys(framed(temperature=None, stop=(), tools=())) == keys()
 
 
+@settings(deadline=None)
 @given(prompt=prompts, one=st.sampled_from(TENANTS), other=st.sampled_from(TENANTS))
 def test_two_tenants_never_share_a_key_whatever_they_ask(prompt: Prompt, one: str, other: str) -> None:
     mine, theirs = keys(prompt, one), keys(prompt, other)
@@ -101,6 +102,7 @@ def test_two_tenants_never_share_a_key_whatever_they_ask(prompt: Prompt, one: st
     assert mine[1].startswith(mine[0])
 
 
+@settings(deadline=None)
 @given(prompt=prompts)
 def test_a_question_read_back_from_its_topic_has_the_same_keys(prompt: Prompt) -> None:
     again = Prompt.decode(prompt.encode())

@@ -4,7 +4,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.control import Deployment, Route, RouteTarget, Tenant
@@ -50,6 +50,7 @@ def test_the_most_specific_route_that_is_left_wins(first: int) -> None:
     assert chosen.reason.startswith(SPECIFIC_TO_GENERAL[first][0])
 
 
+@settings(deadline=None)
 @given(order=st.permutations(routes_from(0)))
 def test_the_order_in_which_routes_were_configured_decides_nothing(order: list[Route]) -> None:
     chosen = choice(only(*order), model="auto", task="search")
@@ -137,6 +138,7 @@ def test_a_deployment_that_is_gone_or_lacks_the_model_is_left_out() -> None:
     assert targets_of(view, route("r", "gone"), "gpt-5-mini") == ()
 
 
+@settings(deadline=None)
 @given(
     models=st.sets(st.sampled_from(["auto", "gpt-5-mini", "gpt-9"]), max_size=2),
     tasks=st.sets(st.sampled_from(["search", "chat"]), max_size=1),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.attempt import Attempt, ErrorClass
@@ -280,6 +280,7 @@ def lived(world: World) -> Iterator[tuple[int, Step, tuple[Attempt, ...]]]:
     pytest.fail("the request does not come to an end")
 
 
+@settings(deadline=None)
 @given(world=worlds())
 def test_every_request_ends_within_its_budget_and_its_deadline(world: World) -> None:
     steps = list(lived(world))
@@ -299,6 +300,7 @@ def test_every_request_ends_within_its_budget_and_its_deadline(world: World) -> 
             assert now_ms >= deadline_ms
 
 
+@settings(deadline=None)
 @given(world=worlds())
 def test_no_call_is_made_that_must_not_be_made(world: World) -> None:
     for now_ms, taken, attempts in lived(world):
@@ -315,6 +317,7 @@ def test_no_call_is_made_that_must_not_be_made(world: World) -> None:
             assert world.dispatch.plan.retry_ambiguous or not last.ambiguous
 
 
+@settings(deadline=None)
 @given(world=worlds())
 def test_a_healthy_target_that_was_not_tried_is_asked_before_any_is_asked_again_and_without_a_pause(
     world: World,
@@ -332,6 +335,7 @@ def test_a_healthy_target_that_was_not_tried_is_asked_before_any_is_asked_again_
             assert taken.target_index == fresh[0]
 
 
+@settings(deadline=None)
 @given(world=worlds())
 def test_the_same_past_always_leads_to_the_same_step(world: World) -> None:
     assert list(lived(world)) == list(lived(world))

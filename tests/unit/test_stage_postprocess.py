@@ -4,21 +4,20 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.attempt import Attempt
 from schemas.base import Event, JsonObject
-from schemas.cached import CacheRecord, Fill, FlightEnded
 from schemas.call import CallRow
 from schemas.flow import Completion, Saved
-from schemas.response import ErrorCode, Failure, FinishReason, Output, Response, Status
+from schemas.response import ErrorCode, Failure, Output, Response, Status
 from schemas.topics import CACHE, CALLS, RESPONSES
 from schemas.usage import Usage
 from streams.answered import Answered
 from streams.control import ControlView
 from streams.runtime.outcome import Absorb, Outcome, Record
-from streams.stages.postprocess import MAX_PARSED_LEVELS, STAGE, decide
+from streams.stages.postprocess import STAGE, decide
 from tests.unit.examples import (
     NOW_MS,
     PROMPT_CANARY,
@@ -92,12 +91,6 @@ def opened(event: Completion, configured: ControlView | None = None) -> Door:
 def only_response(event: Completion, configured: ControlView | None = None) -> Response:
     (response,) = opened(event, configured).responses
     return response
-
-
-def kept_of(event: Completion) -> CacheRecord:
-    (record,) = opened(event).kept
-    assert isinstance(record, Fill | FlightEnded)
-    return record
 
 
 def ended_without_a_call(status: Status = "rejected", code: ErrorCode = "rate_limited", **changes: Any) -> Completion:
@@ -208,6 +201,7 @@ def attempts_lists(draw: st.DrawFn) -> tuple[Attempt, ...]:
     return tuple(made)
 
 
+@settings(deadline=None)
 @given(attempts=attempts_lists(), answered=st.booleans())
 def test_the_responses_cost_is_the_sum_of_its_rows_or_unknown_where_one_is(
     attempts: tuple[Attempt, ...], answered: bool
@@ -336,93 +330,7 @@ def test_a_new_worker_answers_nothing_that_was_answered() -> None:
     assert len(door.responses) == 1
 
 
-def test_a_leaders_answer_is_kept_with_what_it_cost() -> None:
-    fill = kept_of(completion(slot=SLOT))
-
-    assert isinstance(fill, Fill)
-    assert (fill.entry, fill.answer, fill.saved.cost_usd) == (SLOT.entry, answer("Yes."), CALL_USD)
-    assert fill.saved.usage == Usage(uncached_input_tokens=12, text_output_tokens=5)
-    assert fill.expires_at_ms == LATER_MS + SLOT.expires_after_ms
-
-
-def test_the_cache_hears_of_it_in_the_namespaces_partition_and_a_failure_never_erases_an_answer() -> None:
-    kept = opened(completion(slot=SLOT)).written[-1]
-    lost = opened(ended_without_a_call("failed", slot=SLOT)).written[-1]
-
-    assert (kept.key, kept.partition_by) == (SLOT.entry, SLOT.namespace)
-    assert lost.partition_by == SLOT.namespace
-    assert lost.key != kept.key
-
-
-@pytest.mark.parametrize("finish_reason", ["content_filter", "refusal", "unknown"])
-def test_an_answer_that_need_not_come_out_the_same_again_is_not_kept(finish_reason: FinishReason) -> None:
-    record = kept_of(completion(slot=SLOT, answer=answer(finish_reason=finish_reason)))
-
-    assert isinstance(record, FlightEnded)
-    assert (record.identity, record.status, record.failure) == ("acme/r-1", "ok", None)
-
-
-def test_half_an_answer_is_not_kept() -> None:
-    assert isinstance(kept_of(completion(slot=SLOT, answer=answer(complete=False))), FlightEnded)
-
-
-@pytest.mark.parametrize("finish_reason", ["stop", "length", "tool_calls"])
-def test_an_answer_that_would_come_again_is_kept(finish_reason: FinishReason) -> None:
-    assert isinstance(kept_of(completion(slot=SLOT, answer=answer(finish_reason=finish_reason))), Fill)
-
-
-@pytest.mark.parametrize("status", ["failed", "expired", "rejected"])
-def test_those_who_wait_for_a_leader_are_told_how_it_ended(status: Status) -> None:
-    event = ended_without_a_call(status, slot=SLOT)
-
-    record = kept_of(event)
-
-    assert isinstance(record, FlightEnded)
-    assert (record.entry, record.identity, record.status) == (SLOT.entry, "acme/r-1", status)
-    assert record.failure == event.failure
-
-
-def test_without_a_slot_the_cache_hears_nothing() -> None:
-    assert opened(completion()).kept == []
-
-
-def content(text: str, *, parse: bool = True) -> Output | None:
-    return only_response(completion(answer=answer(text), parse_json=parse)).output
-
-
-@pytest.mark.parametrize("parsed", [{"ripe": True}, [1, 2.5, None], "yes", 0])
-def test_an_answer_in_json_is_parsed_for_who_asked_for_it(parsed: Any) -> None:
-    text = Output(parsed=parsed).encode().decode().split('"parsed":')[1].split(',"refusal"')[0]
-
-    assert content(text) == Output(content=text, parsed=parsed)
-    assert content(text, parse=False) == Output(content=text)
-
-
-@pytest.mark.parametrize("text", ["Yes.", "", "{", '{"ripe": NaN}', "```json\n{}\n```", '"\\ud800"'])
-def test_an_answer_that_should_be_json_and_is_not_is_given_as_it_is(text: str) -> None:
-    assert content(text) == Output(content=text)
-
-
-def test_an_answer_without_text_is_not_parsed() -> None:
-    assert only_response(completion(answer=answer(None), parse_json=True)).output == Output()
-
-
-@pytest.mark.parametrize("levels", [MAX_PARSED_LEVELS, MAX_PARSED_LEVELS + 1, 250, 1_000, 100_000])
-@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
-def test_json_nested_so_deep_that_the_response_could_not_be_read_is_left_as_text(
-    levels: int, opening: str, closing: str
-) -> None:
-    """A model that answers with brackets made an answer nobody could read, and a paid call booked at nothing."""
-    text = opening * levels + ("0" if opening != "[" else "") + closing * levels
-
-    response = only_response(completion(answer=answer(text), parse_json=True))
-
-    assert response.output is not None
-    assert response.output.content == text
-    assert (response.output.parsed is not None) is (levels <= MAX_PARSED_LEVELS)
-    assert Response.decode(response.encode()) == response
-
-
+@settings(deadline=None)
 @given(
     produced=st.integers(0, 2 * NOW_MS),
     stamps=st.dictionaries(st.sampled_from(["validate", "limit", "invoke"]), st.integers(0, 2 * NOW_MS)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.control import Route, RouteTarget
@@ -25,7 +25,6 @@ from tests.unit.examples import (
     bearing,
     control,
     deployment,
-    finished,
     forwarded,
     request_json,
     route,
@@ -198,111 +197,6 @@ def test_two_requests_with_one_id_keep_different_digests_and_a_repetition_the_sa
     assert first.digest != other.digest
 
 
-@pytest.mark.parametrize(
-    ("headers", "advice"),
-    [
-        ((), "is missing"),
-        (bearing(OTHER_KEY), "not this tenant's"),
-        ((("authorization", KEY.encode()),), "must be `Bearer <key>`"),
-        ((("authorization", None),), "must be `Bearer <key>`"),
-        ((("authorization", b"Bearer \xff"),), "must be `Bearer <key>`"),
-        (bearing(KEY) + bearing(KEY), "more than once"),
-    ],
-    ids=["none", "another's", "without bearer", "null", "not text", "twice"],
-)
-@pytest.mark.parametrize("value", [request_json(), request_json(colour=1), request_json(task="t" * 5_000_000)])
-def test_without_the_tenants_key_nothing_is_answered_in_its_name(headers: Headers, advice: str, value: bytes) -> None:
-    completion = finished(outcome_of(value, configured=LOCKED, headers=headers))
-
-    assert completion.status == "rejected"
-    assert completion.failure is not None
-    assert (completion.failure.code, completion.failure.field) == ("unauthenticated", "authorization")
-    assert advice in completion.failure.message
-    assert completion.ticket.tenant_id is None
-    assert completion.ticket.user_id is None
-    assert completion.ticket.labels == {}
-    assert completion.ticket.identity == "?/llm.requests/0/7"
-
-
-def test_a_key_of_one_tenant_is_no_key_of_another() -> None:
-    both = control(
-        tenant("acme", open_=False, key_sha256=(KEY_SHA256,)), tenant("globex", open_=False, key_sha256=("1" * 64,))
-    )
-
-    assert accepted(request_json(), configured=both, headers=bearing(KEY)).ticket.tenant_id == "acme"
-    completion = finished(outcome_of(request_json(tenant_id="globex"), configured=both, headers=bearing(KEY)))
-    assert completion.ticket.tenant_id is None
-
-
-@pytest.mark.parametrize("position", [0, 1, 2])
-def test_any_of_a_tenants_keys_proves_it_wherever_it_stands(position: int) -> None:
-    hashes = [str(number) * 64 for number in range(3)]
-    hashes[position] = KEY_SHA256
-
-    rotating = control(tenant(open_=False, key_sha256=tuple(hashes)))
-
-    assert accepted(request_json(), configured=rotating, headers=bearing(KEY)).ticket.tenant_id == "acme"
-
-
-def test_every_hash_is_compared_even_after_one_has_matched(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared: list[str] = []
-
-    def noting(given: str, known: str) -> bool:
-        compared.append(known)
-        return given == known
-
-    monkeypatch.setattr("streams.stages.validate.hmac.compare_digest", noting)
-    hashes = (KEY_SHA256, "1" * 64, "2" * 64)
-
-    accepted(request_json(), configured=control(tenant(open_=False, key_sha256=hashes)), headers=bearing(KEY))
-
-    assert compared == list(hashes)
-
-
-def test_a_tenant_without_keys_that_is_not_open_lets_nobody_in() -> None:
-    closed = control(tenant(open_=False))
-
-    assert finished(outcome_of(request_json(), configured=closed, headers=bearing(KEY))).ticket.tenant_id is None
-
-
-def test_an_unknown_tenant_is_told_so_under_no_tenants_name() -> None:
-    completion = finished(outcome_of(request_json(tenant_id="nobody")))
-
-    assert completion.failure is not None
-    assert (completion.failure.code, completion.failure.field) == ("unknown_tenant", "tenant_id")
-    assert completion.ticket.tenant_id is None
-
-
-def test_a_tenant_that_is_switched_off_is_turned_away_whatever_it_holds() -> None:
-    off = control(tenant(enabled=False, open_=False, key_sha256=(KEY_SHA256,)))
-
-    for value in (request_json(), request_json(colour=1)):
-        completion = finished(outcome_of(value, configured=off, headers=bearing(KEY)))
-        assert completion.ticket.tenant_id is None
-        assert completion.status == "rejected"
-
-
-@pytest.mark.parametrize("tenant_id", ["acme" + "x" * 60, "a" * 64 + "/more", "a" * 1_000_000])
-def test_a_tenant_whose_name_only_begins_like_a_known_one_is_a_stranger(tenant_id: str) -> None:
-    known = control(tenant("a" * 64), tenant("acme"))
-
-    completion = finished(outcome_of(request_json(tenant_id=tenant_id), configured=known))
-
-    assert completion.ticket.tenant_id is None
-    assert completion.failure is not None
-    assert completion.failure.field == "tenant_id"
-    assert len(completion.failure.message) < 1_000
-
-
-@pytest.mark.parametrize("tenant_id", [..., None, "", 5, ["acme"], {"name": "acme"}])
-def test_who_names_no_tenant_is_told_that_it_is_missing(tenant_id: object) -> None:
-    completion = finished(outcome_of(request_json(tenant_id=tenant_id)))
-
-    assert completion.ticket.tenant_id is None
-    assert completion.failure is not None
-    assert completion.failure.field == "tenant_id"
-
-
 @pytest.mark.parametrize("model", ["gpt-5-mini", "auto", "cheap"])
 def test_a_model_an_alias_and_auto_are_known(model: str) -> None:
     aliased = control(route("cheap", models=("cheap",)))
@@ -402,17 +296,6 @@ def test_no_key_and_nothing_of_a_prompt_is_in_any_failure(value: bytes, headers:
         assert OTHER_KEY not in told
 
 
-@pytest.mark.parametrize("headers", [bearing(KEY), bearing(OTHER_KEY)])
-@pytest.mark.parametrize("value", [request_json(), request_json(colour=1)])
-def test_the_key_goes_no_further_than_validation(value: bytes, headers: Headers) -> None:
-    outcome = outcome_of(value, configured=LOCKED, headers=headers)
-
-    written = outcome.completion.encode() if isinstance(outcome, Finish) else forwarded(outcome)[0].event.encode()
-
-    assert KEY.encode() not in written
-    assert OTHER_KEY.encode() not in written
-
-
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -421,6 +304,7 @@ json_values = st.recursive(
 FIELDS = ("request_id", "tenant_id", "model", "messages", "params", "deadline_ms", "labels", "cache", "schema_version")
 
 
+@settings(deadline=None)
 @given(
     changes=st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=4),
     cut=st.integers(0, 400),
