@@ -29,7 +29,7 @@ up: setup ## run everything on this machine until Ctrl-C
 	@$(BIN)/millrace up
 
 test: setup ## all tests, on a real broker and a real ClickHouse engine
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses=auto --dist=loadfile
 
 check: setup ## format, lint, types, import contracts and unit tests, in under a minute
 	@$(MAKE) --no-print-directory --jobs=2 lint types contracts unit
@@ -47,7 +47,7 @@ contracts: setup ## who may import whom
 	@$(BIN)/lint-imports --no-cache
 
 unit: setup ## tests without sockets
-	@$(BIN)/pytest --quiet -m "not integration" tests/unit tests/contract
+	@$(BIN)/pytest --quiet --numprocesses=auto -m "not integration" tests/unit tests/contract
 
 lock: setup ## resolve the dependencies anew and write requirements.lock
 	@$(BIN)/uv lock --quiet --upgrade && $(BIN)/uv export --quiet --frozen --no-emit-project --all-extras --all-groups --output-file requirements.lock

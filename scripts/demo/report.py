@@ -63,8 +63,8 @@ def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def costs_of(rows: Sequence[FeatureCost]) -> Table:
-    title = "Costs, as ClickHouse has them (in, out: tokens)"
-    table = Table(title=title, title_justify="left", show_footer=True, box=SIMPLE_HEAVY)
+    title = "Costs, as ClickHouse has them (in, out: tokens; cost, saved: USD)"
+    table = Table(title=title, title_justify="left", show_footer=True, box=SIMPLE_HEAVY, padding=0)
     table.add_column("tenant", no_wrap=True)
     table.add_column("feature", no_wrap=True, overflow="ellipsis")
     for heading, total in (
@@ -72,14 +72,14 @@ def costs_of(rows: Sequence[FeatureCost]) -> Table:
         ("calls", str(sum(row.calls for row in rows))),
         ("in", str(sum(row.input_tokens for row in rows))),
         ("out", str(sum(row.output_tokens for row in rows))),
-        ("cost USD", _usd(sum((row.cost_usd or Decimal(0) for row in rows), Decimal(0)))),
-        ("saved USD", _usd(sum((row.saved_usd or Decimal(0) for row in rows), Decimal(0)))),
+        ("cost", _usd(sum((row.cost_usd or Decimal(0) for row in rows), Decimal(0)))),
+        ("saved", _usd(sum((row.saved_usd or Decimal(0) for row in rows), Decimal(0)))),
     ):
         table.add_column(heading, footer=total, justify="right", no_wrap=True)
     for row in rows:
         counts = (row.requests, row.calls, row.input_tokens, row.output_tokens)
         money = (_usd(row.cost_usd), _usd(row.saved_usd))
-        table.add_row(row.tenant or "(not proven)", row.feature or "-", *map(str, counts), *money)
+        table.add_row(row.tenant or "unproven", row.feature or "-", *map(str, counts), *money)
     return table
 
 
