@@ -1,6 +1,7 @@
 """Keeps a worker's view of the configuration up to date."""
 
 import threading
+from contextlib import suppress
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from streams.runtime.messages import END_OF_PARTITION
 from streams.settings import KafkaSettings
 
 log = logger(__name__)
+ASK_TIMEOUT_S = 1.0
 
 
 def apply_record(view: ControlView, key: bytes | None, value: bytes | None, offset: int) -> ControlView:
@@ -34,7 +36,11 @@ class ControlFollower:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._consumer = Consumer(reader_config(kafka))
         self._topic = kafka.topic(CONTROL)
+        # a client that knows where a topic is before it is to read it starts half a second sooner
+        with suppress(KafkaException):
+            self._consumer.list_topics(self._topic, ASK_TIMEOUT_S)
         self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+        self._next_offset = 0
         self.view = ControlView()
         self.is_current = False
 
@@ -45,16 +51,25 @@ class ControlFollower:
         if first is not None:
             for message in (first, *self._consumer.consume(1_000, 0)):
                 self._take(message)
+        if not self.is_current:
+            self._compare_with_end()
         return self.view is not before
 
     def _take(self, message: Message) -> None:
         error = message.error()
         if error is None:
-            self.view = apply_record(self.view, message.key(), message.value(), message.offset() or 0)
+            offset = message.offset() or 0
+            self.view = apply_record(self.view, message.key(), message.value(), offset)
+            self._next_offset = offset + 1
         elif error.code() == END_OF_PARTITION:
             self.is_current = True
         elif not error.retriable():
             raise KafkaException(error)
+
+    def _compare_with_end(self) -> None:
+        """What came with the records tells it. The sign of the end comes only after half a second without any."""
+        _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), cached=True)
+        self.is_current = 0 < end <= self._next_offset
 
     def close(self) -> None:
         self._consumer.close()

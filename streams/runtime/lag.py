@@ -1,12 +1,15 @@
 """How far behind a worker is: records it has not committed, and how long the oldest it holds has been waiting."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streams.observe.metrics import Metrics
+from streams.runtime.clients import reader_config
 from streams.runtime.commit import Where
+from streams.settings import KafkaSettings
 
 EVERY_MS = 5_000
 """Ends of partitions are asked of the broker: what a client knows by itself stands still while it does not fetch."""
@@ -46,12 +49,22 @@ class Lag:
         self._metrics.set("millrace_lag_records", self._stage, topic, str(partition), to=records)
 
 
-def ends_of(consumer: Consumer, partitions: Iterable[Where]) -> dict[Where, int]:
-    """As far as the broker answers at once: one that does not is not asked for the rest."""
-    ends: dict[Where, int] = {}
-    try:
-        for topic, partition in partitions:
-            _, ends[topic, partition] = consumer.get_watermark_offsets(TopicPartition(topic, partition), ASK_TIMEOUT_S)
-    except KafkaException:
-        pass
-    return ends
+class Ends:
+    """Asks where partitions end, over a connection of its own: on the worker's, each question would queue behind a
+    fetch that waits for records.
+    """
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._consumer = Consumer(reader_config(kafka))
+
+    def of(self, partitions: Iterable[Where]) -> dict[Where, int]:
+        """As far as the broker answers at once: one that does not is not asked for the rest."""
+        ends: dict[Where, int] = {}
+        with suppress(KafkaException):
+            for topic, partition in partitions:
+                where = TopicPartition(topic, partition)
+                _, ends[topic, partition] = self._consumer.get_watermark_offsets(where, ASK_TIMEOUT_S)
+        return ends
+
+    def close(self) -> None:
+        self._consumer.close()

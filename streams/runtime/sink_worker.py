@@ -20,7 +20,7 @@ from streams.runtime.clients import consumer_config
 from streams.runtime.commit import Where, commit
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
-from streams.runtime.lag import Lag, ends_of
+from streams.runtime.lag import Ends, Lag
 from streams.runtime.messages import delivery_of
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcome import DeadLetter
@@ -56,6 +56,7 @@ class SinkWorker:
         self._next: dict[Where, int] = {}
         self._committed: dict[Where, int] = {}
         self._lag = Lag(NAME, metrics, now_ms)
+        self._ends = Ends(kafka)
 
     def run(self, stop: threading.Event) -> None:
         self._consumer.subscribe(
@@ -66,6 +67,7 @@ class SinkWorker:
             self._store(stop)
         self._progress.state("stopping")
         self._consumer.close()
+        self._ends.close()
         self._sink.close()
         log.info("stopped")
 
@@ -156,7 +158,7 @@ class SinkWorker:
     def _report(self, *, moved: bool) -> None:
         self._progress.looped(len(self._batch), moved=moved)
         if self._lag.is_due():
-            self._lag.show(self._committed, ends_of(self._consumer, self._committed))
+            self._lag.show(self._committed, self._ends.of(self._committed))
             self._lag.show_oldest(self._taken_ms)
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:

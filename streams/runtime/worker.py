@@ -18,7 +18,7 @@ from streams.runtime.clients import consumer_config
 from streams.runtime.commit import Where, commit
 from streams.runtime.decider import Decider
 from streams.runtime.follower import ControlFollower, wait_for_configuration
-from streams.runtime.lag import Lag, ends_of
+from streams.runtime.lag import Ends, Lag
 from streams.runtime.messages import delivery_of
 from streams.runtime.outbox import Outbox
 from streams.runtime.partition import PartitionWork
@@ -68,6 +68,7 @@ class Worker:
         self._committed: dict[Where, int] = {}
         self._committed_ms = 0
         self._lag = Lag(stage.name, metrics, now_ms)
+        self._ends = Ends(kafka)
         self._outbox = Outbox(kafka, stage.name)
         self._control = ControlFollower(kafka)
         self._reader = TableReader(kafka, stage.name, metrics)
@@ -88,6 +89,7 @@ class Worker:
         self._consumer.close()
         self._control.close()
         self._reader.close()
+        self._ends.close()
         log.info("stopped")
 
     def _round(self, stop: threading.Event) -> None:
@@ -177,7 +179,7 @@ class Worker:
         # whatever is not parked is confirmed by now, and what is parked has a time limit of its own
         self._progress.looped(self._unfinished(), moved=True)
         if self._lag.is_due():
-            self._lag.show(self._committed, ends_of(self._consumer, self._committed))
+            self._lag.show(self._committed, self._ends.of(self._committed))
             held = [work.parked_since_ms for work in self._partitions.values() if work.parked_since_ms is not None]
             self._lag.show_oldest(min(held, default=None))
         if parked >= self._settings.max_parked:

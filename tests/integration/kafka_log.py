@@ -4,7 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.base import Event
@@ -131,8 +138,17 @@ class KafkaLog:
     def _groups(self, stage: str, where: list[TopicPartition]) -> list[TopicPartition]:
         group = self._kafka.group(stage)
         asked = [ConsumerGroupTopicPartitions(group, where)]
-        answer = self._done(self._admin.list_consumer_group_offsets(asked))[group]
-        return cast("list[TopicPartition]", answer.topic_partitions)
+        answers: list[Any] = []
+
+        def answered() -> bool:
+            try:
+                answers.append(self._done(self._admin.list_consumer_group_offsets(asked)))
+            except KafkaException:  # a broker that has just come up still loads what groups have committed
+                return False
+            return True
+
+        assert holds_within(WITHIN_S, answered), f"nothing is known of group {group}"
+        return cast("list[TopicPartition]", answers[0][group].topic_partitions)
 
     def _done(self, futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
         return {name: future.result(WITHIN_S) for name, future in futures.items()}
