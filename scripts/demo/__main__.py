@@ -20,8 +20,9 @@ from scripts.demo.ledger import CostTable, provider_bill_usd
 from scripts.demo.report import show
 from scripts.demo.summary import Summary, summarise
 from scripts.local.layout import RUN_FOLDER, Layout
-from scripts.local.stack import LocalStack, Wishes
+from scripts.local.stack import PROVIDER_KEYS, LocalStack, Wishes
 from scripts.stack.errors import StackError
+from streams.provider_keys import ProviderKeys, process_environment
 
 REQUESTS = Path(__file__).with_name("requests.jsonl")
 PER_SECOND = 25.0
@@ -42,6 +43,8 @@ def demo(
     layout = Layout(RUN_FOLDER / "demo")
     shutil.rmtree(layout.folder, ignore_errors=True)
     try:
+        if live:
+            need_a_key()
         requests = read_input(input_file)
         summary = run(console, layout, requests, live=live)
     except (StackError, Fault, TimeoutError) as error:
@@ -59,6 +62,13 @@ def demo(
     )
     if not summary.is_right:
         raise typer.Exit(1)
+
+
+def need_a_key() -> None:
+    """Raises Fault: a route falls back from one provider to the other, but not to none."""
+    keys = ProviderKeys(None, process_environment())
+    if not any(keys.secret(name) for name in PROVIDER_KEYS):
+        raise Fault("LIVE=1 asks the real providers: set OPENAI_API_KEY or ANTHROPIC_API_KEY, or both")
 
 
 def run(console: Console, layout: Layout, requests: list[Outgoing], *, live: bool) -> Summary:

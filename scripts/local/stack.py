@@ -34,7 +34,7 @@ REAL_PROVIDERS = {
     "openai_base_url": "https://api.openai.com/v1",
     "anthropic_base_url": "https://api.anthropic.com",
 }
-SIMULATED_KEYS = ("openai_api_key", "anthropic_api_key")
+PROVIDER_KEYS = ("openai_api_key", "anthropic_api_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class LocalStack:
         if not self._wishes.live:
             flags = [*self._wishes.simulator, "--bill-file", str(self._layout.folder / "bill.jsonl")]
             specs.append(self._spec("simulator", ["-m", "scripts.simulator", *flags], "/healthz"))
-            for name in SIMULATED_KEYS:
+            for name in PROVIDER_KEYS:
                 (self._layout.secrets / name).write_text("sk-simulated")
         self._supervisor.start(*specs)
         self.clickhouse = ClickHouseSettings(port=self._port("clickhouse"))

@@ -79,3 +79,19 @@ def test_a_file_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert demo.returncode == 1
     assert "nothing.jsonl" in output
     assert "Traceback" not in output
+
+
+def test_asking_the_real_providers_without_a_key_is_told_before_anything_starts(tmp_path: Path) -> None:
+    bare = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}  # noqa: TID251
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.demo", "--live"],
+        cwd=tmp_path,
+        env={**bare, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "OPENAI_API_KEY" in done.stdout
+    assert not (tmp_path / ".millrace/demo/kafka").exists()
