@@ -6,10 +6,15 @@ from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from scripts.stack.broker import Cluster, start_cluster
 from streams.settings import KafkaSettings
+
+# a busy machine is no reason to fail; what failed can be run again
+hypothesis.settings.register_profile("millrace", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("millrace")
 
 
 @pytest.fixture(scope="session")

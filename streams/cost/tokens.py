@@ -1,5 +1,6 @@
 """How many tokens a prompt will take, roughly: for limits only, never for money, which uses what providers report."""
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 
@@ -40,7 +41,9 @@ def load_vocabulary() -> None:
 def _counter() -> Callable[[str], int]:
     # Half a second and 70 MB, which only the process that estimates should pay. The package's public encoder is
     # slower, and raises for texts of many tokens and for those that spell out a control token.
-    from bpe_openai._bindings import tokenizer_for_encoding  # noqa: PLC0415
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of how the package finds its own files
+        from bpe_openai._bindings import tokenizer_for_encoding  # noqa: PLC0415
 
     return tokenizer_for_encoding("o200k_base").count
 

@@ -36,7 +36,7 @@ from streams.runtime.frontier import Frontier, NextOffset
 from streams.runtime.lag import ASK_TIMEOUT_S, Lag
 from streams.runtime.outcome import DeadLetter, Record
 from streams.runtime.restore import TableReader
-from streams.runtime.stage import completion_record, ticket_of
+from streams.runtime.stage import completion_record, requester_of
 from streams.settings import KafkaSettings, WorkerSettings
 
 log = logger(__name__)
@@ -213,13 +213,15 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._metrics.count("millrace_dead_letters_total", STAGE, reason)
         letter = DeadLetter(reason, type(problem).__name__)
         await self._outbox.write_dead_letter(delivery, dead_letter_headers(delivery, STAGE, letter, self._now_ms()))
-        ticket = ticket_of(delivery)
-        if ticket is not None:
+        requester = requester_of(delivery)
+        if requester is not None:
+            ticket, slot = requester.ticket, requester.slot
+            log.warning("told_the_requester", request_id=ticket.request_id, tenant=ticket.tenant_id)
             failure = Failure(
                 code="internal_error",
                 message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
             )
-            await self._finish(delivery, Completion(ticket=ticket, status="failed", failure=failure))
+            await self._finish(delivery, Completion(ticket=ticket, slot=slot, status="failed", failure=failure))
 
     async def _write(self, delivery: Delivery, records: tuple[Record, ...], *, first: int = 0) -> None:
         envelopes = seal(records, delivery, self._kafka, STAGE, self._now_ms(), first=first)

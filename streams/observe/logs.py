@@ -3,8 +3,9 @@
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -30,7 +31,24 @@ NEVER_LOGGED = frozenset(
 
 
 def _drop_payloads(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {name: "[withheld]" if name in NEVER_LOGGED else value for name, value in event.items()}
+    return {name: "[withheld]" if name in NEVER_LOGGED else _without_payload(value) for name, value in event.items()}
+
+
+def _without_payload(value: Any) -> Any:
+    """Whole events are not logged, however they are nested: only lists and plain values are."""
+    return "[withheld]" if isinstance(value, Mapping) else value
+
+
+def _say_where(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """An exception's type and the lines it passed; not its message, which may quote what was being read."""
+    given = cast("object", event.pop("exc_info", None))
+    if isinstance(given, tuple):
+        given = cast("tuple[object, object, object]", given)[1]
+    error = sys.exc_info()[1] if given is True else given
+    if not isinstance(error, BaseException):
+        return event
+    lines = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    return {**event, "problem": type(error).__name__, "where": lines[-8:]}
 
 
 def _render(value: object, **_options: object) -> str:
@@ -49,7 +67,7 @@ def configure_logging(stage: str, level: str = "info") -> None:
         name_stage,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _say_where,
         _drop_payloads,
     ]
     renderer = structlog.processors.JSONRenderer(serializer=_render)

@@ -133,14 +133,16 @@ class Decider:
         self._finish(work, delivery, "gave_up")
 
     def _last_words(self, delivery: Delivery, now_ms: int) -> tuple[Record, ...]:
-        ticket = self._stage.requester(delivery)
-        if ticket is None:
+        requester = self._stage.requester(delivery)
+        if requester is None:
             return ()
+        ticket = requester.ticket
+        log.warning("told_the_requester", request_id=ticket.request_id, tenant=ticket.tenant_id, offset=delivery.offset)
         failure = Failure(
             code="internal_error",
             message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
         )
-        return self._stage.give_up(ticket, failure, now_ms)
+        return self._stage.give_up(requester, failure, now_ms)
 
     def _bury(self, delivery: Delivery, letter: DeadLetter) -> None:
         self._metrics.count("millrace_dead_letters_total", self._stage.name, letter.reason)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.headers import outgoing, topic_event_type
+from schemas.headers import incoming, outgoing, topic_event_type
 from schemas.partition import partition_for
 from schemas.topics import Topic
 from streams.runtime.delivery import Delivery
@@ -35,7 +35,7 @@ def seal(
 
     Raises OversizedRecordError, naming the topic and both sizes.
     """
-    trace_parent = next((value.decode() for name, value in cause.headers if name == "traceparent" and value), None)
+    trace_parent = incoming(cause.headers).trace_parent if cause.headers else None
     return [
         Envelope(
             topic=kafka.topic(record.topic),

@@ -12,14 +12,21 @@ END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001  # a public error c
 
 def delivery_of(message: Message) -> Delivery:
     """Only for messages without an error: those have a topic, a partition and an offset."""
-    raw = cast("Iterable[tuple[str, bytes | None]] | None", message.headers())
-    headers: Headers = tuple(raw) if raw else ()
     return Delivery(
         topic=cast("str", message.topic()),
         partition=cast("int", message.partition()),
         offset=cast("int", message.offset()),
         key=message.key(),
         value=message.value(),
-        headers=headers,
+        headers=_headers(message),
         timestamp_ms=message.timestamp()[1],
     )
+
+
+def _headers(message: Message) -> Headers:
+    """A header whose name is not UTF-8 makes the client fail on all of them: the record then counts as having none."""
+    try:
+        raw = cast("Iterable[tuple[str, bytes | None]] | None", message.headers())
+    except (SystemError, UnicodeDecodeError):
+        return ()
+    return tuple(raw) if raw else ()

@@ -164,6 +164,8 @@ class SinkWorker:
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         starts = consumer.committed(assigned, LOOKUP_TIMEOUT_S)
         self._committed = {(start.topic, start.partition): max(start.offset, 0) for start in starts}
+        consumer.assign(assigned)
+        consumer.resume(assigned)  # a pause outlives the assignment it was made in
         self._progress.state("running")
         log.info("assigned", partitions=sorted(where.partition for where in assigned))
 

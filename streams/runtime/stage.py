@@ -6,8 +6,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from schemas.base import Event, load_json
-from schemas.flow import Completion, StageName, Ticket
+from schemas.base import Event, InternalEvent
+from schemas.flow import CacheSlot, Completion, StageName, Ticket
 from schemas.response import Failure
 from schemas.topics import COMPLETIONS, Topic
 from streams.control import ControlView
@@ -45,13 +45,28 @@ class View(Generic[S]):
     parked_ms: int | None = None
 
 
-def ticket_of(delivery: Delivery) -> Ticket | None:
-    """Who must be told when an internal event cannot be handled; None when even that cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Who must be told when an event cannot be handled. `slot`: others may be waiting for the same answer."""
+
+    ticket: Ticket
+    slot: CacheSlot | None = None
+
+
+class _Common(InternalEvent):
+    """What all internal events about a request have in common."""
+
+    ticket: Ticket
+    slot: CacheSlot | None = None
+
+
+def requester_of(delivery: Delivery) -> Requester | None:
+    """From an internal event that could not be handled; None when even that cannot be read."""
     try:
-        content = load_json(delivery.value or b"")
-        return Ticket.model_validate(content["ticket"] if isinstance(content, dict) else None)
-    except (ValueError, KeyError, ValidationError):
+        common = _Common.model_validate_json(delivery.value or b"")
+    except ValidationError:
         return None
+    return Requester(common.ticket, common.slot)
 
 
 def read_event(topic: Topic, delivery: Delivery) -> Any:
@@ -65,8 +80,9 @@ def completion_record(completion: Completion) -> Record:
     return Record(COMPLETIONS, completion.ticket.request_id, completion)
 
 
-def complete_as_failed(ticket: Ticket, failure: Failure, _now_ms: int) -> tuple[Record, ...]:
-    return (completion_record(Completion(ticket=ticket, status="failed", failure=failure)),)
+def complete_as_failed(requester: Requester, failure: Failure, _now_ms: int) -> tuple[Record, ...]:
+    completion = Completion(ticket=requester.ticket, slot=requester.slot, status="failed", failure=failure)
+    return (completion_record(completion),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +104,7 @@ class Stage(Generic[E, S]):
     table: Topic | None = None
     follow: bool = False
     restore: Literal["whole", "window"] = "whole"
-    requester: Callable[[Delivery], Ticket | None] = ticket_of
+    requester: Callable[[Delivery], Requester | None] = requester_of
     prepare: Callable[[], None] | None = None
     measure: Callable[[Event, Metrics], None] | None = None
-    give_up: Callable[[Ticket, Failure, int], tuple[Record, ...]] = complete_as_failed
+    give_up: Callable[[Requester, Failure, int], tuple[Record, ...]] = complete_as_failed

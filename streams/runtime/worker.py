@@ -209,6 +209,7 @@ class Worker:
             if where.topic == self._table:
                 where.offset = restored[where.partition]
         consumer.assign(assigned)
+        consumer.resume(assigned)  # a pause outlives the assignment it was made in
         self._is_paused = False
         self._progress.state("running")
         log.info("assigned", partitions=sorted(self._partitions))

@@ -13,8 +13,10 @@ from streams.questions import entry_of
 from streams.runtime.outcome import Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, View
 
-FLIGHT_LIMIT_MS = 120_000
-"""A question not answered by then is asked again by the next in line; above any route's attempts together."""
+FLIGHT_LIMIT_MS = 900_000
+"""A question not answered by then is asked again by the next in line. Far above any route's attempts together, since
+asking too early pays twice; whoever cannot wait so long has a deadline.
+"""
 
 
 def decide(event: Admitted, view: View[Answers]) -> Outcome:

@@ -8,7 +8,7 @@ from schemas.attempt import Attempt
 from schemas.base import load_json
 from schemas.cached import Fill, FlightEnded
 from schemas.call import CallRow
-from schemas.flow import Completion, Saved, Ticket
+from schemas.flow import Completion, Saved
 from schemas.response import Failure, FinishReason, Output, Response, Timings
 from schemas.topics import CACHE, CALLS, COMPLETIONS, RESPONSES
 from schemas.usage import Cost, Usage
@@ -19,7 +19,7 @@ from streams.cost.price import price
 from streams.cost.usage import UnusableUsage, usage
 from streams.observe.business import measure
 from streams.runtime.outcome import Absorb, Forward, Outcome, Record
-from streams.runtime.stage import Stage, View
+from streams.runtime.stage import Requester, Stage, View
 
 NO_TENANT = "-"
 """Key of rows whose sender could not be authenticated."""
@@ -189,14 +189,15 @@ def _calls_record(row: CallRow) -> Record:
     return Record(CALLS, row.tenant_id or NO_TENANT, row)
 
 
-def _answer_as_failed(ticket: Ticket, failure: Failure, now_ms: int) -> tuple[Record, ...]:
+def _answer_as_failed(requester: Requester, failure: Failure, now_ms: int) -> tuple[Record, ...]:
     """When this very stage fails there is no further door. Whatever calls there were are not booked here, so what the
     request cost is unknown, and not nothing.
     """
-    completion = Completion(ticket=ticket, status="failed", failure=failure)
+    ticket = requester.ticket
+    completion = Completion(ticket=ticket, slot=requester.slot, status="failed", failure=failure)
     response = respond(completion, [], now_ms).model_copy(update={"cost_usd": None})
     row = unattempted_row(completion, now_ms).model_copy(update={"cost": UNKNOWN})
-    return Record(RESPONSES, ticket.request_id, response), _calls_record(row)
+    return Record(RESPONSES, ticket.request_id, response), _calls_record(row), *_keep(completion, [], now_ms)
 
 
 def _load_prices() -> None:

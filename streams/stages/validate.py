@@ -25,7 +25,7 @@ from streams.cost.tokens import estimate_tokens, load_vocabulary
 from streams.routes import choose_route
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Record
-from streams.runtime.stage import Stage, Stateless, View
+from streams.runtime.stage import Requester, Stage, Stateless, View
 
 LONGEST_ANSWERABLE_ID = 1024
 LATEST_MS = 4_102_444_800_000
@@ -176,13 +176,14 @@ def _salvage(delivery: Delivery) -> JsonObject | None:
     return None
 
 
-def _requester(delivery: Delivery) -> Ticket | None:
+def _requester(delivery: Delivery) -> Requester | None:
     """For a decision that failed: answered under no tenant's name, since nothing was proven."""
     content = _salvage(delivery)
     if content is None:
         return None
     written_ms = _produced_ms(delivery, 0)
-    return _salvaged_ticket(content, delivery, View(ControlView(), Stateless(), written_ms, delivery))
+    ticket = _salvaged_ticket(content, delivery, View(ControlView(), Stateless(), written_ms, delivery))
+    return None if ticket is None else Requester(ticket)
 
 
 def _produced_ms(delivery: Delivery, now_ms: int) -> int:

@@ -15,6 +15,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.base import Event
+from schemas.partition import partition_for
 from schemas.topics import Topic
 from scripts.stack.readiness import holds_within
 from streams.runtime.clients import admin_config, producer_config, reader_config
@@ -53,11 +54,18 @@ class KafkaLog:
         value: bytes | Event | None,
         *,
         key: str | None = None,
-        partition: int = 0,
+        partition: int | None = None,
+        partition_by: str | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
         timestamp_ms: int = 0,
     ) -> None:
-        """Without a timestamp, now's. Call `flush` when all is written."""
+        """Without a partition, on that of `partition_by`, or else of the key, or else on 0; without a timestamp, now.
+        Call `flush` when all is written.
+        """
+        if partition is None:
+            by = partition_by or key
+            spread = by is not None and topic.partitions == "all"
+            partition = partition_for((by or "").encode(), self._kafka.partitions) if spread else 0
         raw = value.encode() if isinstance(value, Event) else value
         self._producer.produce(
             self._kafka.topic(topic), raw, key, partition, headers=[*headers], timestamp=timestamp_ms
@@ -113,6 +121,12 @@ class KafkaLog:
 
     def await_committed(self, stage: str, topic: Topic, offsets: Mapping[int, int]) -> None:
         assert holds_within(WITHIN_S, lambda: self.committed(stage, topic) == offsets), self.committed(stage, topic)
+
+    def await_finished(self, stage: str, topic: Topic, count: int) -> None:
+        """Until so many events of the topic, all partitions together, are committed."""
+        assert holds_within(WITHIN_S, lambda: sum(self.committed(stage, topic).values()) == count), self.committed(
+            stage, topic
+        )
 
     def rewind(self, stage: str, topic: Topic, offsets: Mapping[int, int]) -> None:
         """Sets back what a group has committed, as if it had died before that commit. The group must be empty."""

@@ -4,17 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from schemas.cached import Fill
-from schemas.flow import Admitted, Completion, Saved
+from schemas.flow import Admitted, Completion
 from schemas.topics import ADMITTED, CACHE, COMPLETIONS, DEAD_LETTERS, MISSES
-from schemas.usage import Usage
 from scripts.stack.readiness import holds_within
 from streams.process import now_ms
 from streams.settings import KafkaSettings
 from streams.stages.cache import STAGE
+from tests.integration.cache_fill import write_fill
 from tests.integration.kafka_log import WITHIN_S
 from tests.integration.worker_thread import Bench
-from tests.unit.examples import admitted, answer, slot_of
+from tests.unit.examples import admitted
 
 pytestmark = pytest.mark.integration
 
@@ -34,20 +33,7 @@ def ask(bench: Bench, *events: Admitted) -> None:
 
 
 def fill(bench: Bench, event: Admitted) -> None:
-    """The answer, as `postprocess` would put it into the cache."""
-    slot = slot_of(event)
-    bench.log.write(
-        CACHE,
-        Fill(
-            namespace=slot.namespace,
-            entry=slot.entry,
-            answer=answer("Yes."),
-            saved=Saved(request_id=event.ticket.request_id, usage=Usage(), cost_usd=None),
-            stored_at_ms=now_ms(),
-            expires_at_ms=now_ms() + 60_000,
-        ),
-        key=slot.entry,
-    )
+    write_fill(bench.log, event)
     bench.log.flush()
 
 
@@ -60,13 +46,13 @@ def test_a_parked_event_holds_the_frontier_until_the_table_wakes_it(bench: Bench
     ask(bench, leader, admitted("follower"), admitted("other", text="Something else?"))
     worker = bench.start(STAGE)
     bench.log.read_count(MISSES, 2)
-    bench.log.await_committed("cache", ADMITTED, {0: 1})
+    bench.log.await_finished("cache", ADMITTED, 1)
     assert sorted(asked(bench)) == ["leader", "other"]
     assert worker.progress.health().in_flight == 1
 
     fill(bench, leader)
 
-    bench.log.await_committed("cache", ADMITTED, {0: 3})
+    bench.log.await_finished("cache", ADMITTED, 3)
     (woken,) = bench.log.events(COMPLETIONS, Completion)
     assert (woken.ticket.request_id, woken.status, woken.cache) == ("follower", "ok", "coalesced")
 
@@ -74,7 +60,7 @@ def test_a_parked_event_holds_the_frontier_until_the_table_wakes_it(bench: Bench
 def test_a_parked_event_wakes_at_its_time_when_the_table_is_silent(bench: Bench) -> None:
     ask(bench, admitted("leader"), admitted("follower", deadline_ms=now_ms() + 2_500))
     bench.start(STAGE)
-    bench.log.await_committed("cache", ADMITTED, {0: 2})
+    bench.log.await_finished("cache", ADMITTED, 2)
     (expired,) = bench.log.events(COMPLETIONS, Completion)
     assert (expired.ticket.request_id, expired.status) == ("follower", "expired")
 
@@ -83,13 +69,13 @@ def test_what_a_stopped_worker_had_parked_is_taken_again_by_the_next(bench: Benc
     leader = admitted("leader")
     ask(bench, leader, admitted("follower"))
     first = bench.start(STAGE)
-    bench.log.await_committed("cache", ADMITTED, {0: 1})
+    bench.log.await_finished("cache", ADMITTED, 1)
     first.stop()
     fill(bench, leader)
 
     bench.start(STAGE)
 
-    bench.log.await_committed("cache", ADMITTED, {0: 2})
+    bench.log.await_finished("cache", ADMITTED, 2)
     (answered,) = bench.log.events(COMPLETIONS, Completion)
     assert (answered.ticket.request_id, answered.status) == ("follower", "ok")
     assert asked(bench) == ["leader"]
@@ -103,12 +89,12 @@ def test_a_worker_that_holds_back_too_much_takes_no_more_until_some_of_it_is_rel
 
     # it goes round, and takes none of the four that are left on the topic
     looked = worker.progress.health()
-    bench.log.await_committed("cache", ADMITTED, {0: 1})
+    bench.log.await_finished("cache", ADMITTED, 1)
     assert (looked.in_flight, worker.metric("millrace_parked", stage="cache")) == (2, 2)
     assert asked(bench) == ["leader"]
 
     fill(bench, leader)
 
-    bench.log.await_committed("cache", ADMITTED, {0: 6})
+    bench.log.await_finished("cache", ADMITTED, 6)
     assert sorted(asked(bench)) == ["leader", "other"]
     assert len(bench.log.read(COMPLETIONS)) == 4

@@ -17,6 +17,7 @@ from schemas.usage import Usage
 from streams.answered import Answered
 from streams.control import ControlView
 from streams.runtime.outcome import Absorb, Outcome, Record
+from streams.runtime.stage import Requester
 from streams.stages.postprocess import STAGE, decide
 from tests.unit.examples import (
     NOW_MS,
@@ -361,7 +362,7 @@ def test_clocks_that_disagree_never_make_a_time_negative(
 def test_when_the_decision_itself_fails_the_requester_is_told_and_the_cost_is_unknown() -> None:
     failure = Failure(code="internal_error", message="The request could not be handled.")
 
-    records = STAGE.give_up(ticket(), failure, LATER_MS)
+    records = STAGE.give_up(Requester(ticket()), failure, LATER_MS)
 
     (response,) = on(RESPONSES, records, Response)
     (row,) = on(CALLS, records, CallRow)
@@ -372,7 +373,9 @@ def test_when_the_decision_itself_fails_the_requester_is_told_and_the_cost_is_un
 
 def test_after_a_decision_that_failed_a_second_try_books_what_was_called() -> None:
     door = Door()
-    door.written += STAGE.give_up(completion().ticket, Failure(code="internal_error", message="sorry"), LATER_MS)
+    door.written += STAGE.give_up(
+        Requester(completion().ticket), Failure(code="internal_error", message="sorry"), LATER_MS
+    )
     door = door.replaced()
 
     door.take(completion())
