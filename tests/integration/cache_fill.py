@@ -1,0 +1,24 @@
+"""Answers on the cache topic, as `postprocess` would put them there."""
+
+from schemas.cached import Fill
+from schemas.flow import Admitted, Saved
+from schemas.topics import CACHE
+from schemas.usage import Usage
+from streams.process import now_ms
+from tests.integration.kafka_log import KafkaLog
+from tests.unit.examples import answer, slot_of
+
+GOOD_FOR_MS = 3_600_000
+
+
+def write_fill(log: KafkaLog, event: Admitted) -> None:
+    slot = slot_of(event)
+    fill = Fill(
+        namespace=slot.namespace,
+        entry=slot.entry,
+        answer=answer("Yes."),
+        saved=Saved(request_id=event.ticket.request_id, usage=Usage(), cost_usd=None),
+        stored_at_ms=now_ms(),
+        expires_at_ms=now_ms() + GOOD_FOR_MS,
+    )
+    log.write(CACHE, fill, key=slot.entry, partition_by=slot.namespace)

@@ -1,0 +1,153 @@
+"""State is back before the first event is decided, as far back as an unfinished event could need it."""
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from schemas.control import Tenant
+from schemas.flow import Admitted, Completion
+from schemas.response import Response
+from schemas.topics import (
+    ACCOUNTS,
+    ADMITTED,
+    CACHE,
+    CALLS,
+    COMPLETIONS,
+    CONTROL,
+    DEAD_LETTERS,
+    MISSES,
+    RESPONSES,
+    VALIDATED,
+)
+from streams.observe.metrics import Metrics
+from streams.process import now_ms
+from streams.runtime.delivery import Delivery
+from streams.runtime.restore import TableReader
+from streams.settings import KafkaSettings
+from streams.stages import cache, limit, postprocess
+from tests.integration.cache_fill import write_fill
+from tests.integration.worker_thread import Bench, Note
+from tests.unit.examples import accepted, admitted, completion, limited_tenant, ticket
+
+pytestmark = pytest.mark.integration
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def bench(kafka: KafkaSettings) -> Iterator[Bench]:
+    with Bench(kafka) as bench:
+        bench.configure()
+        bench.log.create(DEAD_LETTERS)
+        yield bench
+
+
+def configure(bench: Bench, tenant: Tenant) -> None:
+    bench.log.write(CONTROL, tenant, key=f"tenant/{tenant.name}")
+    bench.log.flush()
+
+
+def test_a_new_worker_knows_how_much_of_a_limit_is_used_and_charges_nothing_twice(bench: Bench) -> None:
+    configure(bench, limited_tenant(requests_per_minute=1, burst_requests=2))
+    bench.log.create(VALIDATED, CALLS, ADMITTED, ACCOUNTS, COMPLETIONS)
+    for name in ("r-0", "r-1"):
+        bench.log.write(VALIDATED, accepted(name), key="acme")
+    bench.log.flush()
+    first = bench.start(limit.STAGE)
+    bench.log.await_finished("limit", VALIDATED, 2)
+    first.stop()
+
+    (mine,) = bench.log.committed("limit", VALIDATED)
+    bench.log.rewind("limit", VALIDATED, {mine: 1})  # r-1 was charged, and will be taken again
+    bench.log.write(VALIDATED, accepted("r-2"), key="acme")
+    bench.log.flush()
+    second = bench.start(limit.STAGE)
+
+    bench.log.await_finished("limit", VALIDATED, 3)
+    assert [event.ticket.request_id for event in bench.log.events(ADMITTED, Admitted)] == ["r-0", "r-1", "r-1"]
+    (refused,) = bench.log.events(COMPLETIONS, Completion)
+    assert refused.ticket.request_id == "r-2"
+    assert refused.failure is not None
+    assert refused.failure.code == "rate_limited"
+    restored = second.metric("millrace_restored_records_total", stage="limit")
+    assert restored == len([record for record in bench.log.read(ACCOUNTS) if record.offset < 4])
+
+
+def test_the_first_question_a_new_worker_takes_is_answered_from_the_cache(bench: Bench) -> None:
+    bench.log.create(ADMITTED, MISSES, CACHE, COMPLETIONS)
+    events = [admitted(f"r-{n}", text=f"Question {n}?") for n in range(200)]
+    for event in events:
+        write_fill(bench.log, event)
+        bench.log.write(ADMITTED, event, key=event.namespace)
+    bench.log.flush()
+
+    bench.start(cache.STAGE)
+
+    bench.log.await_finished("cache", ADMITTED, 200)
+    assert bench.log.read(MISSES) == []
+    assert {found.cache for found in bench.log.events(COMPLETIONS, Completion)} == {"exact"}
+
+
+def test_what_was_answered_before_a_long_outage_is_not_answered_again_after_it(bench: Bench) -> None:
+    bench.log.create(COMPLETIONS, RESPONSES, CALLS, CACHE)
+    for name in ("r-0", "r-1", "r-2", "r-3"):
+        bench.log.write(COMPLETIONS, completion(ticket=ticket(name)), key=name)
+    bench.log.flush()
+    first = bench.start(postprocess.STAGE)
+    bench.log.await_finished("postprocess", COMPLETIONS, 4)
+    first.stop()
+
+    bench.log.rewind("postprocess", COMPLETIONS, dict.fromkeys((0, 1), 0))
+    for name in ("r-4", "r-5"):
+        bench.log.write(COMPLETIONS, completion(ticket=ticket(name)), key=name)
+    bench.log.flush()
+    bench.start(postprocess.STAGE, now_ms=lambda: now_ms() + 30 * HOUR_MS)
+
+    bench.log.await_finished("postprocess", COMPLETIONS, 6)
+    answered = sorted(response.request_id for response in bench.log.events(RESPONSES, Response))
+    assert answered == [f"r-{n}" for n in range(6)]
+
+
+@pytest.fixture
+def reader(kafka: KafkaSettings) -> Iterator[TableReader]:
+    reader = TableReader(kafka, "test", Metrics())
+    yield reader
+    reader.close()
+
+
+def test_the_oldest_unfinished_event_is_the_one_at_the_committed_position_however_old(
+    bench: Bench, reader: TableReader
+) -> None:
+    bench.log.create(COMPLETIONS)
+    now = now_ms()
+    for age in (40, 30, 20):
+        bench.log.write(COMPLETIONS, Note(id="old"), timestamp_ms=now - age * HOUR_MS)
+    bench.log.write(COMPLETIONS, Note(id="done"), partition=1, timestamp_ms=now)
+    bench.log.flush()
+    name = bench.kafka.topic(COMPLETIONS)
+
+    assert reader.oldest_unfinished_ms([TopicPartition(name, 0, 1), TopicPartition(name, 1, 1)]) == {
+        0: now - 30 * HOUR_MS
+    }
+    never_committed = [TopicPartition(name, 0, -1001), TopicPartition(name, 1, -1001)]
+    assert reader.oldest_unfinished_ms(never_committed) == {0: now - 40 * HOUR_MS, 1: now}
+    assert reader.oldest_unfinished_ms([]) == {}
+
+
+def test_a_table_is_read_from_a_time_or_whole_up_to_its_end(bench: Bench, reader: TableReader) -> None:
+    bench.log.create(COMPLETIONS)
+    now = now_ms()
+    for partition in (0, 1):
+        for age in (3, 2, 1):
+            bench.log.write(COMPLETIONS, Note(id=str(age)), partition=partition, timestamp_ms=now - age * HOUR_MS)
+    bench.log.flush()
+    name = bench.kafka.topic(COMPLETIONS)
+    seen: list[Delivery] = []
+
+    assert reader.read(name, {0: now - 2 * HOUR_MS, 1: None}, seen.append) == {0: 3, 1: 3}
+    assert [record.offset for record in seen if record.partition == 0] == [1, 2]
+    assert [record.offset for record in seen if record.partition == 1] == [0, 1, 2]
+
+    seen.clear()
+    assert reader.read(name, {0: now + HOUR_MS}, seen.append) == {0: 3}
+    assert seen == []
