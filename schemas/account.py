@@ -32,6 +32,10 @@ class Registration(InternalEvent):
     seen_at_ms: EpochMs
     refusal: Failure | None = Field(default=None, description="null when it was admitted")
     reserved_tokens: int = 0
+    tenant_held_until_us: int = Field(
+        default=0, description="where holding the tokens moved the tenant's meter; 0 when it holds none of them"
+    )
+    user_held_until_us: int = Field(default=0, description="the same of the user's meter")
     settled_attempts: tuple[str, ...] = ()
 
 

@@ -49,6 +49,11 @@ def meter(rate: Rate, arrival_us: int | None, now_us: int, units: int) -> Fits |
     return Fits(next_us) if ahead_us <= 0 else TooSoon(ahead_us)
 
 
-def settle(rate: Rate, arrival_us: int, units: int) -> int:
-    """The arrival time after learning that so many units more (or, if negative, fewer) were used."""
-    return arrival_us + rate.span_us(units)
+def settle(rate: Rate, arrival_us: int, units: int, held_until_us: int, now_us: int) -> int:
+    """The arrival time after learning that so many units more (or, if negative, fewer) were used than were held.
+
+    `held_until_us` is the arrival time that holding them led to. What lies before now has gone by: others waited for
+    it, and to give it back as well would let them through twice.
+    """
+    still_held_us = max(0, held_until_us - now_us)
+    return arrival_us + max(rate.span_us(units), -still_held_us)

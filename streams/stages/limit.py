@@ -62,6 +62,7 @@ def _register(
     event: Accepted | Refused, view: View[Accounts], refusal: Failure | None, meters: tuple[Meter, ...]
 ) -> Outcome:
     ticket = event.ticket
+    held_until = {changed.user_id: changed.arrival_us for changed in meters if changed.unit == "tokens"}
     registration = Registration(
         tenant_id=ticket.tenant_id or "",
         user_id=ticket.user_id,
@@ -70,14 +71,12 @@ def _register(
         digest=event.digest,
         seen_at_ms=view.delivery.timestamp_ms,
         refusal=refusal,
-        reserved_tokens=tokens_of(event) if isinstance(event, Accepted) and _meters_tokens(meters) else 0,
+        reserved_tokens=tokens_of(event) if isinstance(event, Accepted) and held_until else 0,
+        tenant_held_until_us=held_until.get(None, 0),
+        user_held_until_us=0 if ticket.user_id is None else held_until.get(ticket.user_id, 0),
     )
     changes = (_account_record(registration), *(_account_record(changed) for changed in meters))
     return _go_on(event, registration, view, changes)
-
-
-def _meters_tokens(meters: tuple[Meter, ...]) -> bool:
-    return any(changed.unit == "tokens" for changed in meters)
 
 
 def _go_on(
@@ -101,7 +100,8 @@ def _refusal(ticket: Ticket, failure: Failure) -> Completion:
 def _settle(row: CallRow, view: View[Accounts]) -> Outcome:
     """Replaces the tokens held for a request by what its calls really used; each attempt counts once.
 
-    Only priced rows count: an attempt that is settled is followed by another, and what is held is held for that one.
+    A meter that held none, because it was configured since, is only charged. Only priced rows count: an attempt that is
+    settled is followed by another, and what is held is held for that one.
     """
     known = view.state.registration(row.tenant_id, row.request_id)
     tenant = view.control.tenants.get(row.tenant_id)
@@ -109,17 +109,25 @@ def _settle(row: CallRow, view: View[Accounts]) -> Outcome:
         return Absorb("nothing to settle")
     if row.attempt_id in known.settled_attempts or (not known.reserved_tokens and not row.usage.total_tokens):
         return Absorb("settled before")
-    difference = row.usage.total_tokens - known.reserved_tokens
+    used, now_us = row.usage.total_tokens, view.delivery.timestamp_ms * 1000
     settled = known.model_copy(
-        update={"reserved_tokens": 0, "settled_attempts": (*known.settled_attempts, row.attempt_id)}
+        update={
+            "reserved_tokens": 0,
+            "tenant_held_until_us": 0,
+            "user_held_until_us": 0,
+            "settled_attempts": (*known.settled_attempts, row.attempt_id),
+        }
     )
     changes: list[Record] = [_account_record(settled)]
     for user_id, limits in limited(tenant, known.user_id):
+        held_until_us = known.tenant_held_until_us if user_id is None else known.user_held_until_us
+        held = known.reserved_tokens if held_until_us else 0
         for unit, rate in rates_of(limits):
             key = MeterKey(row.tenant_id, user_id, unit)
             arrival_us = view.state.arrival_us(key)
             if unit == "tokens" and arrival_us is not None:
-                changes.append(_account_record(key.meter(settle(rate, arrival_us, difference))))
+                settled_us = settle(rate, arrival_us, used - held, held_until_us, now_us)
+                changes.append(_account_record(key.meter(settled_us)))
     return Forward(tuple(changes))
 
 

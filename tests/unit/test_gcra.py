@@ -100,14 +100,15 @@ def test_a_time_before_the_last_one_is_no_credit() -> None:
 
 
 @settings(deadline=None)
-@given(rate=rates, changes=st.lists(st.integers(-(10**6), 10**6), min_size=1, max_size=6))
-def test_settling_in_parts_comes_to_the_same_as_settling_at_once(rate: Rate, changes: list[int]) -> None:
-    in_parts = NOW_US
-    for change in changes:
-        in_parts = settle(rate, in_parts, change)
+@given(rate=rates, held=st.integers(0, 10**6), used=st.lists(st.integers(0, 10**6), min_size=1, max_size=6))
+def test_settling_in_parts_comes_to_the_same_as_settling_at_once(rate: Rate, held: int, used: list[int]) -> None:
+    reserved_us = NOW_US + rate.span_us(held)
+    in_parts = settle(rate, reserved_us, used[0] - held, reserved_us, NOW_US)
+    for more in used[1:]:
+        in_parts = settle(rate, in_parts, more, 0, NOW_US)
 
-    difference_us = in_parts - settle(rate, NOW_US, sum(changes))
-    assert 0 <= difference_us <= len(changes), "rounded by less than a microsecond each, and never in the user's favour"
+    difference_us = in_parts - settle(rate, reserved_us, sum(used) - held, reserved_us, NOW_US)
+    assert 0 <= difference_us <= len(used), "rounded by less than a microsecond each, and never in the user's favour"
 
 
 @settings(deadline=None)
@@ -115,6 +116,35 @@ def test_settling_in_parts_comes_to_the_same_as_settling_at_once(rate: Rate, cha
 def test_what_was_held_and_settled_costs_no_less_than_what_was_used(rate: Rate, held: int, used: int) -> None:
     reserved_us = NOW_US + rate.span_us(held)
 
-    settled_us = settle(rate, reserved_us, used - held)
+    settled_us = settle(rate, reserved_us, used - held, reserved_us, NOW_US)
 
     assert 0 <= settled_us - (NOW_US + rate.span_us(used)) <= 1
+
+
+@settings(deadline=None)
+@given(rate=rates, data=st.data(), before=events, after=events)
+def test_however_late_a_request_is_settled_others_are_given_no_more_than_if_its_use_had_been_known(
+    rate: Rate, data: st.DataObject, before: list[tuple[int, int]], after: list[tuple[int, int]]
+) -> None:
+    """A settlement an hour late gave back room that had gone by, and whole bursts went through side by side."""
+    at_us, arrival_us = NOW_US, NOW_US
+
+    def pass_through(gaps_and_units: list[tuple[int, int]], *starts_us: int) -> list[int]:
+        """Where the same units take each meter, all at the same times."""
+        nonlocal at_us
+        moved = list(starts_us)
+        for gap_us, units in gaps_and_units:
+            at_us += gap_us
+            moved = [max(at_us, start_us) + rate.span_us(units) for start_us in moved]
+        return moved
+
+    (arrival_us,) = pass_through(before, arrival_us)
+    held = data.draw(st.integers(0, rate.burst), label="held")
+    used = data.draw(st.integers(0, held), label="used")
+    start_us = max(at_us, arrival_us)
+    held_until_us = start_us + rate.span_us(held)
+    ours_us, foreseen_us = pass_through(after, held_until_us, start_us + rate.span_us(used))
+
+    settled_us = settle(rate, ours_us, used - held, held_until_us, at_us)
+
+    assert max(at_us, settled_us) >= max(at_us, foreseen_us)

@@ -290,6 +290,39 @@ def test_what_was_held_is_given_back_once_the_true_use_is_known() -> None:
     assert not limited.admits(input_tokens=0, prompt=prompt(max_tokens=1))
 
 
+def test_what_has_gone_by_unused_is_not_given_back_to_be_used_now() -> None:
+    """A settled 100 s late let C through beside B: 11 800 tokens within a tenth of a second."""
+    limited = limiter(tokens_per_minute=6_000)
+    limited.take(accepted("a", input_tokens=0, prompt=prompt(max_tokens=5_900)))
+    assert limited.admits(at_ms=NOW_MS + 99_900, input_tokens=0, prompt=prompt(max_tokens=5_900))
+
+    row = attempt_row(ticket("a"), plan(), attempt(), "priced", usage=Usage(uncached_input_tokens=100))
+    limited.take(row, at_ms=NOW_MS + 100_000)
+
+    failure = limited.refuses(at_ms=NOW_MS + 100_000, input_tokens=0, prompt=prompt(max_tokens=5_900))
+    assert failure.retry_after_ms == 57_900
+
+
+def test_of_what_was_held_the_part_still_to_come_is_given_back() -> None:
+    limited = limiter(tokens_per_minute=1_000)
+    limited.take(accepted(input_tokens=0, prompt=prompt(max_tokens=1_000)))
+
+    limited.take(priced(tokens=100), at_ms=NOW_MS + 45_000)
+
+    assert limited.state.arrival_us(TENANT_TOKENS) == (NOW_MS + 45_000) * 1000
+
+
+def test_a_meter_configured_since_holds_nothing_that_could_be_given_back() -> None:
+    limited = limiter(tokens_per_minute=1_000)
+    limited.take(accepted(user_id="ada", prompt=prompt(max_tokens=500)))
+    limited.control = control(limited_tenant(tokens_per_minute=1_000, user_limits=Limits(tokens_per_minute=600)))
+    assert limited.admits(user_id="ada", input_tokens=0, prompt=prompt(max_tokens=60))
+
+    limited.take(priced(tokens=90))
+
+    assert limited.state.arrival_us(MeterKey("acme", "ada", "tokens")) == NOW_MS * 1000 + 150 * 100_000
+
+
 def test_what_was_used_beyond_what_was_held_is_charged() -> None:
     limited = limiter(tokens_per_minute=1_000)
     limited.take(accepted(input_tokens=10, prompt=prompt(max_tokens=90)))
