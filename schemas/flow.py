@@ -107,6 +107,7 @@ class Target(InternalEvent):
     provider: TargetProvider
     model: str = Field(description="the provider's own name for the model")
     region: str | None = None
+    price_as: str | None = Field(default=None, description="whose prices it has; default: `provider`'s")
 
 
 class Plan(InternalEvent):

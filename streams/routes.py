@@ -65,6 +65,7 @@ def targets_of(control: ControlView, route: Route, model: str) -> tuple[Target, 
                     provider=deployment.provider,
                     model=deployment.models[name],
                     region=deployment.region,
+                    price_as=deployment.price_as,
                 )
             )
     return tuple(found)

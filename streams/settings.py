@@ -1,9 +1,9 @@
 """Settings of the streams side, one frozen class per concern. Environment: `MILLRACE_<CLASS>_<FIELD>`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import Topic
@@ -44,9 +44,20 @@ class KafkaSettings(BaseSettings):
     session_timeout_ms: Annotated[int, Field(ge=6_000)] = Field(
         default=45_000, description="A worker silent for longer loses its partitions."
     )
-    delivery_timeout_ms: Annotated[int, Field(ge=5_000)] = Field(
-        default=120_000, description="A record not acknowledged for this long stops the worker, which then starts over."
+    delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = Field(
+        default=30_000,
+        description="A record not acknowledged for this long stops the worker, which then starts over. Below the "
+        "session timeout, so that what a frozen worker had in hand is void when its partitions have a new owner.",
     )
+
+    @model_validator(mode="after")
+    def _void_before_somebody_else_owns_it(self) -> Self:
+        if self.delivery_timeout_ms >= self.session_timeout_ms:
+            raise ValueError(
+                f"delivery_timeout_ms is {self.delivery_timeout_ms}: make it smaller than session_timeout_ms, "
+                f"{self.session_timeout_ms}"
+            )
+        return self
 
     def topic(self, topic: Topic) -> str:
         return f"{self.topic_prefix}{topic.name}"

@@ -34,6 +34,7 @@ def kafka(broker: Cluster) -> KafkaSettings:
         group_prefix=f"g{mine}.",
         partitions=2,
         session_timeout_ms=6_000,
+        delivery_timeout_ms=5_000,
     )
 
 

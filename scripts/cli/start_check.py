@@ -11,6 +11,7 @@ from scripts.cli.fault import Fault, Stopped, kafka_reason
 from scripts.cli.kafka import reach
 from streams.runtime.cluster import Cluster
 from streams.runtime.outbox import DeliveryFailedError
+from streams.runtime.restore import RestoreStalledError
 from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings, ObserveSettings
 
@@ -35,7 +36,7 @@ def running() -> Generator[None]:
         yield
     except KafkaException as error:
         raise Stopped(f"stopped: Kafka: {kafka_reason(error)}") from error
-    except (DeliveryFailedError, DrainTimeoutError) as error:
+    except (DeliveryFailedError, DrainTimeoutError, RestoreStalledError) as error:
         raise Stopped(f"stopped: {error}") from error
     except OSError as error:
         if error.errno not in _ADDRESS_UNUSABLE:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
 from schemas.base import Event
+from schemas.flow import Ticket
 from schemas.response import Failure
 from streams.control import ControlView
 from streams.observe.logs import logger
@@ -90,7 +91,7 @@ class Decider:
                 work.park(on, Parked(delivery, event, since_ms, until_ms))
                 return
             case Absorb(reason):
-                log.info("absorbed", reason=reason, topic=delivery.topic, offset=delivery.offset)
+                log.info("absorbed", reason=reason, topic=delivery.topic, offset=delivery.offset, **_ids(event))
             case DeadLetter():
                 self._bury(delivery, outcome)
             case _ as unreachable:
@@ -124,7 +125,7 @@ class Decider:
         self._bury(delivery, DeadLetter(reason, type(problem).__name__))
         now_ms = self._now_ms()
         try:
-            records = self._last_words(delivery, now_ms)
+            records = self._last_words(work, delivery, now_ms)
             envelopes = seal(records, delivery, self._kafka, self._stage.name, now_ms)
         except Exception as again:  # noqa: BLE001  # raised here, it would end each worker that takes the event
             log.error("requester_not_told", problem=type(again).__name__, topic=delivery.topic, offset=delivery.offset)
@@ -132,7 +133,7 @@ class Decider:
             self._write(work, records, envelopes, now_ms)
         self._finish(work, delivery, "gave_up")
 
-    def _last_words(self, delivery: Delivery, now_ms: int) -> tuple[Record, ...]:
+    def _last_words(self, work: PartitionWork, delivery: Delivery, now_ms: int) -> tuple[Record, ...]:
         requester = self._stage.requester(delivery)
         if requester is None:
             return ()
@@ -142,7 +143,7 @@ class Decider:
             code="internal_error",
             message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
         )
-        return self._stage.give_up(requester, failure, now_ms)
+        return self._stage.give_up(requester, failure, work.state, now_ms)
 
     def _bury(self, delivery: Delivery, letter: DeadLetter) -> None:
         self._metrics.count("millrace_dead_letters_total", self._stage.name, letter.reason)
@@ -152,3 +153,9 @@ class Decider:
     def _finish(self, work: PartitionWork, delivery: Delivery, outcome: str) -> None:
         work.frontier(delivery.topic).finish(delivery.offset)
         self._metrics.count("millrace_events_total", self._stage.name, outcome)
+
+
+def _ids(event: Any) -> dict[str, str | None]:
+    """Whose request it was, where the event is about one."""
+    ticket = getattr(event, "ticket", None)
+    return {"request_id": ticket.request_id, "tenant": ticket.tenant_id} if isinstance(ticket, Ticket) else {}

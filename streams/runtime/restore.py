@@ -1,5 +1,6 @@
 """Reading tables back before the first event of a partition is decided."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
@@ -16,6 +17,14 @@ LOOKUP_TIMEOUT_S = 30.0
 BATCH = 5_000
 
 
+SILENCE_S = 60.0
+"""A partition without a leader says nothing: better to start over, and be seen to, than to wait unseen."""
+
+
+class RestoreStalledError(Exception):
+    """State could not be read back; the process must start over."""
+
+
 class TableReader:
     """A consumer outside any group, kept for the worker's lifetime. All of it raises KafkaException when the cluster
     says for good that a partition cannot be read.
@@ -26,13 +35,14 @@ class TableReader:
         self._metrics = metrics
         # an empty partition says so only when the broker gives up waiting for records: let it wait briefly
         self._consumer = Consumer({**reader_config(kafka), "fetch.wait.max.ms": 20})
+        self._heard_s = 0.0
 
     def read(self, topic: str, since_ms: Mapping[int, int | None], apply: Callable[[Delivery], None]) -> dict[int, int]:
         """Hands every record from `since_ms` (by partition; None: the beginning) to the current end to `apply`, in
         order within a partition. Returns the offset after the last one, by partition.
         """
         self._look_up(topic)
-        self._consumer.assign(self._starts(topic, since_ms))
+        self._begin(self._starts(topic, since_ms))
         ends: dict[int, int] = {}
         count = 0
         while len(ends) < len(since_ms):
@@ -59,7 +69,7 @@ class TableReader:
             return {}
         for topic in {start.topic for start in starts}:
             self._look_up(topic)
-        self._consumer.assign(
+        self._begin(
             [TopicPartition(s.topic, s.partition, s.offset if s.offset >= 0 else OFFSET_BEGINNING) for s in starts]
         )
         open_ = {(start.topic, start.partition) for start in starts}
@@ -74,9 +84,17 @@ class TableReader:
         self._consumer.unassign()
         return oldest
 
+    def _begin(self, starts: list[TopicPartition]) -> None:
+        self._consumer.assign(starts)
+        self._heard_s = time.monotonic()
+
     def _poll(self) -> Sequence[Message]:
         """What has arrived: records, and signs of a partition's end."""
         first = self._consumer.poll(1.0)
+        if first is not None:
+            self._heard_s = time.monotonic()
+        elif time.monotonic() - self._heard_s > SILENCE_S:
+            raise RestoreStalledError(f"nothing was heard of a partition to be read back for {SILENCE_S:g} s")
         messages = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
         usable: list[Message] = []
         for message in messages:

@@ -80,7 +80,7 @@ def completion_record(completion: Completion) -> Record:
     return Record(COMPLETIONS, completion.ticket.request_id, completion)
 
 
-def complete_as_failed(requester: Requester, failure: Failure, _now_ms: int) -> tuple[Record, ...]:
+def complete_as_failed(requester: Requester, failure: Failure, _state: State, _now_ms: int) -> tuple[Record, ...]:
     completion = Completion(ticket=requester.ticket, slot=requester.slot, status="failed", failure=failure)
     return (completion_record(completion),)
 
@@ -107,4 +107,4 @@ class Stage(Generic[E, S]):
     requester: Callable[[Delivery], Requester | None] = requester_of
     prepare: Callable[[], None] | None = None
     measure: Callable[[Event, Metrics], None] | None = None
-    give_up: Callable[[Requester, Failure, int], tuple[Record, ...]] = complete_as_failed
+    give_up: Callable[[Requester, Failure, S, int], tuple[Record, ...]] = complete_as_failed

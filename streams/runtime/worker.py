@@ -29,6 +29,8 @@ from streams.settings import KafkaSettings, WorkerSettings
 log = logger(__name__)
 
 LOOKUP_TIMEOUT_S = 30.0
+UNSAVED_MS = 5_000
+"""Commits that fail for longer than this count as work that does not move."""
 CONFIRM_SLICE_S = 1.0
 """While the broker is slow to acknowledge, the group hears from us at least this often."""
 
@@ -67,6 +69,7 @@ class Worker:
         self._is_paused = False
         self._committed: dict[Where, int] = {}
         self._committed_ms = 0
+        self._progress_saved_ms = now_ms()
         self._lag = Lag(stage.name, metrics, now_ms)
         self._ends = Ends(kafka)
         self._outbox = Outbox(kafka, stage.name)
@@ -81,6 +84,7 @@ class Worker:
         wait_for_configuration(self._control, stop)
         topics = [*self._inputs, *([self._table] if self._table and self._stage.follow else [])]
         self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        self._metrics.set("millrace_config_version", self._stage.name, to=self._control.view.version)
         log.info("subscribed", reads=topics)
         while not stop.is_set():
             self._round(stop)
@@ -168,16 +172,19 @@ class Worker:
             for topic, frontier in work.frontiers.items()
             if frontier.next_offset is not None and frontier.next_offset != self._committed.get((topic, partition))
         }
-        if moved and commit(self._consumer, moved):
+        if not moved or commit(self._consumer, moved):
             self._committed.update(moved)
+            self._progress_saved_ms = self._committed_ms
 
     def _steer(self) -> None:
         """Reports progress, and stops taking events while too many are held back."""
         parked = sum(work.parked_count for work in self._partitions.values())
         self._metrics.set("millrace_parked", self._stage.name, to=parked)
         self._metrics.set("millrace_in_flight", self._stage.name, "all", to=self._unfinished())
-        # whatever is not parked is confirmed by now, and what is parked has a time limit of its own
-        self._progress.looped(self._unfinished(), moved=True)
+        # whatever is not parked is confirmed by now, and what is parked has a time limit of its own: what may stand
+        # still without anybody noticing is the frontier on the broker
+        unsaved_ms = self._now_ms() - self._progress_saved_ms
+        self._progress.looped(1 if unsaved_ms > UNSAVED_MS else self._unfinished(), moved=unsaved_ms <= UNSAVED_MS)
         if self._lag.is_due():
             self._lag.show(self._committed, self._ends.of(self._committed))
             held = [work.parked_since_ms for work in self._partitions.values() if work.parked_since_ms is not None]

@@ -8,12 +8,11 @@ from schemas.attempt import Attempt
 from schemas.base import load_json
 from schemas.cached import Fill, FlightEnded
 from schemas.call import CallRow
-from schemas.flow import Completion, Saved
+from schemas.flow import Completion, Plan, Saved
 from schemas.response import Failure, FinishReason, Output, Response, Timings
 from schemas.topics import CACHE, CALLS, COMPLETIONS, RESPONSES
 from schemas.usage import Cost, Usage
 from streams.answered import Answered
-from streams.control import ControlView
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row, unattempted_row
 from streams.cost.price import price
 from streams.cost.usage import UnusableUsage, usage
@@ -41,7 +40,7 @@ def decide(completion: Completion, view: View[Answered]) -> Outcome:
     """
     ticket = completion.ticket.stamped("postprocess", view.now_ms)
     completion = completion.model_copy(update={"ticket": ticket})
-    booked = [book(attempt, view.control) for attempt in completion.attempts]
+    booked = [book(attempt, completion.plan) for attempt in completion.attempts]
     response = respond(completion, booked, view.now_ms)
     is_answered, given_ms = ticket.identity in view.state, view.state.given_ms(response)
     at_ms = view.now_ms if given_ms is None else given_ms
@@ -55,7 +54,7 @@ def decide(completion: Completion, view: View[Answered]) -> Outcome:
     return Forward((*answer, *rows, *kept))
 
 
-def book(attempt: Attempt, control: ControlView) -> Booked:
+def book(attempt: Attempt, plan: Plan | None) -> Booked:
     """Usage and cost of one attempt. Unknown is said to be unknown; only what cannot have been billed is free."""
     if attempt.usage_raw is None:
         return attempt, None, UNKNOWN if attempt.ambiguous or attempt.error_class is None else FREE
@@ -63,8 +62,9 @@ def book(attempt: Attempt, control: ControlView) -> Booked:
         used = usage(attempt.provider, attempt.usage_raw)
     except UnusableUsage:
         return attempt, None, UNKNOWN
-    deployment = control.deployments.get(attempt.deployment)
-    price_as = (deployment.price_as if deployment else None) or attempt.provider
+    targets = plan.targets if plan else ()
+    named = next((target.price_as for target in targets if target.deployment == attempt.deployment), None)
+    price_as = named or attempt.provider
     cost = UNPRICED
     for model in (attempt.model_reported, attempt.model):  # a snapshot's name may be newer than the price table
         if model is not None and cost.status == "unpriced":
@@ -189,11 +189,13 @@ def _calls_record(row: CallRow) -> Record:
     return Record(CALLS, row.tenant_id or NO_TENANT, row)
 
 
-def _answer_as_failed(requester: Requester, failure: Failure, now_ms: int) -> tuple[Record, ...]:
+def _answer_as_failed(requester: Requester, failure: Failure, state: Answered, now_ms: int) -> tuple[Record, ...]:
     """When this very stage fails there is no further door. Whatever calls there were are not booked here, so what the
-    request cost is unknown, and not nothing.
+    request cost is unknown, and not nothing. A request that has its answer gets no second one.
     """
     ticket = requester.ticket
+    if ticket.identity in state:
+        return ()
     completion = Completion(ticket=ticket, slot=requester.slot, status="failed", failure=failure)
     response = respond(completion, [], now_ms).model_copy(update={"cost_usd": None})
     row = unattempted_row(completion, now_ms).model_copy(update={"cost": UNKNOWN})

@@ -86,7 +86,7 @@ class Conversation:
         return self._wait(f"a dead letter about {sent}", found)
 
     def answers(self, request_id: str) -> Sequence[Response]:
-        """All there are after a later question has been answered, so that a second one would most likely be among them."""
+        """All there are after a later question has been answered: a second one would most likely be among them."""
         self.answer(request_id)
         marker = f"after-{request_id}-{time.monotonic_ns()}"
         self.ask(marker)

@@ -8,13 +8,13 @@ from schemas.flow import Completion
 from schemas.response import Response
 from streams.answered import REMEMBERED_MS, Answered, identity_of
 from streams.stages.postprocess import book, respond
-from tests.unit.examples import NOW_MS, accepted, attempt, completion, control, failed_attempt, ticket
+from tests.unit.examples import NOW_MS, accepted, attempt, completion, failed_attempt, ticket
 
 
 def response(event: Completion | None = None, *, now_ms: int = NOW_MS + 1_200) -> Response:
     ended = event or completion()
     ended = ended.model_copy(update={"ticket": ended.ticket.stamped("postprocess", now_ms)})
-    return respond(ended, [book(each, control()) for each in ended.attempts], now_ms)
+    return respond(ended, [book(each, ended.plan) for each in ended.attempts], now_ms)
 
 
 def answered(*given: Response, now_ms: int = NOW_MS) -> Answered:

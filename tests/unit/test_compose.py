@@ -136,7 +136,9 @@ def test_a_container_may_take_longer_to_stop_than_its_work() -> None:
     grace = {name: milliseconds(service["stop_grace_period"]) for name, service in SERVICES.items() if is_ours(service)}
     drain = int(SERVICES["invoke"]["environment"][variable(InvokeSettings, "drain_ms")])
     default_route = Route(name="any", targets=(RouteTarget(deployment="any"),))
-    assert grace["invoke"] > drain > max(default_route.timeout_ms.values())
+    sample = tomllib.loads((COMPOSE / "config" / "millrace.toml").read_text())
+    asked_for = [ms for each in sample["route"] for ms in each.get("timeout_ms", {}).values()]
+    assert grace["invoke"] > drain > max(*default_route.timeout_ms.values(), *asked_for)
     assert grace["sink"] > ClickHouseSettings().send_timeout_s * 1_000
     assert all(grace[name] > WorkerSettings().drain_ms for name in PROCESSES)
 

@@ -110,7 +110,7 @@ def test_a_value_that_is_not_json_is_written_as_text(lines: Lines) -> None:
 def test_an_exceptions_message_and_nested_events_are_withheld_but_not_where_it_happened(lines: Lines) -> None:
     lines.configure("info")
     try:
-        raise ValueError("input_value='the secret prompt'")
+        int("the secret prompt")
     except ValueError:
         logger("streams.test").error("failed", exc_info=True, request={"messages": ["the secret prompt"]})
 

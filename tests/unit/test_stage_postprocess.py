@@ -27,9 +27,9 @@ from tests.unit.examples import (
     attempt,
     completion,
     control,
-    deployment,
     failed_attempt,
     on,
+    plan,
     records_of,
     slot_of,
     table_records,
@@ -183,10 +183,11 @@ def test_a_cut_streams_tokens_are_priced_as_an_estimate() -> None:
 
 
 def test_prices_are_those_of_whoever_the_deployment_says_it_is() -> None:
-    renamed = control(deployment("openai-1", price_as="unheard-of"))
+    ours = plan()
+    renamed = ours.model_copy(update={"targets": (ours.targets[0].model_copy(update={"price_as": "unheard-of"}),)})
 
-    assert only_response(completion(), renamed).cost_usd is None
-    assert only_response(completion(), ControlView()).cost_usd == CALL_USD
+    assert only_response(completion(plan=renamed)).cost_usd is None
+    assert only_response(completion(plan=ours)).cost_usd == CALL_USD
 
 
 @st.composite
@@ -362,7 +363,7 @@ def test_clocks_that_disagree_never_make_a_time_negative(
 def test_when_the_decision_itself_fails_the_requester_is_told_and_the_cost_is_unknown() -> None:
     failure = Failure(code="internal_error", message="The request could not be handled.")
 
-    records = STAGE.give_up(Requester(ticket()), failure, LATER_MS)
+    records = STAGE.give_up(Requester(ticket()), failure, Answered(), LATER_MS)
 
     (response,) = on(RESPONSES, records, Response)
     (row,) = on(CALLS, records, CallRow)
@@ -371,11 +372,19 @@ def test_when_the_decision_itself_fails_the_requester_is_told_and_the_cost_is_un
     assert row.cost.total_usd is None
 
 
+def test_a_decision_that_fails_gives_no_second_answer_to_a_request_that_has_one() -> None:
+    sorry = Failure(code="internal_error", message="sorry")
+    first = STAGE.give_up(Requester(ticket()), sorry, Answered(), LATER_MS)
+    state = Answered()
+    state.apply(on(RESPONSES, first, Response)[0], LATER_MS)
+
+    assert STAGE.give_up(Requester(ticket()), sorry, state, LATER_MS + 1) == ()
+
+
 def test_after_a_decision_that_failed_a_second_try_books_what_was_called() -> None:
     door = Door()
-    door.written += STAGE.give_up(
-        Requester(completion().ticket), Failure(code="internal_error", message="sorry"), LATER_MS
-    )
+    sorry = Failure(code="internal_error", message="sorry")
+    door.written += STAGE.give_up(Requester(completion().ticket), sorry, Answered(), LATER_MS)
     door = door.replaced()
 
     door.take(completion())
