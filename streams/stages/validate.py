@@ -6,10 +6,10 @@ here under no tenant's name.
 
 import hashlib
 import hmac
+import json
 from typing import assert_never, cast
 
 from pydantic import SecretStr, ValidationError
-from pydantic_core import from_json
 
 from schemas.base import JsonObject, Origin, load_json
 from schemas.complaint import complaint
@@ -28,6 +28,7 @@ from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Requester, Stage, Stateless, View
 
 LONGEST_ANSWERABLE_ID = 1024
+LONGEST_TENANT_ID = 64
 LATEST_MS = 4_102_444_800_000
 """The year 2100. A producer sets its records' times as it likes; beyond this no column of ours holds them."""
 
@@ -72,7 +73,8 @@ def deny(control: ControlView, tenant_id: str, key: SecretStr | MalformedCredent
     """None when the key proves the tenant. Every hash is compared, in constant time, so that timing tells nothing."""
     tenant = control.tenants.get(tenant_id)
     if tenant is None:
-        message = f"tenant_id {tenant_id!r} is not known here; check it, or have the operator add the tenant"
+        shown = tenant_id[:LONGEST_TENANT_ID]
+        message = f"tenant_id {shown!r} is not known here; check it, or have the operator add the tenant"
         return Failure(code="unknown_tenant", message=message, field="tenant_id")
     if not tenant.enabled:
         message = f"tenant {tenant_id!r} is switched off; ask the operator"
@@ -152,7 +154,7 @@ def _ticket(request: Request, delivery: Delivery, view: View[Stateless]) -> Tick
 
 def _salvaged_ticket(content: JsonObject, delivery: Delivery, view: View[Stateless]) -> Ticket | None:
     request_id = content.get("request_id")
-    if not isinstance(request_id, str) or not 0 < len(request_id) <= LONGEST_ANSWERABLE_ID:
+    if not isinstance(request_id, str) or not 0 < len(request_id) <= LONGEST_ANSWERABLE_ID or not _is_text(request_id):
         return None
     return Ticket(
         request_id=request_id,
@@ -166,14 +168,27 @@ def _salvaged_ticket(content: JsonObject, delivery: Delivery, view: View[Statele
 
 
 def _salvage(delivery: Delivery) -> JsonObject | None:
-    """The two parsers differ in what they refuse: one NaN and numbers without bounds, the other deep nesting."""
-    for parse in (load_json, from_json):
+    """The strict parser refuses NaN, numbers without bounds and half of a surrogate pair; the other one takes them."""
+    for parse in (load_json, _leniently):
         try:
             content = parse(delivery.value or b"")
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         return cast("JsonObject", content) if isinstance(content, dict) else None
     return None
+
+
+def _leniently(value: bytes) -> object:
+    return json.loads(value.decode(), parse_int=float)
+
+
+def _is_text(value: str) -> bool:
+    """Half of a surrogate pair is no text: nothing that holds it could be sent on."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _requester(delivery: Delivery) -> Requester | None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.control import Route, RouteTarget
-from schemas.flow import Accepted, Refused
+from schemas.flow import Accepted, Completion, Refused
 from schemas.response import Failure
 from schemas.topics import MAX_REQUEST_BYTES, VALIDATED
 from streams.control import ControlView
@@ -25,6 +25,7 @@ from tests.unit.examples import (
     bearing,
     control,
     deployment,
+    finished,
     forwarded,
     request_json,
     route,
@@ -161,6 +162,7 @@ def test_a_refusal_can_be_read_by_the_next_stage_and_goes_to_its_tenants_partiti
         (b"\xff\xfe{}", "no_request_id"),
         (b'{"request_id": "\xc3\x28"}', "no_request_id"),
         (b'{"request_id": "\\ud800"}', "no_request_id"),
+        (b'{"request_id": "\\ud800", "tenant_id": "acme", "x": NaN}', "no_request_id"),
         (b"[]", "no_request_id"),
         (b'"r-1"', "no_request_id"),
         (b"null", "no_request_id"),
@@ -181,6 +183,38 @@ def test_what_names_nobody_to_answer_becomes_a_dead_letter(value: bytes | None, 
     assert isinstance(outcome, DeadLetter)
     assert outcome.reason == reason
     assert outcome.detail
+
+
+def turned_away(value: bytes) -> Failure:
+    """Under no tenant's name, in words that can be sent."""
+    completion = finished(outcome_of(value))
+    assert (completion.ticket.request_id, completion.ticket.tenant_id) == ("r-1", None)
+    assert completion.failure is not None
+    assert Completion.decode(completion.encode()) == completion
+    return completion.failure
+
+
+def test_a_tenant_id_that_is_no_text_is_not_known_and_whoever_sent_it_is_told() -> None:
+    failure = turned_away(b'{"request_id":"r-1","tenant_id":"\\ud800","x":NaN}')
+
+    assert (failure.code, failure.field) == ("unknown_tenant", "tenant_id")
+
+
+def test_a_tenant_id_without_end_is_not_repeated_to_its_end() -> None:
+    failure = turned_away(b'{"request_id":"r-1","x":NaN,"tenant_id":"' + b"t" * 100_000 + b'"}')
+
+    assert failure.code == "unknown_tenant"
+    assert len(failure.message) < 200
+
+
+@pytest.mark.parametrize(
+    "member", [b'"\\udfff":1', b'"labels":{"a":"\\ud800"}', b'"x":[NaN,"\\ud800"]', b'"x":' + b"9" * 5_000]
+)
+def test_a_proven_tenant_is_told_of_what_no_strict_parser_reads(member: bytes) -> None:
+    event = refused(b'{"request_id":"r-1","tenant_id":"acme",' + member + b"}")
+
+    assert (event.ticket.request_id, event.ticket.tenant_id) == ("r-1", "acme")
+    assert Refused.decode(event.encode()) == event
 
 
 def test_a_tool_with_a_hundred_levels_of_schema_is_no_reason_to_refuse() -> None:
