@@ -1,11 +1,14 @@
 """Carries one dispatched request through its attempts to its completion.
 
 Every attempt is on `llm.calls` before the provider hears of it, and again when it has ended, so that a crash leaves
-a record of what may have been billed.
+a record of what may have been billed. A busy deployment is queued for, before the first row and on nobody's clock.
 """
 
+import asyncio
+import sys
 import zlib
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -16,9 +19,10 @@ from schemas.flow import Answer, Completion, Dispatch
 from schemas.response import Failure, Status
 from streams.control import ControlView
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row
+from streams.invoke.places import Places
 from streams.observe.metrics import Metrics
 from streams.providers.protocol import Misconfigured, NotSent, ProviderError, Question, Reply
-from streams.stages.invoke import Backoff, Call, End, Wait, next_step
+from streams.stages.invoke import Backoff, Call, End, Step, Wait, next_step
 
 LONGEST_NAP_MS = 1_000
 """While waiting for a target the configuration and the breakers are looked at again this often."""
@@ -42,6 +46,9 @@ class Surroundings:
 Book = Callable[[CallRow], Awaitable[None]]
 """Writes a row to the ledger topic and returns when it is safe there."""
 
+Aside = Callable[[], AbstractContextManager[None]]
+"""Held while a request only waits: nothing of it is in flight, so it may be cancelled at no cost."""
+
 
 class Caller:
     def __init__(
@@ -57,28 +64,71 @@ class Caller:
         self._world = world
         self._backoff = backoff
         self._metrics = metrics
+        self._places = Places(self._limit)
 
-    async def complete(self, dispatch: Dispatch, book: Book) -> Completion:
+    async def complete(self, dispatch: Dispatch, book: Book, aside: Aside = nullcontext) -> Completion:
         """Returns however it ends. Raises only when a row cannot be written, or on cancellation."""
         attempts: list[Attempt] = []
-        jitter = (zlib.crc32(dispatch.ticket.identity.encode()) % 1000) / 1000
+        settled = 0
         while True:
-            now_ms = self._world.now_ms()
-            step = next_step(dispatch, attempts, self._control(), now_ms, jitter=jitter, backoff=self._backoff)
+            step = self._next_step(dispatch, attempts)
+            if settled < len(attempts) and not isinstance(step, End):
+                # before any wait: whoever is cancelled in it must not leave a call that was free as unknown
+                await book(settled_row(dispatch, attempts[-1]))
+                settled = len(attempts)
+                continue
             match step:
                 case Wait(until_ms):
-                    await self._world.sleep_s(min(max(until_ms - now_ms, 1), LONGEST_NAP_MS) / 1000)
+                    left_ms = until_ms - self._world.now_ms()
+                    with aside():
+                        await self._world.sleep_s(min(max(left_ms, 1), LONGEST_NAP_MS) / 1000)
                 case Call():
-                    if attempts:
-                        await book(settled_row(dispatch, attempts[-1]))
-                    attempt, reply = await self._attempt(dispatch, step, book)
-                    attempts.append(attempt)
+                    reply = await self._call(dispatch, attempts, step, book, aside)
                     if reply is not None:
                         return self._answered(dispatch, attempts, reply)
                 case End(status, failure):
                     return self._completion(dispatch, attempts, status=status, failure=failure)
                 case _ as unreachable:
                     assert_never(unreachable)
+
+    def _next_step(self, dispatch: Dispatch, attempts: list[Attempt]) -> Step:
+        jitter = (zlib.crc32(dispatch.ticket.identity.encode()) % 1000) / 1000
+        now_ms = self._world.now_ms()
+        return next_step(dispatch, attempts, self._control(), now_ms, jitter=jitter, backoff=self._backoff)
+
+    async def _call(
+        self, dispatch: Dispatch, attempts: list[Attempt], call: Call, book: Book, aside: Aside
+    ) -> Reply | None:
+        """Adds to `attempts`, unless the wait for a place has outlasted the reason to make this call."""
+        name = call.target.deployment
+        step: Step = call
+        if not self._places.take_at_once(name):
+            with aside():
+                if not await self._queued(name, dispatch.ticket.deadline_ms):
+                    return None
+            step = self._next_step(dispatch, attempts)
+        try:
+            if not isinstance(step, Call) or step.target_index != call.target_index:
+                return None
+            attempt, reply = await self._attempt(dispatch, step, book)
+        finally:
+            self._places.give_back(name)
+        attempts.append(attempt)
+        return reply
+
+    async def _queued(self, name: str, deadline_ms: int | None) -> bool:
+        """False, and without a place, when the deadline comes first."""
+        left_s = None if deadline_ms is None else (deadline_ms - self._world.now_ms()) / 1000
+        try:
+            async with asyncio.timeout(left_s):
+                await self._places.take(name)
+        except TimeoutError:
+            return False
+        return True
+
+    def _limit(self, name: str) -> int:
+        deployment = self._control().deployments.get(name)
+        return sys.maxsize if deployment is None else deployment.max_concurrency  # nobody queues for what is gone
 
     async def _attempt(self, dispatch: Dispatch, call: Call, book: Book) -> tuple[Attempt, Reply | None]:
         started = Attempt(

@@ -39,7 +39,10 @@ def anthropic_client(base_url: str | None, key: SecretStr, connections: int) -> 
 
 
 def _limits(connections: int) -> httpx2.Limits:
-    return httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
+    """`invoke` queues before the client does. Twice as many, because a call kept waiting here fails as unreachable,
+    and connections may still be closing, or the limit have just been lowered, when one that has its place comes.
+    """
+    return httpx2.Limits(max_connections=2 * connections, max_keepalive_connections=connections)
 
 
 def _quieten() -> None:

@@ -142,19 +142,19 @@ def test_partitions_move_while_calls_are_in_flight_and_no_call_is_made_twice(ben
 
 
 def test_hundreds_of_calls_longer_than_the_session_keep_their_partitions(bench: InvokeBench) -> None:
-    names = [f"r-{n}" for n in range(300)]
+    names = [f"r-{n}" for n in range(240)]
     desk = Desk(*names)
-    bench.dispatch(*names[:150], partition=0)
-    bench.dispatch(*names[150:], partition=1)
-    worker = bench.start_invoke(desk, lanes=(1, 300, 1))
+    bench.dispatch(*names[:120], partition=0)
+    bench.dispatch(*names[120:], partition=1)
+    worker = bench.start_invoke(desk, lanes=(1, 240, 1))
     desk.await_asked(*names)
     began_s = time.monotonic()
     assert holds_within(WITHIN_S, lambda: time.monotonic() - began_s > bench.kafka.session_timeout_ms / 1000)
 
     desk.release(*names)
 
-    bench.log.await_committed("invoke", NORMAL, {0: 150, 1: 150})
-    assert len(desk.asked) == 300
+    bench.log.await_committed("invoke", NORMAL, {0: 120, 1: 120})
+    assert len(desk.asked) == 240
     assert bench.completed() == sorted(names)
     assert worker.progress.health().ok
 
