@@ -6,6 +6,7 @@ from pydantic import Field
 
 from schemas.base import EpochMs, InternalEvent
 from schemas.flow import Answer, Saved
+from schemas.request import Priority
 from schemas.response import Failure, Status
 
 
@@ -22,12 +23,13 @@ class Fill(InternalEvent):
 
 
 class FlightStarted(InternalEvent):
-    """`request_id` is asking; whoever asks the same waits for it, at most until `gives_up_at_ms`."""
+    """`identity` is asking; whoever asks the same, no more urgently, waits for it, at most until `gives_up_at_ms`."""
 
     kind: Literal["flight_started"] = "flight_started"
     namespace: str
     entry: str
     identity: str
+    priority: Priority = Field(default="normal", description="the lane it is asked in")
     started_at_ms: EpochMs
     gives_up_at_ms: EpochMs
 

@@ -4,8 +4,11 @@ The first to ask leads; whoever asks the same meanwhile is parked and wakes with
 cache topic, so a new worker knows of it too.
 """
 
+from collections.abc import Mapping
+
 from schemas.cached import FlightStarted
 from schemas.flow import Admitted, CacheSlot, Completion, Miss, Ticket
+from schemas.request import Priority
 from schemas.response import CacheKind, Failure
 from schemas.topics import ADMITTED, CACHE, MISSES
 from streams.answers import Answers
@@ -17,6 +20,7 @@ FLIGHT_LIMIT_MS = 900_000
 """A question not answered by then is asked again by the next in line. Far above any route's attempts together, since
 asking too early pays twice; whoever cannot wait so long has a deadline.
 """
+_URGENCY: Mapping[Priority, int] = {"low": 0, "normal": 1, "high": 2}
 
 
 def decide(event: Admitted, view: View[Answers]) -> Outcome:
@@ -52,7 +56,7 @@ def _look_up(event: Admitted, slot: CacheSlot, view: View[Answers]) -> Outcome:
             )
         )
     flight = view.state.flight(slot.entry, view.now_ms)
-    if flight is not None and flight.identity != ticket.identity:
+    if flight is not None and _waits_for(flight, ticket):
         return Park(on=slot.entry, until_ms=min(flight.gives_up_at_ms, ticket.deadline_ms or flight.gives_up_at_ms))
     if view.parked_ms is not None:
         landed = view.state.landed_since(slot.entry, view.parked_ms)
@@ -66,11 +70,21 @@ def _look_up(event: Admitted, slot: CacheSlot, view: View[Answers]) -> Outcome:
     return _lead(event, slot, view)
 
 
+def _waits_for(flight: FlightStarted, ticket: Ticket) -> bool:
+    """Never behind a less urgent lane, whose backlog may be hours: the more urgent asks for itself and leads from then
+    on. The question may be paid for twice; that is what its urgency buys. `only` never asks, so it waits for anyone.
+    """
+    if flight.identity == ticket.identity:
+        return False
+    return ticket.cache == "only" or _URGENCY[flight.priority] >= _URGENCY[ticket.priority]
+
+
 def _lead(event: Admitted, slot: CacheSlot, view: View[Answers]) -> Outcome:
     started = FlightStarted(
         namespace=slot.namespace,
         entry=slot.entry,
         identity=event.ticket.identity,
+        priority=event.ticket.priority,
         started_at_ms=view.now_ms,
         gives_up_at_ms=view.now_ms + FLIGHT_LIMIT_MS,
     )

@@ -7,6 +7,7 @@ import pytest
 from schemas.cached import CacheRecord, Fill, FlightEnded, FlightStarted
 from schemas.flow import Admitted, Completion, Miss, Saved
 from schemas.prompt import UserMessage
+from schemas.request import Priority
 from schemas.response import Failure, Status
 from schemas.topics import CACHE, MISSES
 from schemas.usage import Usage
@@ -223,6 +224,48 @@ def test_an_answer_that_comes_with_the_deadline_comes_too_late() -> None:
     cache.learn(fill_for(late))
 
     assert finished(cache.take(late)).status == "expired"
+
+
+@pytest.mark.parametrize(("flying", "asking"), [("low", "normal"), ("low", "high"), ("normal", "high")])
+def test_the_more_urgent_does_not_wait_in_a_slower_lane_but_leads_from_then_on(
+    flying: Priority, asking: Priority
+) -> None:
+    cache, slow, urgent = Cache(), admitted("r-1", priority=flying), admitted("r-2", priority=asking)
+    led(cache.take(slow))
+
+    assert led(cache.take(urgent)).ticket.request_id == "r-2"
+
+    for follower in (admitted("r-3", priority=flying), admitted("r-4", priority=asking)):
+        assert isinstance(cache.take(follower), Park)
+    assert cache.learn(end_of(slow)) == [], "those who wait now wait for the more urgent"
+
+
+@pytest.mark.parametrize(("flying", "asking"), [("low", "low"), ("normal", "low"), ("high", "low"), ("high", "normal")])
+def test_nobody_pays_again_for_what_is_asked_as_urgently_already(flying: Priority, asking: Priority) -> None:
+    cache = Cache()
+    led(cache.take(admitted("r-1", priority=flying)))
+
+    for worker in (cache, cache.replaced()):
+        assert isinstance(worker.take(admitted("r-2", priority=asking)), Park)
+
+
+def test_the_slower_answer_serves_those_who_wait_for_the_more_urgent_if_it_comes_first() -> None:
+    cache, slow = Cache(), admitted("r-1", priority="low")
+    led(cache.take(slow))
+    led(cache.take(admitted("r-2", priority="high")))
+    follower = admitted("r-3", priority="high")
+    assert isinstance(cache.take(follower), Park)
+
+    cache.learn(fill_for(slow), at_ms=NOW_MS + 5)
+
+    assert hit(cache.take(follower, at_ms=NOW_MS + 5, parked_ms=NOW_MS)).cache == "coalesced"
+
+
+def test_only_waits_for_a_slower_lane_too_since_it_never_asks() -> None:
+    cache = Cache()
+    led(cache.take(admitted("r-1", priority="low")))
+
+    assert isinstance(cache.take(admitted("r-2", priority="high", cache="only")), Park)
 
 
 def test_a_leader_delivered_again_is_forwarded_again_and_does_not_wait_for_itself() -> None:
