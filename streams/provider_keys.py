@@ -6,16 +6,28 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from streams.observe.logs import logger
+
+log = logger(__name__)
+
 
 class ProviderKeys:
-    """`key_ref` is a file of that name in the secrets folder, or else the environment variable in capitals."""
+    """`key_ref` is a file of that name in the secrets folder, or else the environment variable in capitals.
+
+    A file that cannot be read is no key, whatever the environment holds.
+    """
 
     def __init__(self, folder: Path | None, environment: Mapping[str, str]) -> None:
         self._folder = folder
         self._environment = environment
 
     def secret(self, key_ref: str) -> SecretStr | None:
-        value = self._file(key_ref) or self._environment.get(key_ref.upper(), "").strip()
+        try:
+            value = self._file(key_ref) or self._environment.get(key_ref.upper(), "").strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            # Not the environment's: whoever put the file there means it, and another key bills another account.
+            log.error("key_unreadable", key_ref=key_ref, problem=type(problem).__name__)
+            return None
         return SecretStr(value) if value else None
 
     def _file(self, key_ref: str) -> str:
@@ -23,7 +35,7 @@ class ProviderKeys:
         if self._folder is None:
             return ""
         try:
-            return (self._folder / key_ref).read_text().strip()
+            return (self._folder / key_ref).read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return ""
 

@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from streams.provider_keys import ProviderKeys
+from streams.providers.protocol import Misconfigured, Question
+from streams.providers.registry import Registry
+from tests.unit.examples import deployment, prompt
 
 
 def test_a_file_wins_over_the_environment(tmp_path: Path) -> None:
@@ -27,3 +32,24 @@ def test_an_empty_file_or_variable_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "k").write_text("\n")
     assert ProviderKeys(tmp_path, {"K": " "}).secret("k") is None
     assert ProviderKeys(None, {}).secret("k") is None
+
+
+def test_a_file_that_cannot_be_read_is_no_key_and_the_environment_does_not_stand_in(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "below_a_file").symlink_to(tmp_path / "binary" / "key")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    names = ("folder", "binary", "below_a_file", "circle")
+    keys = ProviderKeys(tmp_path, {name.upper(): "from-environment" for name in names})
+
+    assert [keys.secret(name) for name in names] == [None] * len(names)
+
+
+@pytest.mark.asyncio
+async def test_a_deployment_whose_key_cannot_be_read_is_misconfigured_and_the_key_named(tmp_path: Path) -> None:
+    (tmp_path / "openai_api_key").mkdir()
+    providers = Registry(ProviderKeys(tmp_path, {"OPENAI_API_KEY": "from-environment"}))
+    question = Question("a-1", "m", prompt("Hi."), stream=False, timeout_ms=1_000)
+
+    with pytest.raises(Misconfigured, match="openai_api_key"):
+        await providers.ask(deployment(), question)
