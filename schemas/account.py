@@ -28,7 +28,7 @@ class Registration(InternalEvent):
     user_id: str | None
     request_id: str
     offset: int = Field(description="of the llm.validated record that registered it: a redelivery decides the same")
-    digest: str
+    digest: str = Field(description="of the request as sent, in hex; at least its first 30 digits")
     seen_at_ms: EpochMs
     refusal: Failure | None = Field(default=None, description="null when it was admitted")
     reserved_tokens: int = 0
@@ -36,7 +36,7 @@ class Registration(InternalEvent):
         default=0, description="where holding the tokens moved the tenant's meter; 0 when it holds none of them"
     )
     user_held_until_us: int = Field(default=0, description="the same of the user's meter")
-    settled_attempts: tuple[str, ...] = ()
+    settled_attempts: tuple[str, ...] = Field(default=(), description="their ids, or the last 12 characters of each")
 
 
 AccountRecord = Annotated[Meter | Registration, Field(discriminator="kind")]

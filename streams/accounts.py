@@ -1,11 +1,13 @@
 """What `limit` knows of the tenants of one partition: their meters, and the request ids they have used."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from schemas.account import LimitUnit, Meter, Registration
 from schemas.base import Event
+from streams.registered import DIGEST_BYTES, Registered, registered
 
 REMEMBERED_MS = 24 * 3_600_000
 """A request id repeated within a day is recognised; its changelog is kept for two."""
@@ -22,25 +24,31 @@ class MeterKey:
 
 
 class Accounts:
+    """Ids lie under digests, so that however long a producer makes them, each takes the same room."""
+
     def __init__(self) -> None:
         self._arrivals: OrderedDict[MeterKey, int] = OrderedDict()
-        self._registrations: OrderedDict[tuple[str, str], Registration] = OrderedDict()
+        self._registered: dict[bytes, Registered] = {}
+        self._oldest: deque[bytes] = deque()  # an OrderedDict would take 100 bytes more for each id
         self._newest_ms = 0
 
     def arrival_us(self, key: MeterKey) -> int | None:
         return self._arrivals.get(key)
 
-    def registration(self, tenant_id: str, request_id: str) -> Registration | None:
-        return self._registrations.get((tenant_id, request_id))
+    def registered(self, tenant_id: str, request_id: str) -> Registered | None:
+        return self._registered.get(_key(tenant_id, request_id))
 
     def apply(self, event: Event, now_ms: int) -> Sequence[str]:
         match event:
             case Meter():
-                key = MeterKey(event.tenant_id, event.user_id, event.unit)
-                self._arrivals[key] = event.arrival_us
-                self._arrivals.move_to_end(key)
+                meter = MeterKey(event.tenant_id, event.user_id, event.unit)
+                self._arrivals[meter] = event.arrival_us
+                self._arrivals.move_to_end(meter)
             case Registration():
-                self._registrations[event.tenant_id, event.request_id] = event
+                key = _key(event.tenant_id, event.request_id)
+                if key not in self._registered:
+                    self._oldest.append(key)
+                self._registered[key] = registered(event)
                 self._newest_ms = max(self._newest_ms, min(event.seen_at_ms, now_ms))
                 self._forget(self._newest_ms - REMEMBERED_MS)
             case _:
@@ -53,7 +61,12 @@ class Accounts:
         Oldest first: registrations keep the order of first sight, meters that of their last move. A meter at rest
         says no more than none at all.
         """
-        while self._registrations and next(iter(self._registrations.values())).seen_at_ms < before_ms:
-            self._registrations.popitem(last=False)
+        while self._oldest and self._registered[self._oldest[0]].seen_at_ms < before_ms:
+            del self._registered[self._oldest.popleft()]
         while self._arrivals and next(iter(self._arrivals.values())) < before_ms * 1000:
             self._arrivals.popitem(last=False)
+
+
+def _key(tenant_id: str, request_id: str) -> bytes:
+    """A tenant's id holds no slash, so no two pairs read the same."""
+    return blake2b(f"{tenant_id}/{request_id}".encode(), digest_size=DIGEST_BYTES).digest()

@@ -15,6 +15,7 @@ from streams.accounts import Accounts, MeterKey
 from streams.gcra import settle
 from streams.limits import demands_of, limited, rates_of, tokens_of, weigh
 from streams.questions import namespace_of
+from streams.registered import shortened
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Stage, View
 
@@ -31,12 +32,12 @@ def decide(event: Accepted | Refused | CallRow, view: View[Accounts]) -> Outcome
 
 def _admit(event: Accepted | Refused, view: View[Accounts]) -> Outcome:
     tenant_id = event.ticket.tenant_id or ""
-    known = view.state.registration(tenant_id, event.ticket.request_id)
+    known = view.state.registered(tenant_id, event.ticket.request_id)
     if known is None:
         return _first_sight(event, view)
     if known.offset == view.delivery.offset:  # our own work, taken again after a crash: it is charged already
-        return _go_on(event, known, view, ())
-    if known.digest == event.digest:
+        return _go_on(event, known.refusal, view, ())
+    if known.digest == shortened(event.digest):
         return Absorb("request_id repeated with the same content: its one response answers both")
     return DeadLetter(
         "request_id_reused",
@@ -76,18 +77,18 @@ def _register(
         user_held_until_us=0 if ticket.user_id is None else held_until.get(ticket.user_id, 0),
     )
     changes = (_account_record(registration), *(_account_record(changed) for changed in meters))
-    return _go_on(event, registration, view, changes)
+    return _go_on(event, refusal, view, changes)
 
 
 def _go_on(
-    event: Accepted | Refused, registration: Registration, view: View[Accounts], changes: tuple[Record, ...]
+    event: Accepted | Refused, refusal: Failure | None, view: View[Accounts], changes: tuple[Record, ...]
 ) -> Outcome:
     ticket = event.ticket.stamped("limit", view.now_ms)
     if isinstance(event, Refused):
         return Finish(_refusal(ticket, event.failure), changes)
-    if registration.refusal is not None:
-        return Finish(_refusal(ticket, registration.refusal), changes)
-    namespace = namespace_of(registration.tenant_id, ticket, event.prompt)
+    if refusal is not None:
+        return Finish(_refusal(ticket, refusal), changes)
+    namespace = namespace_of(ticket.tenant_id or "", ticket, event.prompt)
     admitted = Admitted(ticket=ticket, prompt=event.prompt, input_tokens=event.input_tokens, namespace=namespace)
     return Forward((Record(ADMITTED, namespace, admitted), *changes))
 
@@ -103,25 +104,18 @@ def _settle(row: CallRow, view: View[Accounts]) -> Outcome:
     A meter that held none, because it was configured since, is only charged. Only priced rows count: an attempt that is
     settled is followed by another, and what is held is held for that one.
     """
-    known = view.state.registration(row.tenant_id, row.request_id)
+    known = view.state.registered(row.tenant_id, row.request_id)
     tenant = view.control.tenants.get(row.tenant_id)
     if row.phase != "priced" or known is None or tenant is None:
         return Absorb("nothing to settle")
-    if row.attempt_id in known.settled_attempts or (not known.reserved_tokens and not row.usage.total_tokens):
+    if known.has_settled(row.attempt_id) or (not known.held.tokens and not row.usage.total_tokens):
         return Absorb("settled before")
     used, now_us = row.usage.total_tokens, view.delivery.timestamp_ms * 1000
-    settled = known.model_copy(
-        update={
-            "reserved_tokens": 0,
-            "tenant_held_until_us": 0,
-            "user_held_until_us": 0,
-            "settled_attempts": (*known.settled_attempts, row.attempt_id),
-        }
-    )
-    changes: list[Record] = [_account_record(settled)]
+    settled = known.settling(row.attempt_id)
+    changes: list[Record] = [_account_record(settled.record(row.tenant_id, row.request_id))]
     for user_id, limits in limited(tenant, known.user_id):
-        held_until_us = known.tenant_held_until_us if user_id is None else known.user_held_until_us
-        held = known.reserved_tokens if held_until_us else 0
+        held_until_us = known.held.tenant_until_us if user_id is None else known.held.user_until_us
+        held = known.held.tokens if held_until_us else 0
         for unit, rate in rates_of(limits):
             key = MeterKey(row.tenant_id, user_id, unit)
             arrival_us = view.state.arrival_us(key)

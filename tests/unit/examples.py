@@ -19,6 +19,7 @@ from streams.runtime.stage import State, View
 
 NOW_MS = 1_795_000_000_000
 """2026-11-18 11:06:40 UTC."""
+DIGEST, OTHER_DIGEST = "c0" * 32, "07" * 32
 KEY = "sk-canary-0123456789"
 KEY_SHA256 = "782a873f91fd258b54764341c4a815bbd50ac329897382133c5ef9f3c6dbe2ca"
 PROMPT_CANARY = "the secret recipe is thyme"
@@ -100,7 +101,7 @@ def ticket(request_id: str = "r-1", **changes: Any) -> Ticket:
     return Ticket(request_id=request_id, **facts)
 
 
-def accepted(request_id: str = "r-1", *, digest: str = "content", input_tokens: int = 10, **changes: Any) -> Accepted:
+def accepted(request_id: str = "r-1", *, digest: str = DIGEST, input_tokens: int = 10, **changes: Any) -> Accepted:
     asked = changes.pop("prompt", None) or prompt()
     return Accepted(ticket=ticket(request_id, **changes), prompt=asked, digest=digest, input_tokens=input_tokens)
 

@@ -18,7 +18,9 @@ from streams.questions import namespace_of
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome
 from streams.stages.limit import decide
 from tests.unit.examples import (
+    DIGEST,
     NOW_MS,
+    OTHER_DIGEST,
     PROMPT_CANARY,
     accepted,
     attempt,
@@ -80,7 +82,7 @@ def for_users(**limits: int) -> Limiter:
     return Limiter(control(limited_tenant(user_limits=Limits(**limits))))
 
 
-def refused(request_id: str = "r-1", *, digest: str = "content", code: Any = "invalid_request") -> Refused:
+def refused(request_id: str = "r-1", *, digest: str = DIGEST, code: Any = "invalid_request") -> Refused:
     failure = Failure(code=code, message="colour is not a known field: remove it", field="colour")
     return Refused(ticket=ticket(request_id), digest=digest, failure=failure)
 
@@ -235,7 +237,7 @@ def test_a_repeated_id_with_other_content_is_buried_with_a_reason_that_shows_no_
     limited = Limiter(control())
     limited.take(accepted())
 
-    outcome = limited.take(accepted(digest="other", prompt=prompt(PROMPT_CANARY)))
+    outcome = limited.take(accepted(digest=OTHER_DIGEST, prompt=prompt(PROMPT_CANARY)))
 
     assert isinstance(outcome, DeadLetter)
     assert outcome.reason == "request_id_reused"
@@ -250,7 +252,7 @@ def test_an_id_refused_by_validation_is_used_up_too() -> None:
     assert ended.failure == refused().failure
     assert (ended.status, ended.ticket.stamps["limit"]) == ("rejected", NOW_MS)
     assert isinstance(limited.take(refused()), Absorb)
-    assert isinstance(limited.take(accepted(digest="corrected")), DeadLetter)
+    assert isinstance(limited.take(accepted(digest=OTHER_DIGEST)), DeadLetter)
 
 
 def test_a_refusal_delivered_again_is_answered_again_since_the_first_answer_may_be_lost() -> None:
@@ -276,7 +278,7 @@ def test_the_same_id_of_two_tenants_is_two_requests() -> None:
     limited = Limiter(control(tenant("globex")))
 
     assert isinstance(limited.take(accepted(tenant_id="acme")), Forward)
-    assert isinstance(limited.take(accepted(tenant_id="globex", digest="other")), Forward)
+    assert isinstance(limited.take(accepted(tenant_id="globex", digest=OTHER_DIGEST)), Forward)
 
 
 def test_what_was_held_is_given_back_once_the_true_use_is_known() -> None:

@@ -16,7 +16,9 @@ from streams.cost.ledger import attempt_row
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome
 from streams.stages.limit import decide
 from tests.unit.examples import (
+    DIGEST,
     NOW_MS,
+    OTHER_DIGEST,
     accepted,
     attempt,
     control,
@@ -79,7 +81,7 @@ class Tenants(RuleBasedStateMachine):
 
     @rule(
         number=st.integers(0, 15),
-        content=st.sampled_from(["one", "other"]),
+        content=st.sampled_from([DIGEST, OTHER_DIGEST]),
         user=st.sampled_from(USERS),
         max_tokens=st.integers(1, 2_500),
         late_ms=st.integers(0, 50),
@@ -139,7 +141,7 @@ class Tenants(RuleBasedStateMachine):
         for key in meter_keys():
             assert restored.arrival_us(key) == self.state.arrival_us(key), key
         for request_id in self.asked:
-            assert restored.registration("acme", request_id) == self.state.registration("acme", request_id)
+            assert restored.registered("acme", request_id) == self.state.registered("acme", request_id)
 
     @invariant()
     def no_minute_has_more_requests_than_the_burst_and_the_rate(self) -> None:
