@@ -8,8 +8,8 @@ from schemas.account import LimitUnit, Meter
 from schemas.control import Limits, Tenant
 from schemas.flow import Accepted
 from schemas.response import Failure
-from streams.accounts import Accounts, MeterKey
 from streams.gcra import Fits, Rate, TooLarge, TooSoon, meter
+from streams.state.accounts import Accounts, MeterKey
 
 EXPECTED_OUTPUT_TOKENS = 512
 """Held against a tokens limit for a request that names no max_tokens; corrected when the call is settled."""

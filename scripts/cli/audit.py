@@ -13,7 +13,7 @@ from scripts.cli.kafka import BootstrapServers, LiveCluster, reach
 from scripts.cli.screen import AsJson, show_json, show_table
 from scripts.cli.since import WAYS, clock, since_ms, while_ms
 from scripts.cli.topic_reader import TopicReader
-from streams.accounts import REMEMBERED_MS
+from streams.state.accounts import REMEMBERED_MS
 
 app = command_app()
 

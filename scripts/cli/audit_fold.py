@@ -16,9 +16,9 @@ from schemas.request import Request
 from schemas.response import Response
 from scripts.cli.dead_letter import dead_letter
 from scripts.cli.offsets import Spans
-from streams.answered import identity_of
 from streams.runtime.delivery import Delivery
 from streams.stages.validate import LONGEST_ANSWERABLE_ID
+from streams.state.given_responses import identity_of
 
 
 class Place(NamedTuple):

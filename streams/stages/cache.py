@@ -11,10 +11,10 @@ from schemas.flow import Admitted, CacheSlot, Completion, Miss, Ticket
 from schemas.request import Priority
 from schemas.response import CacheKind, Failure
 from schemas.topics import ADMITTED, CACHE, MISSES
-from streams.answers import Answers
 from streams.questions import entry_of
 from streams.runtime.outcome import Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, View
+from streams.state.kept_answers import KeptAnswers
 
 FLIGHT_LIMIT_MS = 900_000
 """A question not answered by then is asked again by the next in line. Far above any route's attempts together, since
@@ -23,7 +23,7 @@ asking too early pays twice; whoever cannot wait so long has a deadline.
 _URGENCY: Mapping[Priority, int] = {"low": 0, "normal": 1, "high": 2}
 
 
-def decide(event: Admitted, view: View[Answers]) -> Outcome:
+def decide(event: Admitted, view: View[KeptAnswers]) -> Outcome:
     ticket = event.ticket
     if ticket.deadline_ms is not None and ticket.deadline_ms <= view.now_ms:
         return _expire(ticket, view)
@@ -40,7 +40,7 @@ def decide(event: Admitted, view: View[Answers]) -> Outcome:
     return _look_up(event, slot, view)
 
 
-def _look_up(event: Admitted, slot: CacheSlot, view: View[Answers]) -> Outcome:
+def _look_up(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outcome:
     ticket = event.ticket
     fill = view.state.fill(slot.entry, view.now_ms)
     if fill is not None:
@@ -79,7 +79,7 @@ def _waits_for(flight: FlightStarted, ticket: Ticket) -> bool:
     return ticket.cache == "only" or _URGENCY[flight.priority] >= _URGENCY[ticket.priority]
 
 
-def _lead(event: Admitted, slot: CacheSlot, view: View[Answers]) -> Outcome:
+def _lead(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outcome:
     started = FlightStarted(
         namespace=slot.namespace,
         entry=slot.entry,
@@ -91,13 +91,13 @@ def _lead(event: Admitted, slot: CacheSlot, view: View[Answers]) -> Outcome:
     return _ask(event, slot, view, Record(CACHE, f"{slot.entry}/flight", started, partition_by=slot.namespace))
 
 
-def _ask(event: Admitted, slot: CacheSlot | None, view: View[Answers], *also: Record) -> Outcome:
+def _ask(event: Admitted, slot: CacheSlot | None, view: View[KeptAnswers], *also: Record) -> Outcome:
     ticket = event.ticket.stamped("cache", view.now_ms)
     miss = Miss(ticket=ticket, prompt=event.prompt, input_tokens=event.input_tokens, slot=slot)
     return Forward((Record(MISSES, ticket.request_id, miss), *also))
 
 
-def _decline(ticket: Ticket, view: View[Answers]) -> Outcome:
+def _decline(ticket: Ticket, view: View[KeptAnswers]) -> Outcome:
     failure = Failure(
         code="cache_miss",
         message="no answer to this is kept and cache is `only`; use cache `default` to have it asked",
@@ -106,7 +106,7 @@ def _decline(ticket: Ticket, view: View[Answers]) -> Outcome:
     return Finish(Completion(ticket=ticket.stamped("cache", view.now_ms), status="rejected", failure=failure))
 
 
-def _expire(ticket: Ticket, view: View[Answers]) -> Outcome:
+def _expire(ticket: Ticket, view: View[KeptAnswers]) -> Outcome:
     failure = Failure(
         code="deadline_exceeded",
         message="deadline_ms passed while the request waited; send it again with more time",
@@ -116,12 +116,12 @@ def _expire(ticket: Ticket, view: View[Answers]) -> Outcome:
     return Finish(Completion(ticket=ticket.stamped("cache", view.now_ms), status="expired", failure=failure))
 
 
-STAGE: Stage[Admitted, Answers] = Stage(
+STAGE: Stage[Admitted, KeptAnswers] = Stage(
     name="cache",
     reads=(ADMITTED,),
     writes=(MISSES, CACHE),
     decide=decide,
-    state=Answers,
+    state=KeptAnswers,
     table=CACHE,
     follow=True,
 )

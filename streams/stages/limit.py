@@ -11,13 +11,13 @@ from schemas.call import CallRow
 from schemas.flow import Accepted, Admitted, Completion, Refused, Ticket
 from schemas.response import Failure, Status
 from schemas.topics import ACCOUNTS, ADMITTED, CALLS, VALIDATED
-from streams.accounts import Accounts, MeterKey
 from streams.gcra import settle
 from streams.limits import demands_of, limited, rates_of, tokens_of, weigh
 from streams.questions import namespace_of
-from streams.registered import shortened
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Stage, View
+from streams.state.accounts import Accounts, MeterKey
+from streams.state.registered import shortened
 
 
 def decide(event: Accepted | Refused | CallRow, view: View[Accounts]) -> Outcome:

@@ -12,13 +12,13 @@ from schemas.flow import Completion, Plan, Saved
 from schemas.response import Failure, FinishReason, Output, Response, Timings
 from schemas.topics import CACHE, CALLS, COMPLETIONS, RESPONSES
 from schemas.usage import Cost, Usage
-from streams.answered import Answered
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row, unattempted_row
 from streams.cost.price import price
 from streams.cost.usage import UnusableUsage, usage
 from streams.observe.business import measure
 from streams.runtime.outcome import Absorb, Forward, Outcome, Record
 from streams.runtime.stage import Requester, Stage, View
+from streams.state.given_responses import GivenResponses
 
 NO_TENANT = "-"
 """Key of rows whose sender could not be authenticated."""
@@ -34,7 +34,7 @@ UNPRICED = Cost(status="unpriced")
 Booked = tuple[Attempt, Usage | None, Cost]
 
 
-def decide(completion: Completion, view: View[Answered]) -> Outcome:
+def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
     """A request is answered once. What else a completion causes is written again when it is taken again, since the
     first time may have broken off in between; rows and cache records replace themselves.
     """
@@ -189,7 +189,7 @@ def _calls_record(row: CallRow) -> Record:
     return Record(CALLS, row.tenant_id or NO_TENANT, row)
 
 
-def _answer_as_failed(requester: Requester, failure: Failure, state: Answered, now_ms: int) -> tuple[Record, ...]:
+def _answer_as_failed(requester: Requester, failure: Failure, state: GivenResponses, now_ms: int) -> tuple[Record, ...]:
     """When this very stage fails there is no further door. Whatever calls there were are not booked here, so what the
     request cost is unknown, and not nothing. A request that has its answer gets no second one.
     """
@@ -208,12 +208,12 @@ def _load_prices() -> None:
     price("anthropic", "claude-haiku-4-5", Usage(), 0)
 
 
-STAGE: Stage[Completion, Answered] = Stage(
+STAGE: Stage[Completion, GivenResponses] = Stage(
     name="postprocess",
     reads=(COMPLETIONS,),
     writes=(RESPONSES, CALLS, CACHE),
     decide=decide,
-    state=Answered,
+    state=GivenResponses,
     table=RESPONSES,
     restore="window",
     measure=measure,

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.account import Meter, Registration
 from schemas.response import Failure
-from streams.accounts import REMEMBERED_MS, Accounts, MeterKey
-from streams.registered import Held, registered
+from streams.state.accounts import REMEMBERED_MS, Accounts, MeterKey
+from streams.state.registered import Held, registered
 from tests.unit.examples import DIGEST, NOW_MS, accepted
 
 HOUR_MS = 3_600_000

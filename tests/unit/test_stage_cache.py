@@ -11,10 +11,10 @@ from schemas.request import Priority
 from schemas.response import Failure, Status
 from schemas.topics import CACHE, MISSES
 from schemas.usage import Usage
-from streams.answers import Answers
 from streams.control import ControlView
 from streams.runtime.outcome import Finish, Forward, Outcome, Park
 from streams.stages.cache import FLIGHT_LIMIT_MS, decide
+from streams.state.kept_answers import KeptAnswers
 from tests.unit.examples import (
     NOW_MS,
     admitted,
@@ -35,7 +35,7 @@ class Cache:
 
     def __init__(self, configured: ControlView | None = None) -> None:
         self.control = configured or control(tenant("globex"))
-        self.state = Answers()
+        self.state = KeptAnswers()
         self.log: list[CacheRecord] = []
 
     def take(self, event: Admitted, *, at_ms: int = NOW_MS, parked_ms: int | None = None) -> Outcome:

@@ -11,12 +11,12 @@ from schemas.flow import Accepted, Admitted, Completion, Refused
 from schemas.response import Failure
 from schemas.topics import ACCOUNTS, ADMITTED
 from schemas.usage import Usage
-from streams.accounts import Accounts, MeterKey
 from streams.control import ControlView
 from streams.cost.ledger import attempt_row, unattempted_row
 from streams.questions import namespace_of
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome
 from streams.stages.limit import decide
+from streams.state.accounts import Accounts, MeterKey
 from tests.unit.examples import (
     DIGEST,
     NOW_MS,

@@ -11,10 +11,10 @@ from schemas.control import Limits
 from schemas.flow import Accepted
 from schemas.topics import ACCOUNTS, ADMITTED
 from schemas.usage import Usage
-from streams.accounts import Accounts, MeterKey
 from streams.cost.ledger import attempt_row
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome
 from streams.stages.limit import decide
+from streams.state.accounts import Accounts, MeterKey
 from tests.unit.examples import (
     DIGEST,
     NOW_MS,

@@ -14,11 +14,11 @@ from schemas.flow import Completion, Saved
 from schemas.response import ErrorCode, Failure, Output, Response, Status
 from schemas.topics import CACHE, CALLS, RESPONSES
 from schemas.usage import Usage
-from streams.answered import Answered
 from streams.control import ControlView
 from streams.runtime.outcome import Absorb, Outcome, Record
 from streams.runtime.stage import Requester
 from streams.stages.postprocess import STAGE, decide
+from streams.state.given_responses import GivenResponses
 from tests.unit.examples import (
     NOW_MS,
     PROMPT_CANARY,
@@ -51,7 +51,7 @@ class Door:
 
     def __init__(self, configured: ControlView | None = None) -> None:
         self.control = configured or control()
-        self.state = Answered()
+        self.state = GivenResponses()
         self.written: list[Record] = []
 
     def take(self, event: Completion, *, now_ms: int = LATER_MS) -> Outcome:
@@ -363,7 +363,7 @@ def test_clocks_that_disagree_never_make_a_time_negative(
 def test_when_the_decision_itself_fails_the_requester_is_told_and_the_cost_is_unknown() -> None:
     failure = Failure(code="internal_error", message="The request could not be handled.")
 
-    records = STAGE.give_up(Requester(ticket()), failure, Answered(), LATER_MS)
+    records = STAGE.give_up(Requester(ticket()), failure, GivenResponses(), LATER_MS)
 
     (response,) = on(RESPONSES, records, Response)
     (row,) = on(CALLS, records, CallRow)
@@ -374,8 +374,8 @@ def test_when_the_decision_itself_fails_the_requester_is_told_and_the_cost_is_un
 
 def test_a_decision_that_fails_gives_no_second_answer_to_a_request_that_has_one() -> None:
     sorry = Failure(code="internal_error", message="sorry")
-    first = STAGE.give_up(Requester(ticket()), sorry, Answered(), LATER_MS)
-    state = Answered()
+    first = STAGE.give_up(Requester(ticket()), sorry, GivenResponses(), LATER_MS)
+    state = GivenResponses()
     state.apply(on(RESPONSES, first, Response)[0], LATER_MS)
 
     assert STAGE.give_up(Requester(ticket()), sorry, state, LATER_MS + 1) == ()
@@ -384,7 +384,7 @@ def test_a_decision_that_fails_gives_no_second_answer_to_a_request_that_has_one(
 def test_after_a_decision_that_failed_a_second_try_books_what_was_called() -> None:
     door = Door()
     sorry = Failure(code="internal_error", message="sorry")
-    door.written += STAGE.give_up(Requester(completion().ticket), sorry, Answered(), LATER_MS)
+    door.written += STAGE.give_up(Requester(completion().ticket), sorry, GivenResponses(), LATER_MS)
     door = door.replaced()
 
     door.take(completion())

@@ -10,9 +10,9 @@ from schemas.flow import Completion
 from schemas.response import Failure, FinishReason, Status
 from schemas.topics import CACHE
 from schemas.usage import Usage
-from streams.answered import Answered
 from streams.runtime.outcome import Record
 from streams.stages.postprocess import decide
+from streams.state.given_responses import GivenResponses
 from tests.unit.examples import NOW_MS, admitted, answer, completion, forwarded, slot_of, view
 
 SLOT = slot_of(admitted())
@@ -20,7 +20,7 @@ LATER_MS = NOW_MS + 1_200
 
 
 def written(event: Completion) -> tuple[Record, ...]:
-    return forwarded(decide(event, view(Answered(), now_ms=LATER_MS)))
+    return forwarded(decide(event, view(GivenResponses(), now_ms=LATER_MS)))
 
 
 def kept_of(event: Completion) -> CacheRecord:

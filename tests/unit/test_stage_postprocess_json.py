@@ -7,13 +7,13 @@ import pytest
 from schemas.flow import Completion
 from schemas.response import Output, Response
 from schemas.topics import RESPONSES
-from streams.answered import Answered
 from streams.stages.postprocess import MAX_PARSED_LEVELS, decide
+from streams.state.given_responses import GivenResponses
 from tests.unit.examples import answer, completion, forwarded, on, view
 
 
 def response_to(event: Completion) -> Response:
-    (response,) = on(RESPONSES, forwarded(decide(event, view(Answered()))), Response)
+    (response,) = on(RESPONSES, forwarded(decide(event, view(GivenResponses()))), Response)
     return response
 
 

@@ -9,7 +9,7 @@ from schemas.flow import Saved
 from schemas.prompt import FunctionCall, ToolCall
 from schemas.response import Output, Status
 from schemas.usage import Usage
-from streams.answers import Answers
+from streams.state.kept_answers import KeptAnswers
 from tests.unit.examples import NOW_MS, accepted, answer
 
 HOUR_MS = 3_600_000
@@ -39,8 +39,8 @@ def ended(entry: str = "acme/q/1", *, identity: str = "acme/r-1", status: Status
     return FlightEnded(namespace="acme/q", entry=entry, identity=identity, status=status)
 
 
-def answers(*records: CacheRecord, now_ms: int = NOW_MS, max_bytes: int = 10 * KIB) -> Answers:
-    made = Answers(max_bytes)
+def answers(*records: CacheRecord, now_ms: int = NOW_MS, max_bytes: int = 10 * KIB) -> KeptAnswers:
+    made = KeptAnswers(max_bytes)
     for record in records:
         made.apply(record, now_ms)
     return made
@@ -100,7 +100,7 @@ def test_an_answer_larger_than_all_the_room_is_not_kept_and_the_next_one_is() ->
     stored=st.lists(st.tuples(st.integers(0, 5), st.text(max_size=900), st.booleans()), max_size=40),
 )
 def test_the_room_is_never_overdrawn_and_never_lost(stored: list[tuple[int, str, bool]]) -> None:
-    state = Answers(4 * KIB)
+    state = KeptAnswers(4 * KIB)
     for number, text, alive in stored:
         expires_at_ms = NOW_MS + HOUR_MS if alive else NOW_MS
         state.apply(fill(f"acme/q/{number}", output=Output(content=text), expires_at_ms=expires_at_ms), NOW_MS)
@@ -167,7 +167,7 @@ def test_an_old_answer_stays_while_a_new_one_is_asked_for_and_when_that_fails() 
 
 def test_flights_that_never_land_and_endings_long_past_are_let_go() -> None:
     """Requests that end at a failing stage leave their flights open: over months that filled the memory."""
-    state = Answers()
+    state = KeptAnswers()
     for number in range(1_000):
         at_ms = NOW_MS + number * 1_000
         lost, landed = f"acme/lost/{number}", f"acme/landed/{number}"
@@ -198,4 +198,4 @@ def test_what_is_read_back_from_the_topic_is_what_was_there(order: list[int]) ->
 
 def test_nothing_else_can_be_held() -> None:
     with pytest.raises(TypeError, match="cannot hold Accepted"):
-        Answers().apply(accepted(), NOW_MS)
+        KeptAnswers().apply(accepted(), NOW_MS)

@@ -6,8 +6,8 @@ import pytest
 
 from schemas.flow import Completion
 from schemas.response import Response
-from streams.answered import REMEMBERED_MS, Answered, identity_of
 from streams.stages.postprocess import book, respond
+from streams.state.given_responses import REMEMBERED_MS, GivenResponses, identity_of
 from tests.unit.examples import NOW_MS, accepted, attempt, completion, failed_attempt, ticket
 
 
@@ -17,8 +17,8 @@ def response(event: Completion | None = None, *, now_ms: int = NOW_MS + 1_200) -
     return respond(ended, [book(each, ended.plan) for each in ended.attempts], now_ms)
 
 
-def answered(*given: Response, now_ms: int = NOW_MS) -> Answered:
-    made = Answered()
+def answered(*given: Response, now_ms: int = NOW_MS) -> GivenResponses:
+    made = GivenResponses()
     for each in given:
         assert made.apply(Response.decode(each.encode()), now_ms) == ()
     return made
@@ -71,7 +71,7 @@ def test_of_two_responses_to_one_request_the_first_counts() -> None:
 
 
 def test_what_was_never_answered_was_never_given() -> None:
-    assert Answered().given_ms(response()) is None
+    assert GivenResponses().given_ms(response()) is None
 
 
 def test_an_answer_is_forgotten_when_no_completion_can_come_again() -> None:
@@ -93,4 +93,4 @@ def test_after_a_long_outage_old_answers_are_still_known() -> None:
 
 def test_nothing_else_can_be_held() -> None:
     with pytest.raises(TypeError, match="not a response: Accepted"):
-        Answered().apply(accepted(), NOW_MS)
+        GivenResponses().apply(accepted(), NOW_MS)

@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from schemas.account import LimitUnit, Meter, Registration
 from schemas.base import Event
-from streams.registered import DIGEST_BYTES, Registered, registered
+from streams.state.registered import DIGEST_BYTES, Registered, registered
 
 REMEMBERED_MS = 24 * 3_600_000
 """A request id repeated within a day is recognised; its changelog is kept for two."""

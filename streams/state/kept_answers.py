@@ -19,7 +19,7 @@ class Landed:
     at_ms: int
 
 
-class Answers:
+class KeptAnswers:
     """Dictionaries keep the order of arrival, so the first is always the oldest."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:

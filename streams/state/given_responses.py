@@ -33,7 +33,7 @@ class _Given:
     learned_ms: int
 
 
-class Answered:
+class GivenResponses:
     def __init__(self) -> None:
         self._given: dict[str, _Given] = {}
 

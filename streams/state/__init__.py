@@ -1,0 +1,1 @@
+"""What a stage knows of one partition: rebuilt from its table, changed by nothing else."""
