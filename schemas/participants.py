@@ -1,15 +1,17 @@
 """Who writes and who reads each topic: the edges of the graph, for the published document and for access lists."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from schemas import topics
+from schemas.flow import StageName
 from schemas.topics import Topic
 
-Part = Literal["validate", "limit", "cache", "route", "invoke", "postprocess", "sink", "watch"]
+Part = Literal[StageName, "sink", "watch"]
 Outsider = Literal["producer", "service", "operator"]
 
-PARTS: tuple[Part, ...] = ("validate", "limit", "cache", "route", "invoke", "postprocess", "sink", "watch")
+STAGES: tuple[StageName, ...] = get_args(StageName)
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ TRAFFIC = (
     *(Traffic(topic, writers=("route",), readers=("invoke",)) for topic in topics.DISPATCH.values()),
     Traffic(
         topics.COMPLETIONS,
-        writers=("validate", "limit", "cache", "route", "invoke"),
+        writers=tuple(stage for stage in STAGES if stage != "postprocess"),
         readers=("postprocess",),
         followers=("invoke",),
     ),
@@ -44,7 +46,7 @@ TRAFFIC = (
     Traffic(
         topics.CONTROL,
         writers=("operator", "watch"),
-        followers=("validate", "limit", "cache", "route", "invoke", "postprocess", "watch"),
+        followers=(*STAGES, "watch"),
     ),
     Traffic(topics.ALERTS, writers=("watch",), readers=("operator",)),
     Traffic(topics.DEAD_LETTERS, writers=PARTS, readers=("operator",)),

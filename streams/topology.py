@@ -1,4 +1,4 @@
-"""The pipeline: every stage, in the order in which a request meets them. A new stage is one line here."""
+"""The pipeline: every stage, in the order in which a request meets them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,5 +16,3 @@ SYNCHRONOUS: Mapping[str, Stage[Any, Any]] = MappingProxyType(
 INVOKE_READS: tuple[Topic, ...] = tuple(DISPATCH.values())
 INVOKE_WRITES: tuple[Topic, ...] = (COMPLETIONS, CALLS)
 """`invoke` waits on providers and runs on its own loop, `streams.invoke.worker`."""
-
-STAGE_NAMES: tuple[str, ...] = ("validate", "limit", "cache", "route", "invoke", "postprocess")

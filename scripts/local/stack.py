@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from schemas.participants import STAGES
 from scripts.cli.config import planned
 from scripts.cli.control_topic import read_control, write_control
 from scripts.cli.kafka import LiveCluster
@@ -24,7 +25,6 @@ from sinks.migrate import migrate
 from sinks.settings import ClickHouseSettings
 from streams.runtime.cluster import Cluster
 from streams.settings import KafkaSettings
-from streams.topology import STAGE_NAMES
 
 SAMPLE_CONFIG = Path(__file__).parents[2] / "compose" / "config" / "millrace.toml"
 PARTITIONS = 4
@@ -169,7 +169,7 @@ class LocalStack:
         many = self._wishes.workers > 1
         stages = {
             f"{name}-{worker + 1}" if many else name: ["stage", name]
-            for name in STAGE_NAMES
+            for name in STAGES
             for worker in range(self._wishes.workers)
         }
         return {**stages, "sink": ["sink"], "watch": ["watch"]}

@@ -13,11 +13,11 @@ from pydantic_settings import BaseSettings
 from typer.main import get_command
 
 from schemas.control import Route, RouteTarget
+from schemas.participants import PARTS, STAGES
 from scripts.cli.app import COMMANDS
 from scripts.cli.environment import RUN_ENV, variable
 from sinks.settings import ClickHouseSettings
 from streams.settings import InvokeSettings, KafkaSettings, ObserveSettings, SinkSettings, WorkerSettings
-from streams.topology import STAGE_NAMES
 from streams.watch.settings import WatchSettings
 from tests.compose_files import COMPOSE, OURS, ROOT, SCRAPING, SERVICES, STACK
 
@@ -30,7 +30,6 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     WatchSettings,
     WorkerSettings,
 )
-PROCESSES = (*STAGE_NAMES, "sink", "watch")
 ONCE = {name for name, service in SERVICES.items() if service["restart"] == "no"}
 DOCKERFILE = (COMPOSE / "Dockerfile").read_text("utf-8")
 SECRET_WORD = re.compile(r"PASSWORD|SECRET|TOKEN|KEY", re.IGNORECASE)
@@ -46,7 +45,7 @@ def is_ours(service: Mapping[str, Any]) -> bool:
 
 def test_every_process_has_a_service_of_its_name() -> None:
     running = {name: service["command"] for name, service in SERVICES.items() if is_ours(service) and name not in ONCE}
-    assert running == {**{name: ["stage", name] for name in STAGE_NAMES}, "sink": ["sink"], "watch": ["watch"]}
+    assert running == {**{name: ["stage", name] for name in STAGES}, "sink": ["sink"], "watch": ["watch"]}
 
 
 @pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if is_ours(service)])
@@ -140,7 +139,7 @@ def test_a_container_may_take_longer_to_stop_than_its_work() -> None:
     asked_for = [ms for each in sample["route"] for ms in each.get("timeout_ms", {}).values()]
     assert grace["invoke"] > drain > max(*default_route.timeout_ms.values(), *asked_for)
     assert grace["sink"] > ClickHouseSettings().send_timeout_s * 1_000
-    assert all(grace[name] > WorkerSettings().drain_ms for name in PROCESSES)
+    assert all(grace[name] > WorkerSettings().drain_ms for name in PARTS)
 
 
 def test_what_runs_on_is_checked_for_health_and_what_ends_is_not() -> None:
@@ -199,5 +198,5 @@ def test_what_is_mounted_from_the_repository_is_there() -> None:
 def test_every_process_is_scraped_where_it_listens() -> None:
     (job,) = (each for each in SCRAPING["scrape_configs"] if each["job_name"] == "millrace")
     (discovery,) = job["dns_sd_configs"]
-    assert discovery["names"] == list(PROCESSES)
+    assert discovery["names"] == list(PARTS)
     assert f"{variable(ObserveSettings, 'port')}={discovery['port']}" in DOCKERFILE
