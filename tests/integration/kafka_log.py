@@ -12,7 +12,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from schemas.base import Event
 from schemas.partition import partition_for
@@ -31,12 +31,15 @@ E = TypeVar("E", bound=Event)
 class KafkaLog:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
-        # the client's stubs leave the types of its futures' results open
-        self._admin = cast("Any", AdminClient(admin_config(kafka)))
+        self._admin = self._new_admin()
         self._producer = Producer(producer_config(kafka, "test"))
         # partitions that are empty say so at once
         self._reader = Consumer({**reader_config(kafka), "fetch.wait.max.ms": 10})
         self._created: list[str] = []
+
+    def _new_admin(self) -> Any:
+        """The client's stubs leave the types of its futures' results open."""
+        return AdminClient(admin_config(self._kafka))
 
     def create(self, *topics: Topic, config: Mapping[str, str] | None = None) -> None:
         """`config` overrides what the topics are to be like."""
@@ -47,6 +50,14 @@ class KafkaLog:
         ]
         self._done(self._admin.create_topics(new, operation_timeout=WITHIN_S))
         self._created += [want.name for want in wants]
+        ends = {TopicPartition(w.name, p): OffsetSpec.latest() for w in wants for p in range(w.partitions)}
+
+        def are_led() -> bool:
+            client = self._new_admin()  # an old one may not notice for minutes; while it is asked it must be kept
+            asked = client.list_offsets(ends)
+            return not any(future.exception(WITHIN_S) for future in asked.values())
+
+        assert holds_within(WITHIN_S, are_led), "the new partitions have no leader"
 
     def write(
         self,
@@ -114,6 +125,11 @@ class KafkaLog:
     def events(self, topic: Topic, kind: type[E]) -> list[E]:
         return [kind.decode(record.value or b"") for record in self.read(topic)]
 
+    def end(self, topic: Topic) -> int:
+        """The next offset of partition 0."""
+        _, end = self._reader.get_watermark_offsets(TopicPartition(self._kafka.topic(topic), 0), WITHIN_S)
+        return end
+
     def committed(self, stage: str, topic: Topic) -> dict[int, int]:
         """By partition; none for partitions never committed."""
         found = self._groups(stage, [TopicPartition(self._kafka.topic(topic), p) for p in range(self._partitions)])
@@ -156,8 +172,9 @@ class KafkaLog:
 
         def answered() -> bool:
             try:
-                answers.append(self._done(self._admin.list_consumer_group_offsets(asked)))
-            except KafkaException:  # a broker that has just come up still loads what groups have committed
+                answers.append(self._done(self._admin.list_consumer_group_offsets(asked, request_timeout=3)))
+            except KafkaException:  # a broker that has just come up, and that an old client may not find for minutes
+                self._admin = self._new_admin()
                 return False
             return True
 

@@ -1,0 +1,60 @@
+"""A cluster that breaks an assumption is told apart before anything runs on it, with what to do about it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from schemas.topics import ACCOUNTS, CONTROL, MISSES, REQUESTS, RESPONSES, TOPICS
+from streams.runtime.cluster import Cluster, Problem
+from streams.settings import KafkaSettings
+from tests.integration.kafka_log import KafkaLog
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def log(kafka: KafkaSettings) -> Iterator[KafkaLog]:
+    log = KafkaLog(kafka)
+    yield log
+    log.close()
+
+
+def test_what_apply_makes_passes_the_check_and_apply_again_makes_nothing(kafka: KafkaSettings) -> None:
+    cluster = Cluster(kafka)
+    assert sorted(cluster.apply()) == sorted(kafka.topic(topic) for topic in TOPICS)
+    assert cluster.check() == []
+    assert cluster.apply() == []
+    there = cluster.existing()
+    assert (there[kafka.topic(REQUESTS)], there[kafka.topic(CONTROL)]) == (2, 1)
+
+
+def test_apply_leaves_what_exists_as_it_is_and_the_check_says_what_is_wrong_with_it(
+    kafka: KafkaSettings, log: KafkaLog
+) -> None:
+    log.create(ACCOUNTS, config={"cleanup.policy": "delete"})
+    log.create(REQUESTS, config={"max.message.bytes": "1000000", "message.timestamp.type": "LogAppendTime"})
+    KafkaLog(kafka.model_copy(update={"partitions": 3})).create(MISSES)
+
+    made = Cluster(kafka).apply()
+
+    assert len(made) == len(TOPICS) - 3
+    found = {(problem.topic, problem.what): problem.todo for problem in Cluster(kafka).check()}
+    misses, accounts, requests = (kafka.topic(topic) for topic in (MISSES, ACCOUNTS, REQUESTS))
+    assert set(found) == {
+        (misses, "has 3 partitions, 2 are needed"),
+        (accounts, "has cleanup.policy=delete, compact,delete is needed"),
+        (requests, "has max.message.bytes=1000000, 16777216 is needed"),
+        (requests, "has message.timestamp.type=LogAppendTime, CreateTime is needed"),
+    }
+    assert "MILLRACE_KAFKA_PARTITIONS" in found[misses, "has 3 partitions, 2 are needed"]
+    assert (
+        "--add-config 'cleanup.policy=compact,delete'"
+        in found[accounts, "has cleanup.policy=delete, compact,delete is needed"]
+    )
+
+
+def test_every_topic_that_is_missing_is_named_with_the_command_that_makes_it(
+    kafka: KafkaSettings, log: KafkaLog
+) -> None:
+    log.create(*(topic for topic in TOPICS if topic is not RESPONSES))
+    assert Cluster(kafka).check() == [Problem(kafka.topic(RESPONSES), "does not exist", "run: millrace topics apply")]
