@@ -20,10 +20,12 @@ from schemas.response import Failure, Status
 from streams.control import ControlView
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row
 from streams.invoke.places import Places
+from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.providers.protocol import Misconfigured, NotSent, ProviderError, Question, Reply
 from streams.stages.invoke import Backoff, Call, End, Step, Wait, next_step
 
+log = logger(__name__)
 LONGEST_NAP_MS = 1_000
 """While waiting for a target the configuration and the breakers are looked at again this often."""
 
@@ -151,6 +153,16 @@ class Caller:
             reply = await self._providers.ask(self._deployment(call), question)
         except ProviderError as error:
             self._measure(started, error.error_class)
+            log.warning(
+                "attempt_failed",
+                request_id=dispatch.ticket.request_id,
+                tenant=dispatch.ticket.tenant_id,
+                deployment=started.deployment,
+                attempt_no=started.attempt_no,
+                error_class=error.error_class,
+                http_status=error.http_status,
+                detail=error.message,
+            )
             return failed(started, error, self._world.now_ms()), None
         self._measure(started, "ok")
         return answered(started, reply, self._world.now_ms()), reply

@@ -5,19 +5,28 @@ from collections.abc import Iterable, Mapping
 from schemas.request import Priority
 
 IN_ORDER: tuple[Priority, ...] = ("high", "normal", "low")
+WAITING_PER_PLACE = 4
+"""So many may wait beside a lane for each that calls in it; then it takes no more: each holds its prompt in memory."""
 
 
 class Lanes:
+    """Whoever only waits, for Retry-After, a breaker or a busy deployment, stands beside its lane and leaves its place
+    to others. It comes back without asking: a lane may then hold more than its size for a while and takes nothing new,
+    while the calls at once stay bounded by each deployment's own limit.
+    """
+
     def __init__(self, sizes: Mapping[Priority, int]) -> None:
         self._sizes = sizes
         self._taken: dict[Priority, int] = dict.fromkeys(IN_ORDER, 0)
+        self._beside: dict[Priority, int] = dict.fromkeys(IN_ORDER, 0)
 
     def open(self) -> list[Priority]:
         """Those with room, the most urgent first."""
         return [priority for priority in IN_ORDER if self.room(priority) > 0]
 
     def room(self, priority: Priority) -> int:
-        return self._sizes[priority] - self._taken[priority]
+        size, taken = self._sizes[priority], self._taken[priority]
+        return max(min(size - (taken - self._beside[priority]), size * (1 + WAITING_PER_PLACE) - taken), 0)
 
     def enter(self, priority: Priority) -> None:
         self._taken[priority] += 1
@@ -25,5 +34,12 @@ class Lanes:
     def leave(self, priority: Priority) -> None:
         self._taken[priority] -= 1
 
+    def step_aside(self, priority: Priority) -> None:
+        self._beside[priority] += 1
+
+    def come_back(self, priority: Priority) -> None:
+        self._beside[priority] -= 1
+
     def counts(self) -> Iterable[tuple[Priority, int]]:
+        """All that were taken and have not ended, whether they call or wait."""
         return self._taken.items()

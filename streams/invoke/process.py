@@ -1,6 +1,7 @@
 """Puts the invoke stage together: clients, providers, lanes, and its event loop."""
 
 import asyncio
+import os
 import signal
 import threading
 import time
@@ -12,8 +13,10 @@ from streams.invoke.caller import Caller, Surroundings
 from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
 from streams.invoke.outbox import AsyncOutbox
-from streams.invoke.worker import STAGE, InvokeWorker
+from streams.invoke.work import STAGE
+from streams.invoke.worker import HARD_S, InvokeWorker
 from streams.observe.health import Progress
+from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.provider_keys import ProviderKeys, process_environment
 from streams.providers.registry import Registry
@@ -22,20 +25,41 @@ from streams.runtime.restore import TableReader
 from streams.settings import InvokeSettings, KafkaSettings, WorkerSettings
 from streams.stages.invoke import Backoff
 
+log = logger(__name__)
+CLOSE_S = 20.0
+"""For closing the clients after the drain."""
+
 
 def run_invoke(
     kafka: KafkaSettings, worker: WorkerSettings, invoke: InvokeSettings, metrics: Metrics, progress: Progress
 ) -> None:
     """Blocks until SIGTERM or SIGINT."""
-    asyncio.run(_run(kafka, worker, invoke, metrics, progress))
+    last_resort = threading.Timer(invoke.drain_ms / 1000 + HARD_S + CLOSE_S, _exit_hard)
+    last_resort.daemon = True
+    try:
+        asyncio.run(_run(kafka, worker, invoke, metrics, progress, last_resort))
+    finally:
+        last_resort.cancel()
+
+
+def _exit_hard() -> None:
+    """A loop that is stuck cannot end itself. Nothing is lost: what is not committed is done again."""
+    log.critical("hard_exit", why="the process did not end in time after it was told to stop or failed")
+    os._exit(1)
 
 
 async def _run(
-    kafka: KafkaSettings, worker: WorkerSettings, invoke: InvokeSettings, metrics: Metrics, progress: Progress
+    kafka: KafkaSettings,
+    worker: WorkerSettings,
+    invoke: InvokeSettings,
+    metrics: Metrics,
+    progress: Progress,
+    last_resort: threading.Timer,
 ) -> None:
     stop, give_up_waiting = asyncio.Event(), threading.Event()
 
     def on_signal() -> None:
+        _arm(last_resort)
         stop.set()
         give_up_waiting.set()
 
@@ -72,11 +96,17 @@ async def _run(
             reconfigured=lambda view: providers.keep(view.deployments),
         ).run(stop)
     finally:
+        _arm(last_resort)
         await consumer.stop()
         await producer.stop()
         await providers.close()
         follower.close()
         reader.close()
+
+
+def _arm(last_resort: threading.Timer) -> None:
+    if not last_resort.is_alive():
+        last_resort.start()
 
 
 def _now_ms() -> int:

@@ -1,47 +1,48 @@
 """The loop of the invoke stage on aiokafka: takes what its lanes have room for, finishes in any order, commits the
 contiguous frontier.
 
-Promises: no call for a request that is completed or in flight here; an offset is committed only after the completion
-is acknowledged; when partitions are taken away, calls still running after the drain time are cancelled, and what they
-had started stays on the ledger as `unknown_billable`.
+Promises: an offset is committed only after the completion is acknowledged; when partitions are taken away, requests
+that only wait are cancelled at once and calls after the drain time, whose start stays on the ledger as
+`unknown_billable`; and a worker that cannot even do that ends with an error.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from confluent_kafka import TopicPartition as Position
-from pydantic import ValidationError
 
-from schemas.call import CallRow
-from schemas.flow import Completion, Dispatch
 from schemas.request import Priority
-from schemas.response import Failure
-from schemas.topics import CALLS, COMPLETIONS, DISPATCH
+from schemas.topics import COMPLETIONS, DISPATCH
 from streams.control import ControlView
 from streams.invoke.caller import Caller
-from streams.invoke.finished import Finished
+from streams.invoke.finished import relearned
 from streams.invoke.lanes import Lanes
 from streams.invoke.outbox import AsyncOutbox
+from streams.invoke.work import STAGE, Work
 from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
-from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery, Headers
-from streams.runtime.envelope import seal
 from streams.runtime.follower import ControlFollower
 from streams.runtime.frontier import Frontier, NextOffset
 from streams.runtime.lag import ASK_TIMEOUT_S, Lag
-from streams.runtime.outcome import DeadLetter, Record
 from streams.runtime.restore import TableReader
-from streams.runtime.stage import completion_record, requester_of
+from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings, WorkerSettings
 
 log = logger(__name__)
-STAGE = "invoke"
 Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
+
+COMMIT_S = 5.0
+CANCEL_S = 5.0
+HARD_S = CANCEL_S + COMMIT_S
+"""How long a drain may last beyond the drain time."""
+COMMITS_FAIL_MS = 5_000
+"""Commits that have failed for so long hold the frontier up."""
 
 
 class InvokeWorker(ConsumerRebalanceListener):
@@ -65,8 +66,7 @@ class InvokeWorker(ConsumerRebalanceListener):
         reconfigured: Callable[[ControlView], Awaitable[None]],
     ) -> None:
         self._consumer = consumer
-        self._outbox = outbox
-        self._caller = caller
+        self._work = Work(outbox, caller, kafka, now_ms, metrics)
         self._follower = follower
         self._reader = reader
         self._lanes = lanes
@@ -81,17 +81,16 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._frontiers: dict[TopicPartition, Frontier] = {}
         self._committed: dict[TopicPartition, NextOffset] = {}
         self._committed_ms = 0
-        self._finished = Finished()
-        self._calling: dict[str, asyncio.Task[None]] = {}
+        self._uncommitted_ms: int | None = None
         self._taken_ms: dict[asyncio.Task[None], int] = {}
-        self._writing = 0
-        self._written = False
+        self._waiting: set[asyncio.Task[None]] = set()
         self._lag = Lag(STAGE, metrics, now_ms)
         self._draining = False
         self._fatal: BaseException | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         self._consumer.subscribe(list(self._topics), listener=self)
+        self._metrics.set("millrace_config_version", STAGE, to=self._follower.view.version)
         log.info("subscribed", reads=list(self._topics))
         while not stop.is_set() and self._fatal is None:
             await self._round()
@@ -106,6 +105,7 @@ class InvokeWorker(ConsumerRebalanceListener):
             self._metrics.set("millrace_config_version", STAGE, to=self._follower.view.version)
             await self._reconfigured(self._follower.view)
         if self._draining:
+            self._show_progress()
             await asyncio.sleep(self._settings.poll_ms / 1000)
             return
         took = 0
@@ -149,7 +149,7 @@ class InvokeWorker(ConsumerRebalanceListener):
     def _start(self, where: TopicPartition, frontier: Frontier, delivery: Delivery) -> None:
         priority = self._topics[where.topic]
         self._lanes.enter(priority)
-        task = asyncio.get_running_loop().create_task(self._work(delivery))
+        task = asyncio.get_running_loop().create_task(self._work.do(delivery, lambda: self._aside(priority)))
         self._taken_ms[task] = self._now_ms()
 
         def ended(done: asyncio.Task[None]) -> None:
@@ -165,75 +165,24 @@ class InvokeWorker(ConsumerRebalanceListener):
 
         task.add_done_callback(ended)
 
-    async def _work(self, delivery: Delivery) -> None:
-        """Returns when the event's completion is safe. Raises only what must stop the worker: the broker's refusal."""
+    @contextmanager
+    def _aside(self, priority: Priority) -> Generator[None]:
+        """Around what only waits: it holds no place in its lane, and nobody waits for it when partitions go."""
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._lanes.step_aside(priority)
+        self._waiting.add(task)
+        if self._draining:
+            task.cancel()
         try:
-            dispatch = Dispatch.decode(delivery.value or b"")
-        except ValidationError as problem:
-            await self._give_up(delivery, "unreadable", problem)
-            return
-        identity = dispatch.ticket.identity
-        while (twin := self._calling.get(identity)) is not None:
-            await asyncio.wait([twin])
-        if identity in self._finished:
-            log.info("absorbed", reason="completed before", topic=delivery.topic, offset=delivery.offset)
-            self._metrics.count("millrace_events_total", STAGE, "absorb")
-            return
-        self._calling[identity] = cast("asyncio.Task[None]", asyncio.current_task())
-        try:
-            await self._complete(delivery, dispatch)
-        except (KafkaError, asyncio.CancelledError):
-            raise
-        except Exception as problem:  # noqa: BLE001  # a bug costs its own event, never the partition
-            await self._give_up(delivery, "decision_failed", problem)
+            yield
         finally:
-            self._calling.pop(identity, None)
+            self._waiting.remove(task)
+            self._lanes.come_back(priority)
 
-    async def _complete(self, delivery: Delivery, dispatch: Dispatch) -> None:
-        async def book(row: CallRow) -> None:
-            first = 2 * row.attempt_no + (row.phase != "started")
-            await self._write(delivery, (Record(CALLS, row.tenant_id, row),), first=first)
-
-        await self._finish(delivery, await self._caller.complete(dispatch, book))
-
-    async def _finish(self, delivery: Delivery, completion: Completion) -> None:
-        await self._write(delivery, (completion_record(completion),))
-        self._finished.add(completion, self._now_ms())
-        self._metrics.count("millrace_events_total", STAGE, completion.status)
-
-    async def _give_up(self, delivery: Delivery, reason: str, problem: Exception) -> None:
-        log.error(
-            "gave_up",
-            reason=reason,
-            problem=type(problem).__name__,
-            topic=delivery.topic,
-            partition=delivery.partition,
-            offset=delivery.offset,
-        )
-        self._metrics.count("millrace_dead_letters_total", STAGE, reason)
-        letter = DeadLetter(reason, type(problem).__name__)
-        await self._outbox.write_dead_letter(delivery, dead_letter_headers(delivery, STAGE, letter, self._now_ms()))
-        requester = requester_of(delivery)
-        if requester is not None:
-            ticket, slot = requester.ticket, requester.slot
-            log.warning("told_the_requester", request_id=ticket.request_id, tenant=ticket.tenant_id)
-            failure = Failure(
-                code="internal_error",
-                message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
-            )
-            await self._finish(delivery, Completion(ticket=ticket, slot=slot, status="failed", failure=failure))
-
-    async def _write(self, delivery: Delivery, records: tuple[Record, ...], *, first: int = 0) -> None:
-        envelopes = seal(records, delivery, self._kafka, STAGE, self._now_ms(), first=first)
-        self._writing += 1
-        try:
-            await self._outbox.write(envelopes)
-        finally:
-            self._writing -= 1
-        self._written = True
-
-    async def _commit(self) -> None:
-        """What the broker does not take is not remembered as done, and goes along with the next commit."""
+    async def _commit(self) -> bool:
+        """What the broker does not take is not remembered as done, and goes along with the next commit. Returns whether
+        it said anything in time.
+        """
         self._committed_ms = self._now_ms()
         moved = {
             where: frontier.next_offset
@@ -241,34 +190,55 @@ class InvokeWorker(ConsumerRebalanceListener):
             if frontier.next_offset is not None and frontier.next_offset != self._committed.get(where)
         }
         if not moved:
-            return
+            self._uncommitted_ms = None
+            return True
         committed = self._committed  # a rebalance meanwhile puts another in its place
         try:
-            await self._consumer.commit(moved)
-        except KafkaError as error:
+            async with asyncio.timeout(COMMIT_S):  # aiokafka tries again for ever
+                await self._consumer.commit(moved)
+        except (KafkaError, TimeoutError) as error:
+            self._uncommitted_ms = self._uncommitted_ms or self._committed_ms
             log.warning("commit_failed", error=type(error).__name__)
-        else:
-            committed.update(moved)
+            return not isinstance(error, TimeoutError)
+        self._uncommitted_ms = None
+        committed.update(moved)
+        return True
 
     async def _drain(self) -> None:
+        """Ends after the drain time and what cancelling and committing may take, `HARD_S`, whatever happens."""
+        self._draining = True
+        for task in self._waiting:
+            task.cancel()
         if self._taken_ms:
             await asyncio.wait(self._taken_ms, timeout=self._drain_s)
         for task in self._taken_ms:
             task.cancel()
         if self._taken_ms:
             log.warning("calls_cancelled", calls=len(self._taken_ms))
-            await asyncio.wait(self._taken_ms)
-        await self._commit()
+            await asyncio.wait(self._taken_ms, timeout=CANCEL_S)
+        if self._taken_ms:
+            self._die(f"{len(self._taken_ms)} calls did not end within {CANCEL_S:g} s of being cancelled")
+        if not await self._commit():
+            self._die(f"the broker did not take the last commit within {COMMIT_S:g} s")
+
+    def _die(self, why: str) -> None:
+        """Raised by `run`: aiokafka would log what its listener raises, and go on."""
+        log.error("drain_failed", why=why)
+        self._fatal = self._fatal or DrainTimeoutError(why)
 
     async def _report(self) -> None:
-        """A call that waits for its provider is bounded by its plan: what may stand still is what we write."""
-        for priority, count in self._lanes.counts():
-            self._metrics.set("millrace_in_flight", STAGE, priority, to=count)
-        self._progress.looped(len(self._taken_ms), moved=self._written or not self._writing)
-        self._written = False
+        self._show_progress()
         if self._lag.is_due():
             self._lag.show_oldest(next(iter(self._taken_ms.values()), None))
             self._lag.show(self._committed, await self._ends())
+
+    def _show_progress(self) -> None:
+        """Work that is done and cannot be committed is unfinished too: a crash would do it again."""
+        for priority, count in self._lanes.counts():
+            self._metrics.set("millrace_in_flight", STAGE, priority, to=count)
+        held_up = self._uncommitted_ms is not None and self._now_ms() - self._uncommitted_ms >= COMMITS_FAIL_MS
+        moves = self._work.moves()
+        self._progress.looped(max(len(self._taken_ms), int(held_up)), moved=moves and not held_up)
 
     async def _ends(self) -> Mapping[TopicPartition, int]:
         """Nothing when the broker does not answer at once."""
@@ -285,10 +255,10 @@ class InvokeWorker(ConsumerRebalanceListener):
         """Range assignment takes everything away at once, so everything is drained at once."""
         if revoked:
             log.info("revoked", partitions=sorted({where.partition for where in revoked}))
-        self._draining = True
         await self._drain()
         self._frontiers = {}
         self._committed = {}
+        self._uncommitted_ms = None
 
     async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, assigned: list[TopicPartition]
@@ -302,7 +272,10 @@ class InvokeWorker(ConsumerRebalanceListener):
     async def _begin(self, assigned: list[TopicPartition]) -> None:
         committed = {where: cast("int | None", await self._consumer.committed(where)) or 0 for where in assigned}
         positions = [Position(where.topic, where.partition, at) for where, at in committed.items()]
-        await asyncio.to_thread(self._relearn, positions)
+        completions, window_ms = self._kafka.topic(COMPLETIONS), self._settings.answered_window_s * 1000
+        self._work.finished = await asyncio.to_thread(
+            relearned, self._reader, completions, positions, self._now_ms(), window_ms
+        )
         # aiokafka fetches as soon as partitions are assigned: what a fetch under way was given since, we did not take
         for where, at in committed.items():
             self._consumer.seek(where, at)
@@ -311,24 +284,6 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._draining = False
         self._progress.state("running")
         log.info("assigned", partitions=sorted({where.partition for where in assigned}))
-
-    def _relearn(self, positions: list[Position]) -> None:
-        """What a crashed predecessor completed and did not commit must not be called for again."""
-        now_ms, window_ms = self._now_ms(), self._settings.answered_window_s * 1000
-        oldest_ms = self._reader.oldest_unfinished_ms(positions)
-        partitions = {position.partition for position in positions}
-        finished = Finished()
-
-        def learn(record: Delivery) -> None:
-            try:
-                finished.add(Completion.decode(record.value or b""), now_ms)
-            except ValidationError:  # `postprocess` keeps it in the dead letters
-                log.error("completion_unreadable", partition=record.partition, offset=record.offset)
-
-        if partitions:
-            since_ms = {p: min(oldest_ms.get(p, now_ms), now_ms) - window_ms for p in partitions}
-            self._reader.read(self._kafka.topic(COMPLETIONS), since_ms, learn)
-        self._finished = finished
 
 
 def delivery_of(record: ConsumerRecord[Any, Any]) -> Delivery:

@@ -17,7 +17,8 @@ from streams.invoke.caller import Caller, Surroundings
 from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
 from streams.invoke.outbox import AsyncOutbox
-from streams.invoke.worker import STAGE, InvokeWorker
+from streams.invoke.work import STAGE
+from streams.invoke.worker import InvokeWorker
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.process import now_ms

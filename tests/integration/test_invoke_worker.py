@@ -1,5 +1,6 @@
 """Calls end in any order, and still no request is lost, asked twice needlessly, or committed before its time."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any, cast
@@ -10,15 +11,21 @@ from aiokafka.errors import CommitFailedError
 from typing_extensions import override
 
 from schemas.call import CallRow
+from schemas.control import Deployment
 from schemas.flow import Completion
-from schemas.topics import CALLS, COMPLETIONS, DEAD_LETTERS, DISPATCH
+from schemas.topics import CALLS, COMPLETIONS, CONTROL, DEAD_LETTERS, DISPATCH
 from scripts.stack.readiness import holds_within
+from streams.process import now_ms
+from streams.providers.protocol import Question, Reply
+from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings
 from tests.integration.invoke_bench import Desk, InvokeBench
 from tests.integration.kafka_log import WITHIN_S
+from tests.unit.examples import breaker, deployment
 
 pytestmark = pytest.mark.integration
 NORMAL = DISPATCH["normal"]
+FOR_EVER_MS = 3_600_000
 
 
 @pytest.fixture
@@ -208,3 +215,88 @@ def test_what_is_fetched_while_an_assignment_is_prepared_is_not_lost(bench: Invo
     bench.dispatch("early-0", "early-1", "early-2")
     bench.start_invoke(Desk(), consumer_type=FetchesTooSoon)
     bench.await_completed("early-0", "early-1", "early-2")
+
+
+def test_a_request_that_only_waits_is_let_go_at_once_and_taken_again_by_the_next(bench: InvokeBench) -> None:
+    bench.log.write(CONTROL, breaker(until_ms=now_ms() + 3_600_000), key="breaker/openai-1")
+    bench.dispatch("waits")
+    worker = bench.start_invoke(Desk(), drain_ms=FOR_EVER_MS)
+    assert holds_within(WITHIN_S, lambda: worker.metric("millrace_in_flight", stage="invoke", lane="normal") == 1)
+
+    worker.stop()
+
+    assert bench.log.committed("invoke", NORMAL) == {}
+    assert bench.completed() == []
+    bench.log.write(CONTROL, breaker(until_ms=0, state="closed"), key="breaker/openai-1")
+    bench.log.flush()
+    bench.start_invoke(Desk())
+    bench.await_completed("waits")
+
+
+def test_requests_queue_for_a_busy_deployment_beside_their_lane_and_those_queueing_are_let_go(
+    bench: InvokeBench,
+) -> None:
+    bench.log.write(CONTROL, deployment(max_concurrency=1), key="deployment/openai-1")
+    desk = Desk("calls")
+    bench.dispatch("calls", "queues-0", "queues-1")
+    worker = bench.start_invoke(desk, lanes=(1, 2, 1), drain_ms=FOR_EVER_MS)
+    desk.await_asked("calls")
+    assert holds_within(WITHIN_S, lambda: worker.metric("millrace_in_flight", stage="invoke", lane="normal") == 3)
+
+    worker.ask_to_stop()
+    assert holds_within(WITHIN_S, lambda: worker.progress.health().state == "stopping")
+    desk.release("calls")
+
+    assert worker.ended() is None
+    assert desk.asked == ["calls"]
+    assert phases(bench) == {"calls": ["started"]}
+    assert bench.log.committed("invoke", NORMAL) == {0: 1}
+
+
+class NeverCommits(AIOKafkaConsumer):
+    """As while the broker is away: aiokafka tries again for ever."""
+
+    @override
+    async def commit(self, offsets: Any = None) -> None:
+        await asyncio.Event().wait()
+
+
+def test_commits_that_are_never_taken_show_in_health_and_end_the_worker_when_it_is_told_to_stop(
+    bench: InvokeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.invoke.worker.COMMIT_S", 0.1)
+    monkeypatch.setattr("streams.invoke.worker.COMMITS_FAIL_MS", 0)
+    bench.dispatch("only")
+    worker = bench.start_invoke(Desk(), consumer_type=NeverCommits)
+    bench.await_completed("only")
+
+    assert holds_within(WITHIN_S, lambda: worker.progress.health().idle_ms > 500)
+    assert worker.progress.health().in_flight == 1
+    worker.ask_to_stop()
+
+    assert isinstance(worker.ended(), DrainTimeoutError)
+
+
+class Stubborn(Desk):
+    """Does not hear the first time that it is cancelled."""
+
+    @override
+    async def ask(self, deployment: Deployment, question: Question) -> Reply:
+        try:
+            return await super().ask(deployment, question)
+        except asyncio.CancelledError:
+            return await super().ask(deployment, question)
+
+
+def test_a_call_that_cannot_be_cancelled_ends_the_worker_with_an_error(
+    bench: InvokeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.invoke.worker.CANCEL_S", 0.1)
+    desk = Stubborn("endless")
+    bench.dispatch("endless")
+    worker = bench.start_invoke(desk, drain_ms=0)
+    desk.await_asked("endless")
+
+    worker.ask_to_stop()
+
+    assert isinstance(worker.ended(), DrainTimeoutError)

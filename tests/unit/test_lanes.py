@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from schemas.request import Priority
-from streams.invoke.lanes import IN_ORDER, Lanes
+from streams.invoke.lanes import IN_ORDER, WAITING_PER_PLACE, Lanes
 
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
@@ -51,3 +51,32 @@ def test_what_is_under_way_is_counted_by_lane() -> None:
         pool.enter(priority)
 
     assert dict(pool.counts()) == {"high": 1, "normal": 2, "low": 0}
+
+
+def test_who_only_waits_leaves_its_place_to_another() -> None:
+    pool = lanes(low=1)
+    pool.enter("low")
+
+    pool.step_aside("low")
+
+    assert pool.room("low") == 1
+    assert dict(pool.counts())["low"] == 1
+    pool.enter("low")
+    pool.come_back("low")
+    assert pool.room("low") == 0
+    pool.leave("low")
+    assert pool.room("low") == 0
+    pool.leave("low")
+    assert pool.room("low") == 1
+
+
+def test_no_more_wait_beside_a_lane_than_its_size_allows() -> None:
+    pool = lanes(normal=2)
+    taken = 0
+    while pool.room("normal"):
+        pool.enter("normal")
+        pool.step_aside("normal")
+        taken += 1
+
+    assert taken == 2 * (1 + WAITING_PER_PLACE)
+    assert pool.open() == ["high", "low"]
