@@ -2,16 +2,12 @@
 
 import signal
 import threading
-import time
 
+from streams.clock import now_ms
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging
 from streams.observe.metrics import Metrics
 from streams.settings import InvokeSettings, KafkaSettings, ObserveSettings, WorkerSettings
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def stop_on_signal() -> threading.Event:

@@ -2,10 +2,11 @@
 
 from sinks.clickhouse import ClickHouseSink
 from sinks.settings import ClickHouseSettings
+from streams.clock import now_ms
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging
 from streams.observe.metrics import Metrics
-from streams.process import now_ms, stop_on_signal
+from streams.process import stop_on_signal
 from streams.runtime.sink_worker import NAME, SinkWorker
 from streams.settings import KafkaSettings, ObserveSettings, SinkSettings
 

@@ -4,11 +4,11 @@ import asyncio
 import os
 import signal
 import threading
-import time
 
 import uuid_utils
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from streams.clock import now_ms
 from streams.invoke.caller import Caller, Surroundings
 from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
@@ -80,7 +80,7 @@ async def _run(
             Caller(
                 providers,
                 lambda: follower.view,
-                Surroundings(_now_ms, lambda: str(uuid_utils.uuid7()), asyncio.sleep),
+                Surroundings(now_ms, lambda: str(uuid_utils.uuid7()), asyncio.sleep),
                 Backoff(invoke.backoff_ms, invoke.backoff_cap_ms),
                 metrics,
             ),
@@ -90,7 +90,7 @@ async def _run(
             kafka=kafka,
             settings=worker,
             drain_ms=invoke.drain_ms,
-            now_ms=_now_ms,
+            now_ms=now_ms,
             metrics=metrics,
             progress=progress,
             reconfigured=lambda view: providers.keep(view.deployments),
@@ -107,7 +107,3 @@ async def _run(
 def _arm(last_resort: threading.Timer) -> None:
     if not last_resort.is_alive():
         last_resort.start()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

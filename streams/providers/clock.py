@@ -4,15 +4,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
+from streams import clock
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
     monotonic_s: Callable[[], float] = time.monotonic
-    now_ms: Callable[[], int] = _wall_ms
+    now_ms: Callable[[], int] = clock.now_ms
 
 
 SYSTEM_CLOCK = Clock()

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import shutil
-import time
 from pathlib import Path
 
 import faust
 from aiokafka.errors import KafkaConnectionError
 from faust.exceptions import ConsistencyError
 
+from streams.clock import now_ms
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging, logger
 from streams.observe.metrics import Metrics
@@ -28,14 +28,10 @@ def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettin
     configure_logging(STAGE, observe.log_level)
     _make(watch.data_dir)
     metrics = Metrics()
-    progress = Progress(_now_ms, observe.stall_s * 1_000)
+    progress = Progress(now_ms, observe.stall_s * 1_000)
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
         server.write_port(observe.port_file)
-        _run(watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=_now_ms))
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+        _run(watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=now_ms))
 
 
 def _make(data_dir: Path) -> None:

@@ -13,6 +13,7 @@ from schemas.flow import Completion, Dispatch
 from schemas.prompt import UserMessage
 from schemas.topics import CALLS, COMPLETIONS, DEAD_LETTERS, DISPATCH
 from scripts.stack.readiness import holds_within
+from streams.clock import now_ms
 from streams.invoke.caller import Caller, Surroundings
 from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
@@ -21,7 +22,6 @@ from streams.invoke.work import STAGE
 from streams.invoke.worker import InvokeWorker
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
-from streams.process import now_ms
 from streams.providers.protocol import Question, Reply
 from streams.runtime.follower import ControlFollower, wait_for_configuration
 from streams.runtime.restore import TableReader

@@ -15,7 +15,7 @@ from schemas.control import Deployment
 from schemas.flow import Completion
 from schemas.topics import CALLS, COMPLETIONS, CONTROL, DEAD_LETTERS, DISPATCH
 from scripts.stack.readiness import holds_within
-from streams.process import now_ms
+from streams.clock import now_ms
 from streams.providers.protocol import Question, Reply
 from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings
