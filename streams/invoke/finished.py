@@ -1,5 +1,6 @@
 """Which requests this worker must not call for again: those already completed."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from confluent_kafka import TopicPartition
@@ -18,7 +19,7 @@ class Finished:
     """Relearned from `llm.completions` when partitions are assigned."""
 
     def __init__(self) -> None:
-        self._completed_ms: dict[str, int] = {}
+        self._completed_ms: OrderedDict[str, int] = OrderedDict()
 
     def __contains__(self, identity: str) -> bool:
         return identity in self._completed_ms

@@ -1,5 +1,6 @@
 """Which requests of one partition have their response already, as far back as a repetition could come from."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,7 @@ class _Given:
 
 class GivenResponses:
     def __init__(self) -> None:
-        self._given: dict[str, _Given] = {}
+        self._given: OrderedDict[str, _Given] = OrderedDict()
 
     def __contains__(self, identity: str) -> bool:
         return identity in self._given

@@ -1,5 +1,6 @@
 """What the cache stage knows of one partition: answers that may be given again, and questions in flight."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,14 +21,14 @@ class Landed:
 
 
 class KeptAnswers:
-    """Dictionaries keep the order of arrival, so the first is always the oldest."""
+    """In order of arrival, so the first is always the oldest; a plain dictionary is slow to find it after deletions."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._fills: dict[str, Fill] = {}
-        self._flights: dict[str, FlightStarted] = {}
-        self._landed: dict[str, Landed] = {}
+        self._fills: OrderedDict[str, Fill] = OrderedDict()
+        self._flights: OrderedDict[str, FlightStarted] = OrderedDict()
+        self._landed: OrderedDict[str, Landed] = OrderedDict()
 
     def fill(self, entry: str, now_ms: int) -> Fill | None:
         found = self._fills.get(entry)

@@ -1,33 +1,24 @@
 """Every call is on the ledger before the provider hears of it, and every dispatched request comes to an end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from schemas.attempt import Attempt
-from schemas.call import CallRow
-from schemas.control import Deployment
-from schemas.flow import Answer, Completion, Dispatch
+from schemas.flow import Answer, Completion
 from schemas.response import Output
 from streams.control import ControlView, with_object
 from streams.cost.ledger import FREE, UNKNOWN
-from streams.invoke.caller import LONGEST_NAP_MS, Caller, Surroundings
-from streams.observe.metrics import Metrics
+from streams.invoke.caller import LONGEST_NAP_MS
 from streams.providers.protocol import (
     Lost,
     Misconfigured,
-    ProviderError,
-    Question,
-    Reply,
     TurnedAway,
     Unacceptable,
 )
-from streams.stages.invoke import Backoff
-from tests.fakes.provider import FakeProvider, saying
+from tests.fakes.provider import saying
+from tests.unit.calling import BUSY, CALL_MS, LOST, WRITE_MS, LedgerIsDown, world
 from tests.unit.examples import (
     NOW_MS,
     PROMPT_CANARY,
@@ -39,70 +30,6 @@ from tests.unit.examples import (
     slot_of,
     ticket,
 )
-
-CALL_MS = 70
-WRITE_MS = 5
-BUSY = TurnedAway("overloaded", "The provider refused (HTTP 529): it is overloaded; wait.", http_status=529)
-LOST = Lost("timeout", "The provider did not answer in time: allow more time or ask for less.")
-ELSEWHERE = control(deployment("other"))
-
-
-class LedgerIsDown(Exception):
-    """The broker does not take a row."""
-
-
-@dataclass
-class World:
-    """Time that passes only when something takes time; what is written and asked, in order."""
-
-    control: ControlView = field(default_factory=lambda: ELSEWHERE)
-    now_ms: int = NOW_MS
-    events: list[str] = field(default_factory=list[str])
-    rows: list[CallRow] = field(default_factory=list[CallRow])
-    naps_ms: list[int] = field(default_factory=list[int])
-    providers: dict[str, FakeProvider] = field(default_factory=dict[str, FakeProvider])
-    metrics: Metrics = field(default_factory=Metrics)
-    while_asleep: Callable[[], None] = lambda: None
-    ledger_breaks_after: int | None = None
-    before_asking: Callable[[], Awaitable[None]] | None = None
-
-    async def ask(self, deployment: Deployment, question: Question) -> Reply:
-        self.events.append(f"ask {deployment.name}")
-        if self.before_asking is not None:
-            await self.before_asking()
-        self.now_ms += CALL_MS
-        return await self.providers[deployment.name].ask(question)
-
-    async def book(self, row: CallRow) -> None:
-        if self.ledger_breaks_after is not None and len(self.rows) >= self.ledger_breaks_after:
-            raise LedgerIsDown
-        self.now_ms += WRITE_MS
-        self.events.append(f"{row.phase} {row.attempt_id}")
-        self.rows.append(row)
-
-    async def sleep_s(self, seconds: float) -> None:
-        self.naps_ms.append(round(seconds * 1_000))
-        self.now_ms += self.naps_ms[-1]
-        self.while_asleep()
-
-    def new_id(self) -> str:
-        return f"attempt-{len([event for event in self.events if event.startswith('started')]) + 1}"
-
-    def caller(self) -> Caller:
-        world = Surroundings(lambda: self.now_ms, self.new_id, self.sleep_s)
-        return Caller(self, lambda: self.control, world, Backoff(200, 5_000), self.metrics)
-
-    async def complete(self, asked: Dispatch) -> Completion:
-        return await self.caller().complete(asked, self.book)
-
-    @property
-    def phases(self) -> list[tuple[str, str]]:
-        return [(row.attempt_id, row.phase) for row in self.rows]
-
-
-def world(*script: Reply | ProviderError, other: FakeProvider | None = None, **changes: Any) -> World:
-    """`openai-1` does as the script says, `other` answers."""
-    return World(providers={"openai-1": FakeProvider(*script), "other": other or FakeProvider()}, **changes)
 
 
 def answered(completion: Completion) -> Answer:
@@ -379,149 +306,6 @@ async def test_a_free_attempt_is_settled_before_the_pause_that_follows_and_only_
     assert seen[0] == [("attempt-1", "started"), ("attempt-1", "settled")]
     assert here.phases == [*seen[0], ("attempt-2", "started")]
     assert here.rows[1].cost == FREE
-
-
-@dataclass
-class Crowd:
-    """Providers that answer only when told to, and how many were asked at the same time."""
-
-    asking: int = 0
-    most: int = 0
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-    queued: asyncio.Event = field(default_factory=asyncio.Event)
-    asked: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
-
-    async def __call__(self) -> None:
-        self.asking += 1
-        self.most = max(self.most, self.asking)
-        self.asked.release()
-        await self.gate.wait()
-        self.asking -= 1
-
-    @contextmanager
-    def aside(self) -> Generator[None]:
-        self.queued.set()
-        yield
-
-    async def await_queued(self) -> None:
-        async with asyncio.timeout(5):
-            await self.queued.wait()
-
-    async def await_asked(self, times: int) -> None:
-        async with asyncio.timeout(5):
-            for _ in range(times):
-                await self.asked.acquire()
-
-
-def crowded(limit: int, crowd: Crowd) -> World:
-    return world(control=control(deployment("openai-1", max_concurrency=limit)), before_asking=crowd)
-
-
-@pytest.mark.asyncio
-async def test_more_calls_than_a_deployment_takes_at_once_queue_and_all_succeed() -> None:
-    crowd = Crowd()
-    here = crowded(2, crowd)
-    caller = here.caller()
-    calls = [asyncio.create_task(caller.complete(dispatch(ticket_=ticket(f"r-{n}")), here.book)) for n in range(5)]
-    await crowd.await_asked(2)
-    started = len(here.rows)
-
-    crowd.gate.set()
-
-    assert [(await call).status for call in calls] == ["ok"] * 5
-    assert started == 2, "who queues has no row yet"
-    assert crowd.most == 2
-
-
-@pytest.mark.asyncio
-async def test_the_wait_for_a_place_is_not_the_providers_time() -> None:
-    crowd = Crowd()
-    here = crowded(1, crowd)
-    caller = here.caller()
-    first = asyncio.create_task(caller.complete(dispatch(), here.book))
-    await crowd.await_asked(1)
-    second = asyncio.create_task(caller.complete(dispatch(), here.book, crowd.aside))
-    await crowd.await_queued()
-
-    here.now_ms += 60_000
-    crowd.gate.set()
-    await first
-
-    (made,) = (await second).attempts
-    assert (made.ended_at_ms or 0) - made.started_at_ms == CALL_MS
-
-
-@pytest.mark.asyncio
-async def test_a_raised_limit_holds_for_whoever_comes_next() -> None:
-    crowd = Crowd()
-    here = crowded(1, crowd)
-    caller = here.caller()
-    calls = [asyncio.create_task(caller.complete(dispatch(), here.book)) for _ in range(2)]
-    await crowd.await_asked(1)
-
-    here.control = control(deployment("openai-1", max_concurrency=3))
-    calls.append(asyncio.create_task(caller.complete(dispatch(), here.book)))
-    await crowd.await_asked(2)
-
-    assert crowd.asking == 3
-    crowd.gate.set()
-    await asyncio.gather(*calls)
-
-
-@pytest.mark.asyncio
-async def test_whoever_queues_past_its_deadline_expires_without_a_call_and_keeps_no_place() -> None:
-    crowd = Crowd()
-    here = crowded(1, crowd)
-    caller = here.caller()
-    first = asyncio.create_task(caller.complete(dispatch(), here.book))
-    await crowd.await_asked(1)
-    late = asyncio.create_task(
-        caller.complete(dispatch(ticket_=ticket(deadline_ms=NOW_MS + 40)), here.book, crowd.aside)
-    )
-    await crowd.await_queued()
-    here.now_ms = NOW_MS + 40
-
-    assert (await late).status == "expired"
-    assert here.phases == [("attempt-1", "started")]
-    crowd.gate.set()
-    await first
-    assert (await caller.complete(dispatch(), here.book)).status == "ok"
-
-
-@pytest.mark.asyncio
-async def test_a_breaker_that_opened_while_one_queued_is_obeyed() -> None:
-    crowd = Crowd()
-    here = crowded(1, crowd)
-    caller = here.caller()
-    first = asyncio.create_task(caller.complete(dispatch(), here.book))
-    await crowd.await_asked(1)
-    second = asyncio.create_task(caller.complete(dispatch(), here.book, crowd.aside))
-    await crowd.await_queued()
-
-    here.control = with_object(here.control, breaker(until_ms=NOW_MS + 3_000), 99)
-    crowd.gate.set()
-    await asyncio.gather(first, second)
-
-    assert here.naps_ms, "the breaker was not waited for"
-    assert crowd.most == 1
-
-
-@pytest.mark.asyncio
-async def test_whoever_is_cancelled_in_the_queue_leaves_it_to_the_next() -> None:
-    crowd = Crowd()
-    here = crowded(1, crowd)
-    caller = here.caller()
-    calls = [asyncio.create_task(caller.complete(dispatch(), here.book))]
-    await crowd.await_asked(1)
-    calls += [asyncio.create_task(caller.complete(dispatch(), here.book, crowd.aside)) for _ in range(2)]
-    await crowd.await_queued()
-
-    calls[1].cancel()
-    await asyncio.wait([calls[1]])
-    crowd.gate.set()
-
-    assert [(await calls[n]).status for n in (0, 2)] == ["ok", "ok"]
-    assert len(here.rows) == 2
 
 
 @pytest.mark.asyncio
