@@ -1,7 +1,7 @@
 """Talks to a running stack as an outsider: raw records in, responses and dead letters out."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,7 +36,9 @@ class Conversation:
         self.responses: list[Response] = []
         self.dead_letters: list[Delivery] = []
 
-    def send(self, value: bytes | None, *, key: str | None = "acme-demo-key", partition: int = -1) -> Sent:
+    def send(
+        self, value: bytes | None, *, key: str | None = "acme-demo-key", headers: Mapping[str, bytes] | None = None
+    ) -> Sent:
         """Returns where the broker put it."""
         where: list[Sent] = []
 
@@ -44,22 +46,27 @@ class Conversation:
             assert error is None, error
             where.append(Sent(message.partition() or 0, message.offset() or 0))
 
-        headers: list[tuple[str, str | bytes | None]] = []
+        given: list[tuple[str, str | bytes | None]] = [*(headers or {}).items()]
         if key is not None:
-            headers.append(("authorization", f"Bearer {key}".encode()))
-        self._producer.produce(
-            self._kafka.topic(REQUESTS), value, partition=partition, headers=headers, on_delivery=written
-        )
+            given.append(("authorization", f"Bearer {key}".encode()))
+        self._producer.produce(self._kafka.topic(REQUESTS), value, headers=given, on_delivery=written)
         assert self._producer.flush(WAIT_S) == 0
         return where[0]
 
-    def ask(self, request_id: str, *, key: str | None = "acme-demo-key", **fields: object) -> Sent:
+    def ask(
+        self,
+        request_id: str,
+        *,
+        key: str | None = "acme-demo-key",
+        headers: Mapping[str, bytes] | None = None,
+        **fields: object,
+    ) -> Sent:
         request = {
             "tenant_id": "acme",
             "model": "fast",
             "messages": [{"role": "user", "content": f"Hello {request_id}"}],
         }
-        return self.send(dump_json({"request_id": request_id, **request, **fields}), key=key)
+        return self.send(dump_json({"request_id": request_id, **request, **fields}), key=key, headers=headers)
 
     def answer(self, request_id: str, *, status: str | None = None) -> Response:
         def found() -> Response | None:
