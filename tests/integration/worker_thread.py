@@ -84,6 +84,9 @@ class Bench:
 
     def configure(self) -> None:
         self.log.create(CONTROL)
+        self.write_configuration()
+
+    def write_configuration(self) -> None:
         for configured in (tenant(), deployment(), route()):
             self.log.write(CONTROL, configured, key=f"{configured.kind}/{configured.name}")
         self.log.flush()
