@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
-    KafkaException,
     Producer,
     TopicPartition,
 )
@@ -166,20 +165,12 @@ class KafkaLog:
         return self._kafka.partitions
 
     def _groups(self, stage: str, where: list[TopicPartition]) -> list[TopicPartition]:
-        group = self._kafka.group(stage)
-        asked = [ConsumerGroupTopicPartitions(group, where)]
-        answers: list[Any] = []
-
-        def answered() -> bool:
-            try:
-                answers.append(self._done(self._admin.list_consumer_group_offsets(asked, request_timeout=3)))
-            except KafkaException:  # a broker that has just come up, and that an old client may not find for minutes
-                self._admin = self._new_admin()
-                return False
-            return True
-
-        assert holds_within(WITHIN_S, answered), f"nothing is known of group {group}"
-        return cast("list[TopicPartition]", answers[0][group].topic_partitions)
+        # not by the admin client: librdkafka crashes when a coordinator that has just come up tells it to wait
+        asking = Consumer({**reader_config(self._kafka), "group.id": self._kafka.group(stage)})
+        try:
+            return asking.committed(where, WITHIN_S)
+        finally:
+            asking.close()
 
     def _done(self, futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
         return {name: future.result(WITHIN_S) for name, future in futures.items()}
