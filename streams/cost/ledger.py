@@ -99,6 +99,13 @@ def attempt_row(
     )
 
 
+def is_unaccounted(completion: Completion) -> bool:
+    """A request that was given up after it had its plan: whether it was called, and billed, nobody here can tell."""
+    failure = completion.failure
+    given_up = failure is not None and failure.code == "internal_error"
+    return given_up and not completion.attempts and "route" in completion.ticket.stamps
+
+
 def unattempted_row(completion: Completion, published_at_ms: int) -> CallRow:
     """For a hit, a rejection or an expiry: nothing was called, so it is free, and what a hit saved is said."""
     ticket, saved = completion.ticket, completion.saved
@@ -109,7 +116,7 @@ def unattempted_row(completion: Completion, published_at_ms: int) -> CallRow:
         model_used=completion.answer.model if completion.answer else None,
         provider=completion.answer.provider if completion.answer else None,
         deployment=completion.answer.deployment if completion.answer else None,
-        cost=FREE,
+        cost=UNKNOWN if is_unaccounted(completion) else FREE,
         saved_usd=saved.cost_usd if saved else None,
         similarity=saved.similarity if saved else None,
         published_at_ms=published_at_ms,

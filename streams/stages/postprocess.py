@@ -12,7 +12,7 @@ from schemas.flow import Completion, Plan, Saved
 from schemas.response import Failure, FinishReason, Output, Response, Timings
 from schemas.topics import CACHE, CALLS, COMPLETIONS, RESPONSES
 from schemas.usage import Cost, Usage
-from streams.cost.ledger import FREE, UNKNOWN, attempt_row, unattempted_row
+from streams.cost.ledger import FREE, UNKNOWN, attempt_row, is_unaccounted, unattempted_row
 from streams.cost.price import price
 from streams.cost.usage import UnusableUsage, usage
 from streams.observe.business import measure
@@ -94,7 +94,7 @@ def respond(completion: Completion, booked: list[Booked], now_ms: int) -> Respon
         route=completion.plan.route if completion.plan else None,
         cache=completion.cache,
         usage=last[1] if last and answer else None,
-        cost_usd=sum(known, Decimal(0)) if len(known) == len(totals) else None,
+        cost_usd=None if len(known) < len(totals) or is_unaccounted(completion) else sum(known, Decimal(0)),
         saved_usd=saved.cost_usd if saved else None,
         timings=_timings(completion, now_ms),
         attempts=len(booked),

@@ -413,3 +413,18 @@ def test_answers_are_in_no_row_of_the_cost_table() -> None:
     door = opened(completion(answer=answer(PROMPT_CANARY), attempts=(attempt(usage_raw=usage),)))
 
     assert all(PROMPT_CANARY not in row.encode().decode() for row in door.rows.values())
+
+
+@pytest.mark.parametrize(("stamps", "known"), [({"limit": NOW_MS}, True), ({"limit": NOW_MS, "route": NOW_MS}, False)])
+def test_a_request_given_up_where_it_may_have_been_called_costs_what_nobody_knows(
+    stamps: dict[str, int], known: bool
+) -> None:
+    sorry = Failure(code="internal_error", message="sorry")
+    ended = Completion(ticket=ticket(stamps=stamps), status="failed", failure=sorry)
+
+    records = records_of(decide(ended, view(GivenResponses())))
+
+    (response,) = on(RESPONSES, records, Response)
+    (row,) = on(CALLS, records, CallRow)
+    assert (response.cost_usd is not None) == known
+    assert row.cost.status == ("priced" if known else "unknown_billable")
