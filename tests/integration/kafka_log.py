@@ -52,8 +52,9 @@ class KafkaLog:
         ends = {TopicPartition(w.name, p): OffsetSpec.latest() for w in wants for p in range(w.partitions)}
 
         def are_led() -> bool:
-            client = self._new_admin()  # an old one may not notice for minutes; while it is asked it must be kept
-            asked = client.list_offsets(ends)
+            # a client that comes too early does not notice for seconds, or minutes; while it is asked it must be kept
+            client = self._new_admin()
+            asked = client.list_offsets(ends, request_timeout=0.3)
             return not any(future.exception(WITHIN_S) for future in asked.values())
 
         assert holds_within(WITHIN_S, are_led), "the new partitions have no leader"

@@ -207,7 +207,7 @@ class FetchesTooSoon(AIOKafkaConsumer):
 
     @override
     async def committed(self, partition: TopicPartition) -> Any:
-        await self.getmany(partition, timeout_ms=500)
+        await self.getmany(partition, timeout_ms=200)
         return cast("int | None", await super().committed(partition))
 
 
