@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException
+from typing_extensions import override
 
 from schemas.topics import COMPLETIONS, DEAD_LETTERS, MISSES
 from scripts.stack.readiness import holds_within
@@ -124,3 +126,40 @@ def test_an_event_with_nothing_left_to_do_is_committed_too(bench: Bench) -> None
     write_notes(bench, 14)
     bench.start(toy(absorbed))
     bench.log.await_committed("route", MISSES, {0: 8, 1: 6})
+
+
+def refusing_first_commit(code: int) -> type[Consumer]:
+    """A real consumer whose first commit ends with this error instead."""
+
+    class RefusingFirstCommit(Consumer):
+        refused = False
+
+        @override
+        def commit(self, *arguments: Any, **options: Any) -> Any:
+            if not self.refused:
+                self.refused = True
+                raise KafkaException(KafkaError(code))
+            return super().commit(*arguments, **options)
+
+    return RefusingFirstCommit
+
+
+@pytest.mark.parametrize("code", [KafkaError._TIMED_OUT, KafkaError.COORDINATOR_LOAD_IN_PROGRESS])
+def test_a_commit_that_failed_is_not_remembered_as_done(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr("streams.runtime.worker.Consumer", refusing_first_commit(code))
+    bench.log.create(COMPLETIONS)
+    bench.log.write(MISSES, Note(id="only"))
+    bench.log.flush()
+    bench.start(toy(passed_on))
+    bench.log.await_committed("route", MISSES, {0: 1})
+
+
+def test_a_commit_that_can_never_succeed_ends_the_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.runtime.worker.Consumer", refusing_first_commit(KafkaError.GROUP_AUTHORIZATION_FAILED))
+    bench.log.create(COMPLETIONS)
+    bench.log.write(MISSES, Note(id="only"))
+    bench.log.flush()
+    assert isinstance(bench.start(toy(passed_on)).ended(), KafkaException)
+    assert bench.log.committed("route", MISSES) == {}
