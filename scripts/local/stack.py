@@ -156,6 +156,9 @@ class LocalStack:
         found = {
             "MILLRACE_KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "MILLRACE_KAFKA_PARTITIONS": str(self.kafka.partitions),
+            # one machine: a worker that was killed is missed, and replaced, sooner than on a network
+            "MILLRACE_KAFKA_SESSION_TIMEOUT_MS": "15000",
+            "MILLRACE_KAFKA_DELIVERY_TIMEOUT_MS": "10000",
             "MILLRACE_CLICKHOUSE_HOST": self.clickhouse.host,
             "MILLRACE_CLICKHOUSE_PORT": str(self.clickhouse.port),
             "MILLRACE_WATCH_DATA_DIR": str(self._layout.watch.resolve()),

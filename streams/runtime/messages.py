@@ -1,6 +1,7 @@
 """From confluent-kafka's message to plain data."""
 
 from collections.abc import Iterable
+from operator import methodcaller
 from typing import cast
 
 from confluent_kafka import KafkaError, Message
@@ -8,6 +9,12 @@ from confluent_kafka import KafkaError, Message
 from streams.runtime.delivery import Delivery, Headers
 
 END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001  # a public error code whose name has an underscore
+
+
+_ask_for_headers = methodcaller("headers")
+"""The client then returns a value *and* leaves an error behind. A plain call, once the interpreter has optimised it,
+does not look for one, and it comes up anywhere later; this way of calling always looks.
+"""
 
 
 def delivery_of(message: Message) -> Delivery:
@@ -26,7 +33,7 @@ def delivery_of(message: Message) -> Delivery:
 def _headers(message: Message) -> Headers:
     """A header whose name is not UTF-8 makes the client fail on all of them: the record then counts as having none."""
     try:
-        raw = cast("Iterable[tuple[str, bytes | None]] | None", message.headers())
+        raw = cast("Iterable[tuple[str, bytes | None]] | None", _ask_for_headers(message))
     except (SystemError, UnicodeDecodeError):
         return ()
     return tuple(raw) if raw else ()

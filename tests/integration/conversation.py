@@ -107,7 +107,7 @@ class Conversation:
             if found is not None:
                 return found
             self._read()
-        raise AssertionError(f"no {what} within {WAIT_S:g} s")
+        raise AssertionError(f"there was not {what} within {WAIT_S:g} s")
 
     def _read(self) -> None:
         first = self._consumer.poll(0.1)
