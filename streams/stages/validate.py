@@ -28,6 +28,7 @@ from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Requester, Stage, Stateless, View
 
 LONGEST_ANSWERABLE_ID = 1024
+MODELS_NAMED = 12
 LONGEST_TENANT_ID = 64
 LATEST_MS = 4_102_444_800_000
 """The year 2100. A producer sets its records' times as it likes; beyond this no column of ours holds them."""
@@ -219,7 +220,8 @@ def _known_models(control: ControlView, ticket: Ticket) -> str:
     names = {name for route in control.routes.values() for name in route.models}
     names |= {name for deployment in control.deployments.values() for name in deployment.models}
     known = sorted(n for n in names if choose_route(control, ticket.model_copy(update={"model": n})) is not None)
-    return ", ".join(known[:12]) + (f" and {len(known) - 12} more" if len(known) > 12 else "")  # noqa: PLR2004
+    more = len(known) - MODELS_NAMED
+    return ", ".join(known[:MODELS_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _as_delivered(_topic: Topic, delivery: Delivery) -> Delivery:

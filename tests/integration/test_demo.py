@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import orjson
@@ -21,7 +22,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "scripts.demo", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},  # noqa: TID251
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # noqa: TID251  # the environment of this run
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -44,7 +45,7 @@ def test_the_demo_answers_every_request_once_at_the_price_of_the_providers_bill(
     summary = orjson.loads((tmp_path / ".millrace/demo/summary.json").read_bytes())
     assert summary["requests"] == summary["responses"]
     assert (summary["missing"], summary["duplicates"], summary["unknown_costs"]) == (0, 0, 0)
-    assert float(summary["cost_usd"]) == float(summary["provider_bill_usd"]) > 0
+    assert Decimal(summary["cost_usd"]) == Decimal(summary["provider_bill_usd"]) > 0
     assert summary["by_status"]["rejected"] == 5
     assert summary["by_status"]["expired"] == 1
     assert sum(summary["by_cache"].values()) == summary["responses"]
@@ -87,7 +88,7 @@ def test_a_file_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 
 def test_asking_the_real_providers_without_a_key_is_told_before_anything_starts(tmp_path: Path) -> None:
-    bare = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}  # noqa: TID251
+    bare = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}  # noqa: TID251  # the environment of this run
     done = subprocess.run(
         [sys.executable, "-m", "scripts.demo", "--live"],
         cwd=tmp_path,

@@ -28,7 +28,7 @@ def environment(stack: LocalStack) -> dict[str, str]:
     return {
         **os.environ,  # noqa: TID251  # a document's reader has an environment too
         **stack.environment,
-        "PATH": f"{bin_folder}:{os.environ['PATH']}",  # noqa: TID251
+        "PATH": f"{bin_folder}:{os.environ['PATH']}",  # noqa: TID251  # the environment of this run
         "OPENAI_BASE_URL": f"{stack.simulator_url}/v1",
         "ANTHROPIC_BASE_URL": f"{stack.simulator_url}",
         "NO_COLOR": "1",
