@@ -50,7 +50,8 @@ unit: setup ## tests without sockets
 	@$(BIN)/pytest --quiet --numprocesses=auto -m "not integration" tests/unit tests/contract
 
 lock: setup ## resolve the dependencies anew and write requirements.lock
-	@$(BIN)/uv lock --quiet --upgrade && $(BIN)/uv export --quiet --frozen --no-emit-project --all-extras --all-groups --output-file requirements.lock
+	@$(BIN)/uv lock --quiet --upgrade && $(BIN)/uv export --quiet --frozen --no-emit-project --all-extras --group dev --output-file requirements.lock
+	@$(BIN)/uv export --quiet --frozen --no-emit-project --only-group security --output-file requirements.security.lock
 	@$(BIN)/uv export --quiet --frozen --no-emit-project --no-dev --output-file requirements.runtime.lock
 
 clean: ## remove what runs leave behind; the environment stays
