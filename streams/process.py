@@ -33,8 +33,12 @@ def run_stage(
 
             run_invoke(kafka, worker, invoke, metrics, progress)
         else:
+            from streams.runtime.kafka import ConfluentClients  # noqa: PLC0415  # only who needs it pays for importing it
             from streams.runtime.worker import Worker  # noqa: PLC0415  # only who needs it pays for importing it
             from streams.topology import SYNCHRONOUS  # noqa: PLC0415  # only who needs it pays for importing it
 
             stop = stop_on_signal()
-            Worker(SYNCHRONOUS[name], kafka, worker, now_ms=now_ms, metrics=metrics, progress=progress).run(stop)
+            clients = ConfluentClients(kafka)
+            Worker(SYNCHRONOUS[name], clients, kafka, worker, now_ms=now_ms, metrics=metrics, progress=progress).run(
+                stop
+            )

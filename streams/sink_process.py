@@ -7,6 +7,7 @@ from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging
 from streams.observe.metrics import Metrics
 from streams.process import stop_on_signal
+from streams.runtime.kafka import ConfluentClients
 from streams.runtime.sink_worker import NAME, SinkWorker
 from streams.settings import KafkaSettings, ObserveSettings, SinkSettings
 
@@ -22,4 +23,6 @@ def run_sink(
         server.write_port(observe.port_file)
         stop = stop_on_signal()
         sink = ClickHouseSink(clickhouse)
-        SinkWorker(sink, kafka, settings, now_ms=now_ms, metrics=metrics, progress=progress).run(stop)
+        SinkWorker(
+            sink, ConfluentClients(kafka), kafka, settings, now_ms=now_ms, metrics=metrics, progress=progress
+        ).run(stop)

@@ -21,6 +21,7 @@ from streams.observe.metrics import Metrics
 from streams.provider_keys import ProviderKeys, process_environment
 from streams.providers.registry import Registry
 from streams.runtime.follower import ControlFollower, wait_for_configuration
+from streams.runtime.kafka import ConfluentClients
 from streams.runtime.restore import TableReader
 from streams.settings import InvokeSettings, KafkaSettings, WorkerSettings
 from streams.stages.invoke import Backoff
@@ -65,12 +66,13 @@ async def _run(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
-    follower = ControlFollower(kafka)
+    clients = ConfluentClients(kafka)
+    follower = ControlFollower(clients, kafka)
     await asyncio.to_thread(wait_for_configuration, follower, give_up_waiting)
     providers = Registry(ProviderKeys(invoke.secrets_dir, process_environment()))
     consumer = AIOKafkaConsumer(**consumer_options(kafka, STAGE))
     producer = AIOKafkaProducer(**producer_options(kafka, STAGE))
-    reader = TableReader(kafka, STAGE, metrics)
+    reader = TableReader(clients, STAGE, metrics)
     await producer.start()
     await consumer.start()
     try:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.observe.logs import logger
+from streams.runtime.kafka import GroupConsumer
 
 log = logger(__name__)
 
@@ -29,13 +30,13 @@ _PASSING = frozenset(
 )
 
 
-def commit(consumer: Consumer, offsets: Mapping[Where, int]) -> bool:
+def commit(consumer: GroupConsumer, offsets: Mapping[Where, int]) -> bool:
     """Synchronous, and every partition's result is looked at. False: nothing may be remembered as committed, and the
     next attempt may do better. Raises KafkaException on what does not pass.
     """
     wanted = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
     try:
-        results = consumer.commit(offsets=wanted, asynchronous=False) or []
+        results = consumer.commit(offsets=wanted, asynchronous=False)
     except KafkaException as problem:
         errors: list[KafkaError] = [problem.args[0]]
     else:

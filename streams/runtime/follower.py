@@ -3,14 +3,14 @@
 import threading
 from contextlib import suppress
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
 from pydantic import ValidationError
 
 from schemas.control import CONTROL as CONTROL_OBJECTS
 from schemas.topics import CONTROL
 from streams.control import ControlView, with_object, without_object
 from streams.observe.logs import logger
-from streams.runtime.clients import reader_config
+from streams.runtime.kafka import Clients
 from streams.runtime.messages import END_OF_PARTITION
 from streams.settings import KafkaSettings
 
@@ -33,8 +33,8 @@ def apply_record(view: ControlView, key: bytes | None, value: bytes | None, offs
 class ControlFollower:
     """Reads the whole topic, then keeps up with it. One partition, so its offsets are a total order."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._consumer = Consumer(reader_config(kafka))
+    def __init__(self, clients: Clients, kafka: KafkaSettings) -> None:
+        self._consumer = clients.reader()
         self._topic = kafka.topic(CONTROL)
         # a client that knows where a topic is before it is to read it starts half a second sooner
         with suppress(KafkaException):

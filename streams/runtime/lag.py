@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from streams.observe.metrics import Metrics
-from streams.runtime.clients import reader_config
 from streams.runtime.commit import Where
-from streams.settings import KafkaSettings
+from streams.runtime.kafka import Clients
 
 EVERY_MS = 5_000
 """Ends of partitions are asked of the broker: what a client knows by itself stands still while it does not fetch."""
@@ -54,8 +53,8 @@ class Ends:
     fetch that waits for records.
     """
 
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._consumer = Consumer(reader_config(kafka))
+    def __init__(self, clients: Clients) -> None:
+        self._consumer = clients.reader()
 
     def of(self, partitions: Iterable[Where]) -> dict[Where, int]:
         """As far as the broker answers at once: one that does not is not asked for the rest."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError
 
 from schemas.topics import DEAD_LETTERS
-from streams.runtime.clients import producer_config
 from streams.runtime.delivery import Delivery
 from streams.runtime.envelope import Envelope
+from streams.runtime.kafka import Clients
 from streams.settings import KafkaSettings
 
 
@@ -18,14 +18,13 @@ class DeliveryFailedError(Exception):
 class Outbox:
     """One producer. `confirm` is the only way to know that what was sent is safe."""
 
-    def __init__(self, kafka: KafkaSettings, stage: str) -> None:
+    def __init__(self, clients: Clients, kafka: KafkaSettings, stage: str) -> None:
         self._kafka = kafka
         self._failure: KafkaError | None = None
-        self._producer = Producer({**producer_config(kafka, stage), "on_delivery": self._on_delivery})
+        self._producer = clients.producer(stage, self._on_failure)
 
-    def _on_delivery(self, error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            self._failure = error
+    def _on_failure(self, error: KafkaError) -> None:
+        self._failure = error
 
     def send(self, envelopes: Sequence[Envelope]) -> None:
         for envelope in envelopes:

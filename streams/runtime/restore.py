@@ -1,22 +1,19 @@
 """Reading tables back before the first event of a partition is decided."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
 
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
-from streams.runtime.clients import reader_config
 from streams.runtime.delivery import Delivery
+from streams.runtime.kafka import Clients
 from streams.runtime.messages import END_OF_PARTITION, delivery_of
-from streams.settings import KafkaSettings
 
 log = logger(__name__)
 LOOKUP_TIMEOUT_S = 30.0
 BATCH = 5_000
-
-
+POLL_S = 1.0
 SILENCE_S = 60.0
 """A partition without a leader says nothing: better to start over, and be seen to, than to wait unseen."""
 
@@ -30,12 +27,11 @@ class TableReader:
     says for good that a partition cannot be read.
     """
 
-    def __init__(self, kafka: KafkaSettings, stage: str, metrics: Metrics) -> None:
+    def __init__(self, clients: Clients, stage: str, metrics: Metrics) -> None:
         self._stage = stage
         self._metrics = metrics
-        # an empty partition says so only when the broker gives up waiting for records: let it wait briefly
-        self._consumer = Consumer({**reader_config(kafka), "fetch.wait.max.ms": 20})
-        self._heard_s = 0.0
+        self._consumer = clients.reader(fetch_wait_ms=20)
+        self._silent_s = 0.0
 
     def read(self, topic: str, since_ms: Mapping[int, int | None], apply: Callable[[Delivery], None]) -> dict[int, int]:
         """Hands every record from `since_ms` (by partition; None: the beginning) to the current end to `apply`, in
@@ -86,16 +82,18 @@ class TableReader:
 
     def _begin(self, starts: list[TopicPartition]) -> None:
         self._consumer.assign(starts)
-        self._heard_s = time.monotonic()
+        self._silent_s = 0.0
 
     def _poll(self) -> Sequence[Message]:
         """What has arrived: records, and signs of a partition's end."""
-        first = self._consumer.poll(1.0)
-        if first is not None:
-            self._heard_s = time.monotonic()
-        elif time.monotonic() - self._heard_s > SILENCE_S:
-            raise RestoreStalledError(f"nothing was heard of a partition to be read back for {SILENCE_S:g} s")
-        messages = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
+        first = self._consumer.poll(POLL_S)
+        if first is None:
+            self._silent_s += POLL_S
+            if self._silent_s > SILENCE_S:
+                raise RestoreStalledError(f"nothing was heard of a partition to be read back for {SILENCE_S:g} s")
+            return []
+        self._silent_s = 0.0
+        messages = [first, *self._consumer.consume(BATCH, 0)]
         usable: list[Message] = []
         for message in messages:
             error = message.error()

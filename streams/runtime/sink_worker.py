@@ -7,7 +7,7 @@ rows wait on Kafka, for as long as it takes, and only one batch of them in memor
 import threading
 from collections.abc import Callable
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 from pydantic import ValidationError
 
 from schemas.call import CallRow
@@ -16,10 +16,10 @@ from sinks.protocol import RowRefused, Sink, Unavailable
 from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
-from streams.runtime.clients import consumer_config
 from streams.runtime.commit import Where, commit
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
+from streams.runtime.kafka import Clients, GroupConsumer
 from streams.runtime.lag import Ends, Lag
 from streams.runtime.messages import delivery_of
 from streams.runtime.outbox import Outbox
@@ -36,6 +36,7 @@ class SinkWorker:
     def __init__(
         self,
         sink: Sink,
+        clients: Clients,
         kafka: KafkaSettings,
         settings: SinkSettings,
         *,
@@ -49,14 +50,14 @@ class SinkWorker:
         self._now_ms = now_ms
         self._metrics = metrics
         self._progress = progress
-        self._outbox = Outbox(kafka, NAME)
-        self._consumer = Consumer(consumer_config(kafka, NAME))
+        self._outbox = Outbox(clients, kafka, NAME)
+        self._consumer = clients.group_consumer(NAME)
         self._batch: list[tuple[Delivery, CallRow]] = []
         self._taken_ms: int | None = None
         self._next: dict[Where, int] = {}
         self._committed: dict[Where, int] = {}
         self._lag = Lag(NAME, metrics, now_ms)
-        self._ends = Ends(kafka)
+        self._ends = Ends(clients)
 
     def run(self, stop: threading.Event) -> None:
         self._consumer.subscribe(
@@ -161,7 +162,7 @@ class SinkWorker:
             self._lag.show(self._committed, self._ends.of(self._committed))
             self._lag.show_oldest(self._taken_ms)
 
-    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: GroupConsumer, assigned: list[TopicPartition]) -> None:
         starts = consumer.committed(assigned, LOOKUP_TIMEOUT_S)
         self._committed = {(start.topic, start.partition): max(start.offset, 0) for start in starts}
         consumer.assign(assigned)
@@ -169,7 +170,7 @@ class SinkWorker:
         self._progress.state("running")
         log.info("assigned", partitions=sorted(where.partition for where in assigned))
 
-    def _on_taken(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    def _on_taken(self, _consumer: GroupConsumer, _partitions: list[TopicPartition]) -> None:
         """Rows gathered and not stored are read again by the next owner; storing a row twice changes nothing."""
         self._batch.clear()
         self._next.clear()

@@ -9,15 +9,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
 
 from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
-from streams.runtime.clients import consumer_config
 from streams.runtime.commit import Where, commit
 from streams.runtime.decider import Decider
 from streams.runtime.follower import ControlFollower, wait_for_configuration
+from streams.runtime.kafka import Clients, GroupConsumer
 from streams.runtime.lag import Ends, Lag
 from streams.runtime.messages import delivery_of
 from streams.runtime.outbox import Outbox
@@ -49,6 +49,7 @@ class Worker:
     def __init__(
         self,
         stage: Stage[Any, Any],
+        clients: Clients,
         kafka: KafkaSettings,
         settings: WorkerSettings,
         *,
@@ -71,11 +72,11 @@ class Worker:
         self._committed_ms = 0
         self._progress_saved_ms = now_ms()
         self._lag = Lag(stage.name, metrics, now_ms)
-        self._ends = Ends(kafka)
-        self._outbox = Outbox(kafka, stage.name)
-        self._control = ControlFollower(kafka)
-        self._reader = TableReader(kafka, stage.name, metrics)
-        self._consumer = Consumer(consumer_config(kafka, stage.name))
+        self._ends = Ends(clients)
+        self._outbox = Outbox(clients, kafka, stage.name)
+        self._control = ControlFollower(clients, kafka)
+        self._reader = TableReader(clients, stage.name, metrics)
+        self._consumer = clients.group_consumer(stage.name)
         self._decider = Decider(stage, kafka, self._outbox, lambda: self._control.view, now_ms, metrics)
 
     def run(self, stop: threading.Event) -> None:
@@ -204,7 +205,7 @@ class Worker:
     def _unfinished(self) -> int:
         return sum(work.unfinished for work in self._partitions.values())
 
-    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: GroupConsumer, assigned: list[TopicPartition]) -> None:
         """Rebuilds each partition's state before its first event is decided. Runs inside poll, on our thread."""
         self._progress.state("restoring")
         self._partitions = {where.partition: PartitionWork(self._stage.state()) for where in assigned}
@@ -234,14 +235,14 @@ class Worker:
             self._table, since_ms, lambda record: self._decider.learn(self._partitions[record.partition], record)
         )
 
-    def _on_revoke(self, _consumer: Consumer, _revoked: list[TopicPartition]) -> None:
+    def _on_revoke(self, _consumer: GroupConsumer, _revoked: list[TopicPartition]) -> None:
         """Everything taken is finished but for parked events, which the next owner takes again."""
         if not self._outbox.confirm(self._settings.drain_ms / 1000):
             raise DrainTimeoutError(f"the broker did not acknowledge within {self._settings.drain_ms} ms")
         self._commit()
         self._let_go()
 
-    def _on_lost(self, _consumer: Consumer, lost: list[TopicPartition]) -> None:
+    def _on_lost(self, _consumer: GroupConsumer, lost: list[TopicPartition]) -> None:
         """Somebody else owns them already: nothing of theirs may be committed."""
         log.warning("partitions_lost", partitions=sorted({where.partition for where in lost}))
         self._let_go()

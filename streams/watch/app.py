@@ -9,6 +9,7 @@ from schemas.topics import CALLS
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.runtime.follower import ControlFollower
+from streams.runtime.kafka import ConfluentClients
 from streams.settings import KafkaSettings
 from streams.watch.bookkeeper import Bookkeeper
 from streams.watch.connection import faust_app
@@ -29,7 +30,7 @@ def watch_app(
     app: Any = faust_app(kafka, watch)
     tables = Tables(app, watch, kafka.min_insync)
     outlet = Outlet(app, kafka, metrics, now_ms)
-    published = Published(lambda: ControlFollower(kafka))
+    published = Published(lambda: ControlFollower(ConfluentClients(kafka), kafka))
     intake = Intake(app, outlet, metrics)
     bookkeeper = Bookkeeper(watch, tables, published, outlet, now_ms)
     judge = Judge(watch, tables, published, outlet, now_ms)

@@ -24,6 +24,7 @@ from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.providers.protocol import Question, Reply
 from streams.runtime.follower import ControlFollower, wait_for_configuration
+from streams.runtime.kafka import ConfluentClients
 from streams.runtime.restore import TableReader
 from streams.settings import KafkaSettings, WorkerSettings
 from streams.stages.invoke import Backoff
@@ -105,12 +106,13 @@ class InvokeRun:
             told.set()
 
         telling = asyncio.create_task(tell())
-        follower = ControlFollower(self._kafka)
+        clients = ConfluentClients(self._kafka)
+        follower = ControlFollower(clients, self._kafka)
         await asyncio.to_thread(wait_for_configuration, follower, stop)
         options: dict[str, Any] = consumer_options(self._kafka, STAGE)
         consumer = self._consumer_type(**options)
         producer = AIOKafkaProducer(**producer_options(self._kafka, STAGE))
-        reader = TableReader(self._kafka, STAGE, self._metrics)
+        reader = TableReader(clients, STAGE, self._metrics)
         await producer.start()
         await consumer.start()
         try:

@@ -23,6 +23,7 @@ from schemas.topics import (
 from streams.observe.metrics import Metrics
 from streams.process import now_ms
 from streams.runtime.delivery import Delivery
+from streams.runtime.kafka import ConfluentClients
 from streams.runtime.restore import TableReader
 from streams.settings import KafkaSettings
 from streams.stages import cache, limit, postprocess
@@ -110,7 +111,7 @@ def test_what_was_answered_before_a_long_outage_is_not_answered_again_after_it(b
 
 @pytest.fixture
 def reader(kafka: KafkaSettings) -> Iterator[TableReader]:
-    reader = TableReader(kafka, "test", Metrics())
+    reader = TableReader(ConfluentClients(kafka), "test", Metrics())
     yield reader
     reader.close()
 

@@ -12,6 +12,7 @@ from sinks.protocol import Unavailable
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.process import now_ms
+from streams.runtime.kafka import ConfluentClients
 from streams.runtime.sink_worker import SinkWorker
 from streams.settings import KafkaSettings, SinkSettings
 from tests.fakes.call_rows import call_row
@@ -48,7 +49,9 @@ def start(bench: Bench, sink: FakeSink, clock: Callable[[], int] = now_ms) -> Wo
     settings = SinkSettings(batch_rows=BATCH_ROWS, batch_ms=50)
 
     def make(metrics: Metrics, progress: Progress) -> SinkWorker:
-        return SinkWorker(sink, bench.kafka, settings, now_ms=clock, metrics=metrics, progress=progress)
+        return SinkWorker(
+            sink, ConfluentClients(bench.kafka), bench.kafka, settings, now_ms=clock, metrics=metrics, progress=progress
+        )
 
     return bench.run(make, clock)
 

@@ -10,7 +10,9 @@ from typing_extensions import override
 
 from schemas.topics import COMPLETIONS, DEAD_LETTERS, MISSES
 from scripts.stack.readiness import holds_within
+from streams.runtime.clients import consumer_config
 from streams.runtime.delivery import Delivery
+from streams.runtime.kafka import ConfluentClients, GroupConsumer
 from streams.runtime.outcome import Absorb, Outcome
 from streams.runtime.stage import View
 from streams.runtime.worker import DrainTimeoutError
@@ -128,38 +130,45 @@ def test_an_event_with_nothing_left_to_do_is_committed_too(bench: Bench) -> None
     bench.log.await_committed("route", MISSES, {0: 8, 1: 6})
 
 
-def refusing_first_commit(code: int) -> type[Consumer]:
-    """A real consumer whose first commit ends with this error instead."""
+class RefusingFirstCommit(Consumer):
+    """A real consumer whose first commit ends with an error instead."""
 
-    class RefusingFirstCommit(Consumer):
-        refused = False
+    def __init__(self, config: dict[str, Any], code: int) -> None:
+        super().__init__(config)
+        self._code: int | None = code
 
-        @override
-        def commit(self, *arguments: Any, **options: Any) -> Any:
-            if not self.refused:
-                self.refused = True
-                raise KafkaException(KafkaError(code))
-            return super().commit(*arguments, **options)
+    @override
+    def commit(self, *arguments: Any, **options: Any) -> Any:
+        code, self._code = self._code, None
+        if code is not None:
+            raise KafkaException(KafkaError(code))
+        return super().commit(*arguments, **options)
 
-    return RefusingFirstCommit
+
+class RefusingClients(ConfluentClients):
+    def __init__(self, kafka: KafkaSettings, code: int) -> None:
+        super().__init__(kafka)
+        self._settings = kafka
+        self._code = code
+
+    @override
+    def group_consumer(self, stage: str) -> GroupConsumer:
+        return RefusingFirstCommit(consumer_config(self._settings, stage), self._code)
 
 
 @pytest.mark.parametrize("code", [KafkaError._TIMED_OUT, KafkaError.COORDINATOR_LOAD_IN_PROGRESS])
-def test_a_commit_that_failed_is_not_remembered_as_done(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    monkeypatch.setattr("streams.runtime.worker.Consumer", refusing_first_commit(code))
+def test_a_commit_that_failed_is_not_remembered_as_done(bench: Bench, code: int) -> None:
     bench.log.create(COMPLETIONS)
     bench.log.write(MISSES, Note(id="only"))
     bench.log.flush()
-    bench.start(toy(passed_on))
+    bench.start(toy(passed_on), clients=RefusingClients(bench.kafka, code))
     bench.log.await_committed("route", MISSES, {0: 1})
 
 
-def test_a_commit_that_can_never_succeed_ends_the_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.runtime.worker.Consumer", refusing_first_commit(KafkaError.GROUP_AUTHORIZATION_FAILED))
+def test_a_commit_that_can_never_succeed_ends_the_worker(bench: Bench) -> None:
+    clients = RefusingClients(bench.kafka, KafkaError.GROUP_AUTHORIZATION_FAILED)
     bench.log.create(COMPLETIONS)
     bench.log.write(MISSES, Note(id="only"))
     bench.log.flush()
-    assert isinstance(bench.start(toy(passed_on)).ended(), KafkaException)
+    assert isinstance(bench.start(toy(passed_on), clients=clients).ended(), KafkaException)
     assert bench.log.committed("route", MISSES) == {}

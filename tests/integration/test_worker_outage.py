@@ -13,6 +13,7 @@ from scripts.stack.readiness import holds_within
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.process import now_ms
+from streams.runtime.kafka import ConfluentClients
 from streams.runtime.outcome import Outcome
 from streams.runtime.sink_worker import SinkWorker
 from streams.runtime.stage import View
@@ -45,12 +46,12 @@ def bench(own_broker: Cluster) -> Iterator[InvokeBench]:
 
 
 def test_workers_outlive_their_broker_and_lose_nothing(bench: InvokeBench, own_broker: Cluster) -> None:
-    sink, desk = FakeSink(), Desk()
+    sink, desk, clients = FakeSink(), Desk(), ConfluentClients(bench.kafka)
     (node,) = own_broker.brokers
 
     def sink_worker(metrics: Metrics, progress: Progress) -> SinkWorker:
         settings = SinkSettings(batch_rows=50, batch_ms=50)
-        return SinkWorker(sink, bench.kafka, settings, now_ms=now_ms, metrics=metrics, progress=progress)
+        return SinkWorker(sink, clients, bench.kafka, settings, now_ms=now_ms, metrics=metrics, progress=progress)
 
     def write(numbers: range) -> None:
         for number in numbers:

@@ -12,6 +12,7 @@ from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.process import now_ms as wall_clock_ms
 from streams.runtime.delivery import Delivery
+from streams.runtime.kafka import Clients, ConfluentClients
 from streams.runtime.outcome import Forward, Outcome, Record
 from streams.runtime.stage import Stage, Stateless, View
 from streams.runtime.worker import Worker
@@ -92,12 +93,18 @@ class Bench:
         self.log.flush()
 
     def start(
-        self, stage: Stage[Any, Any], *, now_ms: Callable[[], int] = wall_clock_ms, **settings: int
+        self,
+        stage: Stage[Any, Any],
+        *,
+        now_ms: Callable[[], int] = wall_clock_ms,
+        clients: Clients | None = None,
+        **settings: int,
     ) -> WorkerThread:
         chosen = WorkerSettings(**{**QUICK, **settings})
+        through = clients or ConfluentClients(self.kafka)
 
         def make(metrics: Metrics, progress: Progress) -> Worker:
-            return Worker(stage, self.kafka, chosen, now_ms=now_ms, metrics=metrics, progress=progress)
+            return Worker(stage, through, self.kafka, chosen, now_ms=now_ms, metrics=metrics, progress=progress)
 
         return self.run(make, now_ms)
 
