@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import Topic
@@ -22,12 +22,18 @@ class KafkaSettings(BaseSettings):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="How the connection is protected."
     )
-    ssl_ca_file: Path | None = Field(
-        default=None, description="Certificates of the authority that signed the brokers'."
+    ssl_ca_file: FilePath | None = Field(
+        default=None,
+        description="PEM file: the authority that signed the brokers' certificates; default: the system's.",
+    )
+    ssl_certificate_file: FilePath | None = Field(
+        default=None, description="PEM file: our own certificate, where brokers ask for one."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         default="SCRAM-SHA-512", description="Used when the security protocol starts with SASL."
     )
+    ssl_key_file: FilePath | None = Field(default=None, description="PEM file: the private key of that certificate.")
+    ssl_key_password: SecretStr | None = Field(default=None, description="Opens that key, where it is encrypted.")
     sasl_username: str | None = Field(default=None, description="Our name towards the brokers.")
     sasl_password: SecretStr | None = Field(default=None, description="Our password towards the brokers.")
     topic_prefix: str = Field(default="llm.", pattern=r"^[a-zA-Z0-9._-]*$", description="Before every topic's name.")
@@ -64,6 +70,27 @@ class KafkaSettings(BaseSettings):
 
     def group(self, stage: str) -> str:
         return f"{self.group_prefix}{stage}"
+    @model_validator(mode="after")
+    def _what_is_used_together_is_set_together(self) -> Self:
+        if self.uses_sasl and (self.sasl_username is None or self.sasl_password is None):
+            raise ValueError(f"security_protocol {self.security_protocol} needs sasl_username and sasl_password")
+        if (self.ssl_certificate_file is None) != (self.ssl_key_file is None):
+            raise ValueError("ssl_certificate_file and ssl_key_file belong together: set both, or none")
+        return self
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.security_protocol in ("SSL", "SASL_SSL")
+
+    @property
+    def uses_sasl(self) -> bool:
+        return self.security_protocol.startswith("SASL")
+
+    @property
+    def heartbeat_interval_ms(self) -> int:
+        """How often a worker tells its group that it is there."""
+        return max(1_000, self.session_timeout_ms // 10)
+
 
 
 class WorkerSettings(BaseSettings):

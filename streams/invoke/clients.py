@@ -1,11 +1,10 @@
 """How the aiokafka clients are set up: the same promises as in `streams.runtime.clients`."""
 
-import ssl
 from typing import Any
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from streams.runtime.clients import LARGEST_RECORD_BYTES
+from streams.runtime.clients import LARGEST_RECORD_BYTES, tls_context
 from streams.settings import KafkaSettings
 
 
@@ -15,9 +14,9 @@ def _common(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
         "client_id": f"millrace-{stage}",
         "security_protocol": kafka.security_protocol,
     }
-    if kafka.security_protocol in ("SSL", "SASL_SSL"):
-        options["ssl_context"] = ssl.create_default_context(cafile=kafka.ssl_ca_file)
-    if kafka.security_protocol.startswith("SASL"):
+    if kafka.uses_tls:
+        options["ssl_context"] = tls_context(kafka)
+    if kafka.uses_sasl:
         options["sasl_mechanism"] = kafka.sasl_mechanism
         options["sasl_plain_username"] = kafka.sasl_username
         options["sasl_plain_password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
@@ -32,7 +31,7 @@ def consumer_options(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "session_timeout_ms": kafka.session_timeout_ms,
-        "heartbeat_interval_ms": max(1_000, kafka.session_timeout_ms // 10),
+        "heartbeat_interval_ms": kafka.heartbeat_interval_ms,
         # how long the others wait for us to finish our calls; aiokafka's default is the session timeout
         "rebalance_timeout_ms": max(300_000, kafka.session_timeout_ms),
         # lanes full of long calls take nothing for a while; a loop that is stuck misses its heartbeats anyway

@@ -1,14 +1,18 @@
 """How the Kafka clients are set up. The values that keep promises are fixed here and are not settings."""
 
 import logging
+import ssl
 from typing import Any
+
+from pydantic import SecretStr
 
 from streams.settings import KafkaSettings
 
 LARGEST_RECORD_BYTES = 20 * 1024 * 1024
 """Above the dead letters' topic limit: the broker's limit per topic is the one that decides."""
 
-_READER_GROUP = "reader-that-never-commits"
+READERS = "reader"
+"""Last part of the group that reads without joining: librdkafka asks for its coordinator all the same."""
 _FETCH_BUFFER_KIB = 16 * 1024
 
 
@@ -23,13 +27,45 @@ def _common(kafka: KafkaSettings) -> dict[str, Any]:
         "log_level": 3,
         "allow.auto.create.topics": False,
     }
-    if kafka.ssl_ca_file is not None:
-        config["ssl.ca.location"] = str(kafka.ssl_ca_file)
-    if kafka.security_protocol.startswith("SASL"):
-        config["sasl.mechanism"] = kafka.sasl_mechanism
-        config["sasl.username"] = kafka.sasl_username or ""
-        config["sasl.password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else ""
+    if kafka.uses_tls:
+        config |= _tls(kafka)
+    if kafka.uses_sasl:
+        config |= {
+            "sasl.mechanism": kafka.sasl_mechanism,
+            "sasl.username": kafka.sasl_username or "",
+            "sasl.password": _plain(kafka.sasl_password),
+        }
     return config
+
+
+def _tls(kafka: KafkaSettings) -> dict[str, Any]:
+    """The broker's certificate is always checked, and that it names the host that was dialled."""
+    files = {
+        "ssl.ca.location": kafka.ssl_ca_file,
+        "ssl.certificate.location": kafka.ssl_certificate_file,
+        "ssl.key.location": kafka.ssl_key_file,
+    }
+    config: dict[str, Any] = {name: str(path) for name, path in files.items() if path is not None}
+    if kafka.ssl_key_password is not None:
+        config["ssl.key.password"] = _plain(kafka.ssl_key_password)
+    return config
+
+
+def tls_context(kafka: KafkaSettings) -> ssl.SSLContext | None:
+    """The same for the clients in Python; None where the connection is not encrypted. Raises OSError, of which
+    ssl.SSLError is one, for a file that is none of its kind.
+    """
+    if not kafka.uses_tls:
+        return None
+    context = ssl.create_default_context(cafile=kafka.ssl_ca_file)
+    if kafka.ssl_certificate_file is not None:
+        # without a password OpenSSL would ask for one on the terminal, and wait
+        context.load_cert_chain(kafka.ssl_certificate_file, kafka.ssl_key_file, _plain(kafka.ssl_key_password))
+    return context
+
+
+def _plain(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
 
 
 def _fetching() -> dict[str, Any]:
@@ -55,7 +91,7 @@ def consumer_config(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
         "partition.assignment.strategy": "range",
         "auto.offset.reset": "earliest",
         "session.timeout.ms": kafka.session_timeout_ms,
-        "heartbeat.interval.ms": max(1_000, kafka.session_timeout_ms // 10),
+        "heartbeat.interval.ms": kafka.heartbeat_interval_ms,
         "max.poll.interval.ms": max(300_000, kafka.session_timeout_ms),
     }
 
@@ -66,7 +102,7 @@ def reader_config(kafka: KafkaSettings) -> dict[str, Any]:
         **_common(kafka),
         **_fetching(),
         "client.id": "millrace-reader",
-        "group.id": _READER_GROUP,
+        "group.id": kafka.group(READERS),
         "auto.offset.reset": "earliest",
         "enable.partition.eof": True,
     }

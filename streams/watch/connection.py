@@ -1,12 +1,11 @@
 """How Faust is set up. What keeps promises, or keeps ports closed, is fixed here and is not a setting."""
 
-import ssl
 from typing import Any
 
 import faust
 from faust.auth import Credentials
 
-from streams.runtime.clients import LARGEST_RECORD_BYTES
+from streams.runtime.clients import LARGEST_RECORD_BYTES, tls_context
 from streams.settings import KafkaSettings
 from streams.watch.settings import WatchSettings
 
@@ -15,12 +14,10 @@ _BUFFERED_EVENTS = 256  # per agent; rows beyond it wait in the broker, not in o
 
 
 def credentials(kafka: KafkaSettings) -> Credentials | None:
-    """None for an unprotected connection. Raises OSError when the certificate file cannot be read."""
+    """None for an unprotected connection. Raises OSError for a certificate that cannot be read."""
     if kafka.security_protocol == "PLAINTEXT":
         return None
-    context = None
-    if kafka.security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=kafka.ssl_ca_file)
+    context = tls_context(kafka)
     if context is not None and kafka.security_protocol == "SSL":
         return faust.SSLCredentials(context=context)
     return faust.SASLCredentials(

@@ -51,7 +51,11 @@ def test_a_password_is_used_over_the_protocol_that_is_set() -> None:
 
 
 def test_a_password_over_tls_is_sent_over_tls() -> None:
-    found = credentials(KafkaSettings(security_protocol="SASL_SSL", sasl_mechanism="PLAIN"))
+    found = credentials(
+        KafkaSettings(
+            security_protocol="SASL_SSL", sasl_mechanism="PLAIN", sasl_username="watch", sasl_password=SecretStr("pw")
+        )
+    )
 
     assert isinstance(found, faust.SASLCredentials)
     assert (found.mechanism.value, found.protocol.value) == ("PLAIN", "SASL_SSL")
@@ -65,6 +69,8 @@ def test_tls_alone_needs_no_password() -> None:
     assert found.context.check_hostname
 
 
-def test_a_certificate_file_that_is_not_there_is_not_passed_over(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="No such file"):
-        credentials(KafkaSettings(security_protocol="SSL", ssl_ca_file=tmp_path / "missing.pem"))
+def test_a_certificate_that_is_none_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("not a certificate")
+
+    with pytest.raises(OSError, match="certificate"):
+        credentials(KafkaSettings(security_protocol="SSL", ssl_ca_file=tmp_path / "ca.pem"))
