@@ -1,0 +1,1 @@
+"""An outsider who asks without waiting for answers: arrivals, tenants, kinds of request, all drawn from one seed."""
