@@ -131,6 +131,16 @@ class Dispatch(InternalEvent):
     plan: Plan
 
 
+class HandedOver(InternalEvent):
+    """`llm.handovers`: a worker whose partition went to another still calls for this request, so nobody else need."""
+
+    identity: str = Field(description="the request's id within its tenant")
+    worker: str = Field(description="who is calling")
+    until_ms: EpochMs | None = Field(
+        description="when its completion, or news of a further attempt, is there at the latest; null: it has stopped"
+    )
+
+
 class Answer(InternalEvent):
     """What came back, in our shape whoever answered."""
 

@@ -40,6 +40,7 @@ TRAFFIC = (
         readers=("postprocess",),
         followers=("invoke",),
     ),
+    Traffic(topics.HANDOVERS, writers=("invoke",), followers=("invoke",)),
     Traffic(topics.RESPONSES, writers=("postprocess",), readers=("service",), followers=("postprocess",)),
     Traffic(topics.CALLS, writers=("invoke", "postprocess"), readers=("limit", "sink", "watch")),
     Traffic(topics.ACCOUNTS, writers=("limit",), followers=("limit",)),

@@ -10,7 +10,7 @@ from schemas.alert import Alert
 from schemas.cached import CacheRecord
 from schemas.call import CallRow
 from schemas.control import ControlObject
-from schemas.flow import Admitted, Completion, Dispatch, Miss, Validated
+from schemas.flow import Admitted, Completion, Dispatch, HandedOver, Miss, Validated
 from schemas.request import Priority, Request
 from schemas.response import Response
 
@@ -80,6 +80,13 @@ DISPATCH: dict[Priority, Topic] = {
     "low": Topic("dispatch.low", "requests with a plan, low priority", "request id", _events(Dispatch)),
 }
 COMPLETIONS = Topic("completions", "requests that have ended, however they ended", "request id", _events(Completion))
+HANDOVERS = Topic(
+    "handovers",
+    "requests still being called for by a worker whose partition went to another",
+    "request id: beside its completion",
+    _events(HandedOver),
+    retention_ms=_DAY_MS,
+)
 RESPONSES = Topic("responses", "one terminal answer per request", "request id", _events(Response))
 CALLS = Topic(
     "calls",
@@ -123,6 +130,7 @@ TOPICS = (
     MISSES,
     *DISPATCH.values(),
     COMPLETIONS,
+    HANDOVERS,
     RESPONSES,
     CALLS,
     ACCOUNTS,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from schemas.topics import CALLS, COMPLETIONS, DISPATCH, Topic
+from schemas.topics import CALLS, COMPLETIONS, DISPATCH, HANDOVERS, Topic
 from streams.runtime.stage import Stage
 from streams.stages import cache, limit, postprocess, route, validate
 
@@ -14,5 +14,5 @@ SYNCHRONOUS: Mapping[str, Stage[Any, Any]] = MappingProxyType(
 """Decided in batches by `streams.runtime.worker`."""
 
 INVOKE_READS: tuple[Topic, ...] = tuple(DISPATCH.values())
-INVOKE_WRITES: tuple[Topic, ...] = (COMPLETIONS, CALLS)
+INVOKE_WRITES: tuple[Topic, ...] = (COMPLETIONS, CALLS, HANDOVERS)
 """`invoke` waits on providers and runs on its own loop, `streams.invoke.worker`."""
