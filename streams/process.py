@@ -37,8 +37,6 @@ def run_stage(
             from streams.runtime.worker import Worker  # noqa: PLC0415  # only who needs it pays for importing it
             from streams.topology import SYNCHRONOUS  # noqa: PLC0415  # only who needs it pays for importing it
 
-            stop = stop_on_signal()
             clients = ConfluentClients(kafka)
-            Worker(SYNCHRONOUS[name], clients, kafka, worker, now_ms=now_ms, metrics=metrics, progress=progress).run(
-                stop
-            )
+            stage = Worker(SYNCHRONOUS[name], clients, kafka, worker, now_ms=now_ms, metrics=metrics, progress=progress)
+            stage.run(stop_on_signal())
