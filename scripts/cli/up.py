@@ -12,9 +12,11 @@ from rich.table import Table
 from scripts.cli.command_group import command_app
 from scripts.cli.fault import Fault
 from scripts.local.layout import RUN_FOLDER, Layout
-from scripts.local.stack import SAMPLE_CONFIG, LocalStack, Wishes
+from scripts.local.parts import SAMPLE_CONFIG, Wishes
+from scripts.local.stack import LocalStack
 from scripts.stack.errors import StackError
 from scripts.stack.supervised import ProcessState, Status
+from scripts.stack.supervisor import Supervisor
 
 app = command_app()
 
@@ -47,7 +49,7 @@ def up(
             layout,
             Wishes(config=config, live=live, workers=workers),
             lambda what: console.print(f"· {what}", highlight=False),
-            on_change=told,
+            supervisor=Supervisor(on_change=told),
         ) as stack:
             console.print(_doors(stack))
             console.print(f"running until Ctrl-C; logs are in {layout.folder / 'logs'}", highlight=False)

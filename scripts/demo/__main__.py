@@ -20,7 +20,8 @@ from scripts.demo.ledger import CostTable, provider_bill_usd
 from scripts.demo.report import show
 from scripts.demo.summary import Summary, summarise
 from scripts.local.layout import RUN_FOLDER, Layout
-from scripts.local.stack import PROVIDER_KEYS, LocalStack, Wishes
+from scripts.local.parts import PROVIDER_KEYS, Wishes
+from scripts.local.stack import LocalStack
 from scripts.stack.errors import StackError
 from streams.provider_keys import ProviderKeys, process_environment
 

@@ -4,7 +4,7 @@ Everything a cluster is lives in its directory: stop it, start it again there, a
 on the same ports if they are free. No process survives the one that called `start_cluster`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -55,17 +55,21 @@ def start_cluster(
     brokers: int = 1,
     heap_mb: int = 320,
     properties: Mapping[str, str] | None = None,
+    doors: Sequence[int] = (),
     ready_within_s: float = 60,
     announce: Callable[[str], None] | None = None,
 ) -> Cluster:
     """Start the cluster of `directory`, creating it there first if need be, and return once clients can use it.
 
     `properties` override any broker setting for this start; `announce` is told when the jars have to be fetched.
+    `doors` are the ports of proxies, one for each broker, that are to connect to its `proxied_port`.
     With three brokers, topics are replicated three times and one broker may be lost without losing writes.
     Raises StackError: jars missing, directory in use or of another size, broker not up within `ready_within_s`.
     """
     if brokers < 1:
         raise ValueError(f"a cluster has at least one broker, not {brokers}")
+    if doors and len(doors) != brokers:
+        raise ValueError(f"{brokers} brokers need as many proxies, not {len(doors)}")
     jars = kafka_jars(announce=announce)
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
@@ -74,13 +78,13 @@ def start_cluster(
             held.enter_context(exclusive(directory / "lock", wait=False))
         except BlockingIOError:
             raise StackError(f"{directory} is in use by a running cluster: stop that, or choose another") from None
-        record = _record(directory / "cluster.json", brokers, held)
+        record = _record(directory / "cluster.json", brokers, held, proxied=bool(doors))
         nodes = tuple(
             BrokerNode(node, directory / f"broker-{node}", ports, jars=jars, heap_mb=heap_mb)
             for node, ports in enumerate(record.nodes)
         )
         for node in nodes:
-            node.configure(record.nodes, properties or {})
+            node.configure(record.nodes, properties or {}, doors[node.id] if doors else None)
         _format(nodes, record.cluster_id)
         held.callback(_stop_all, nodes)
         for node in nodes:
@@ -91,19 +95,23 @@ def start_cluster(
         return Cluster(nodes, held.pop_all())
 
 
-def _record(path: Path, brokers: int, held: ExitStack) -> ClusterRecord:
+def _record(path: Path, brokers: int, held: ExitStack, *, proxied: bool) -> ClusterRecord:
     """The cluster's record, old or new, written back with ports that are reserved until `held` closes."""
 
     def reserved(preferred: int | None) -> int:
         return held.enter_context(reserve_port(preferred)).port
 
     known = read_record(path, brokers)
-    if known is None:
-        nodes = [NodePorts(client=reserved(None), controller=reserved(None)) for _ in range(brokers)]
-        record = ClusterRecord(cluster_id=kafka_uuid(uuid4().bytes), nodes=tuple(nodes))
-    else:
-        nodes = [NodePorts(client=reserved(node.client), controller=reserved(node.controller)) for node in known.nodes]
-        record = ClusterRecord(cluster_id=known.cluster_id, nodes=tuple(nodes))
+    before = known.nodes if known is not None else (None,) * brokers
+    nodes = [
+        NodePorts(
+            client=reserved(node.client if node else None),
+            controller=reserved(node.controller if node else None),
+            proxied=reserved(node.proxied if node else None) if proxied else None,
+        )
+        for node in before
+    ]
+    record = ClusterRecord(cluster_id=known.cluster_id if known else kafka_uuid(uuid4().bytes), nodes=tuple(nodes))
     path.write_text(record.model_dump_json(indent=2), encoding="ascii")
     return record
 

@@ -23,10 +23,18 @@ class NodePorts(BaseModel):
 
     client: int
     controller: int
+    proxied: int | None = None
+    """Of the listener that only a proxy connects to; None where there is no proxy."""
 
 
-def server_properties(node: int, ports: Sequence[NodePorts], overrides: Mapping[str, str]) -> str:
-    """The file's text for node `node` of `len(ports)`; `overrides` win over every setting below."""
+def server_properties(
+    node: int, ports: Sequence[NodePorts], overrides: Mapping[str, str], door: int | None = None
+) -> str:
+    """The file's text for node `node` of `len(ports)`; `overrides` win over every setting below.
+
+    `door` is the port of the proxy before the node's `proxied` listener: who comes through one proxy is sent to the
+    others, and who comes directly stays direct.
+    """
     own = ports[node]
     replicas = len(ports)
     in_sync = 2 if replicas >= _ENOUGH_TO_LOSE_ONE else 1
@@ -37,11 +45,13 @@ def server_properties(node: int, ports: Sequence[NodePorts], overrides: Mapping[
         "controller.quorum.voters": ",".join(
             f"{voter}@{LOOPBACK}:{port.controller}" for voter, port in enumerate(ports)
         ),
-        "listeners": f"CLIENT://{LOOPBACK}:{own.client},CONTROLLER://{LOOPBACK}:{own.controller}",
-        "advertised.listeners": f"CLIENT://{LOOPBACK}:{own.client}",
+        "listeners": f"CLIENT://{LOOPBACK}:{own.client},CONTROLLER://{LOOPBACK}:{own.controller}"
+        + ("" if door is None else f",PROXIED://{LOOPBACK}:{own.proxied}"),
+        "advertised.listeners": f"CLIENT://{LOOPBACK}:{own.client}"
+        + ("" if door is None else f",PROXIED://{LOOPBACK}:{door}"),
         "inter.broker.listener.name": "CLIENT",
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
         "log.dirs": DATA_DIRECTORY,
         "auto.create.topics.enable": "false",
         "unclean.leader.election.enable": "false",

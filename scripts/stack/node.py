@@ -50,10 +50,17 @@ class BrokerNode:
     def pid(self) -> int | None:
         return self._child.pid if self._child is not None and self._child.running else None
 
-    def configure(self, ports: Sequence[NodePorts], overrides: Mapping[str, str]) -> None:
+    @property
+    def proxied_port(self) -> int:
+        """Where a proxy connects to. Raises ValueError in a cluster without proxies."""
+        if self._ports.proxied is None:
+            raise ValueError("the cluster was started without doors")
+        return self._ports.proxied
+
+    def configure(self, ports: Sequence[NodePorts], overrides: Mapping[str, str], door: int | None = None) -> None:
         """Write the node's settings, given the ports of all nodes in order of their ids."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        text = server_properties(self.id, ports, overrides)
+        text = server_properties(self.id, ports, overrides, door)
         (self._directory / _CONFIG_FILE).write_text(text, encoding="ascii")
 
     def format(self, cluster_id: str) -> Child | None:

@@ -80,10 +80,14 @@ class Child:
 
     def pause(self) -> None:
         """Freeze it: its sockets stay open and nothing answers."""
-        self._process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Nothing happens when it has ended."""
+        self._process.send_signal(number)
 
 
 def spawn(command: Command) -> Child:

@@ -1,5 +1,6 @@
 """One named process that is kept alive: when it dies it is started again, more slowly each time, until stopped."""
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -60,6 +61,19 @@ class Supervised:
     @property
     def state(self) -> ProcessState:
         return self._state
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is ready now, however often it was started."""
+        return self._child.running and (self.spec.ready is None or self.spec.ready())
+
+    def signal(self, number: signal.Signals) -> int | None:
+        """Send a signal to the running process and return its pid; None when none runs. Its end is not waited for."""
+        child = self._child
+        if not child.running:
+            return None
+        child.signal(number)
+        return child.pid
 
     def await_ready(self) -> None:
         """Return once it is ready. Raises StartError; a process that dies before it was ready is not waited for."""

@@ -3,6 +3,7 @@
 Nothing it started survives it: not an error while starting, not Ctrl-C, and on Linux not its own SIGKILL.
 """
 
+import signal
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
@@ -43,11 +44,24 @@ class Supervisor:
         """What each process is doing now, in the order they were started."""
         return tuple(process.state for process in list(self._running.values()))
 
+    def ready(self, name: str) -> bool:
+        """Whether that process runs and its own condition holds now."""
+        return self._named(name).ready
+
+    def signal(self, name: str, number: signal.Signals) -> int | None:
+        """Send a signal and return the pid that got it, None when none runs at the moment. What dies is restarted."""
+        return self._named(name).signal(number)
+
     def stop(self, *names: str) -> None:
         """Stop the named processes, all without a name, last started first; a stopped name may be started anew."""
         if unknown := [name for name in names if name not in self._running]:
             raise ValueError(f"no process is called {', '.join(unknown)}")
         self._stop([name for name in reversed(self._running) if not names or name in names])
+
+    def _named(self, name: str) -> Supervised:
+        if (process := self._running.get(name)) is None:
+            raise ValueError(f"no process is called {name}")
+        return process
 
     def _stop(self, names: Iterable[str]) -> None:
         for name in names:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from scripts.local.layout import Layout
-from scripts.local.stack import LocalStack, Wishes
+from scripts.local.parts import Wishes
+from scripts.local.stack import LocalStack
 from tests.integration.conversation import Conversation
 
 QUICK = ("--latency-ms", "20", "--ttft-ms", "5", "--tokens-per-s", "2000", "--seed", "7")

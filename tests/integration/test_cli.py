@@ -17,7 +17,8 @@ from scripts.cli import kafka as cli_kafka
 from scripts.cli.consumer_lag import lags
 from scripts.cli.kafka import LiveCluster, reach
 from scripts.cli.topic_reader import TopicReader
-from scripts.local.stack import SAMPLE_CONFIG, LocalStack
+from scripts.local.parts import SAMPLE_CONFIG
+from scripts.local.stack import LocalStack
 from streams.runtime.clients import consumer_config
 from streams.runtime.cluster import Cluster
 from streams.runtime.deadletter import dead_letter_headers

@@ -45,6 +45,16 @@ def test_a_node_listens_on_loopback_on_its_own_ports_and_knows_all_voters() -> N
     assert settings["controller.quorum.voters"] == "0@127.0.0.1:9001,1@127.0.0.1:9011,2@127.0.0.1:9021"
 
 
+def test_who_comes_through_a_proxy_is_sent_to_the_proxies_and_brokers_stay_among_themselves() -> None:
+    behind = NodePorts(client=9000, controller=9001, proxied=9002)
+
+    settings = read_properties(server_properties(0, [behind], {}, door=9500))
+
+    assert settings["listeners"].endswith(",PROXIED://127.0.0.1:9002")
+    assert settings["advertised.listeners"] == "CLIENT://127.0.0.1:9000,PROXIED://127.0.0.1:9500"
+    assert settings["inter.broker.listener.name"] == "CLIENT"
+
+
 @pytest.mark.parametrize(("ports", "replicas", "in_sync"), [(ONE, "1", "1"), (THREE, "3", "2")])
 def test_everything_is_replicated_as_far_as_one_loss_leaves_it_writable(
     ports: list[NodePorts], replicas: str, in_sync: str
