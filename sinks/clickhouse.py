@@ -7,11 +7,11 @@ from hashlib import blake2b
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.call import CallRow
-from sinks.bisection import first_refused
+from sinks.bisection import refused
 from sinks.connection import Connection, connect
-from sinks.faults import Outage, fault_of
+from sinks.faults import PASSING_S, Outage, fault_of
 from sinks.native import NAMES, Unwritable, native_block
-from sinks.protocol import RowRefused, Unavailable
+from sinks.protocol import Refusal, Unavailable
 from sinks.settings import ClickHouseSettings
 
 _INSERT_SETTINGS = {
@@ -33,12 +33,13 @@ class ClickHouseSink:
         self._settings = settings
         self._connection: Connection | None = None
 
-    def write(self, rows: Sequence[CallRow]) -> None:
+    def write(self, rows: Sequence[CallRow]) -> Sequence[Refusal]:
         size = self._settings.rows_per_insert
-        for start in range(0, len(rows), size):
-            refusal = first_refused(start, min(start + size, len(rows)), partial(self._store, rows))
-            if refusal is not None:
-                raise RowRefused(refusal.index, refusal.reason)
+        return [
+            refusal
+            for start in range(0, len(rows), size)
+            for refusal in refused(start, min(start + size, len(rows)), partial(self._store, rows))
+        ]
 
     def close(self) -> None:
         if self._connection is not None:
@@ -57,7 +58,7 @@ class ClickHouseSink:
         try:
             # The driver sends a body of bytes once more, on its own, when the connection is reset: the same bytes
             # under the same token.
-            self._connected().raw_insert(
+            answer = self._connected().raw_insert(
                 f"{self._settings.database}.call_rows",
                 column_names=NAMES,
                 insert_block=block,
@@ -69,6 +70,9 @@ class ClickHouseSink:
             if isinstance(fault, Outage):
                 raise self._unavailable(fault) from error
             return fault.reason
+        if not answer.query_id():
+            # A proxy, or whoever else has come to this address, says 200 too.
+            raise self._unavailable(Outage("the answer to an insert is not ClickHouse's", PASSING_S))
         return None
 
     def _connected(self) -> Connection:

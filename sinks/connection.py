@@ -15,6 +15,12 @@ class Result(Protocol):
     def result_rows(self) -> Sequence[Sequence[Any]]: ...
 
 
+class Inserted(Protocol):
+    def query_id(self) -> str:
+        """As the server gives it with every answer; empty when it gave none."""
+        ...
+
+
 class Connection(Protocol):
     """The part of the driver's client that is used here. All of it raises the driver's ClickHouseError."""
 
@@ -27,7 +33,7 @@ class Connection(Protocol):
         insert_block: bytes,
         settings: dict[str, Any],
         fmt: str,
-    ) -> object: ...
+    ) -> Inserted: ...
     def close(self) -> None: ...
 
 

@@ -1,8 +1,10 @@
-"""What a sink promises the loop that feeds it: a write that returns has stored every row; one that does not raises
-one of two signals, and nothing else. Writing a row again, in any batch and in any order, never changes a result.
+"""What a sink promises the loop that feeds it: a write that returns has stored every row but those it names; one that
+does not raises Unavailable, and nothing else. Writing a row again, in any batch and in any order, never changes a
+result.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from schemas.call import CallRow
@@ -21,23 +23,19 @@ class Unavailable(Exception):
         self.retry_after_s = retry_after_s
 
 
-class RowRefused(Exception):
-    """`rows[index]` can never be stored, whoever asks and whenever.
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The row at `index` of what was written can never be stored, whoever asks and whenever: keep it elsewhere."""
 
-    All rows before it are stored. Keep the row elsewhere, with the reason, and go on with `rows[index + 1:]`.
-    """
-
-    def __init__(self, index: int, reason: str) -> None:
-        super().__init__(f"row {index}: {reason}")
-        self.index = index
-        self.reason = reason
+    index: int
+    reason: str
 
 
 class Sink(Protocol):
     """Not safe for use by several threads at once; several sinks may write to one store."""
 
-    def write(self, rows: Sequence[CallRow]) -> None:
-        """Returns when every row is stored durably. Raises Unavailable or RowRefused."""
+    def write(self, rows: Sequence[CallRow]) -> Sequence[Refusal]:
+        """Returns when every row is stored durably, but for those it returns, in order. Raises Unavailable."""
         ...
 
     def close(self) -> None:

@@ -1,18 +1,21 @@
 """The loop that feeds a sink: gather rows, write them, commit what is stored.
 
 Promises: an offset is committed only after its row is stored, or is in the dead letters; while the store is away
-rows wait on Kafka, for as long as it takes, and only one batch of them in memory.
+rows wait on Kafka, for as long as it takes, and only one batch of them in memory. However long the store takes, the
+worker stays in its group, and stalls nobody who joins or leaves it.
 """
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaException, Message, TopicPartition
 from pydantic import ValidationError
 
 from schemas.call import CallRow
 from schemas.topics import CALLS
-from sinks.protocol import RowRefused, Sink, Unavailable
+from sinks.protocol import Sink, Unavailable
+from sinks.writing import Writing
 from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
@@ -30,6 +33,24 @@ log = logger(__name__)
 NAME = "sink"
 CONFIRM_S = 60.0
 LOOKUP_TIMEOUT_S = 30.0
+QUICK_S = 1.0
+"""An insert that ends within it is waited for in silence. To stay in the group during a longer one, reading is paused,
+which throws away what was fetched ahead: done for every insert, that would halve the throughput."""
+LAST_WRITE_MS = 10_000
+"""How long an insert may still take after the worker was told to stop; below every grace period."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows that are written together, what among the records was no row, and where reading goes on after them."""
+
+    rows: list[tuple[Delivery, CallRow]] = field(default_factory=list[tuple[Delivery, CallRow]])
+    buried: list[tuple[Delivery, DeadLetter]] = field(default_factory=list[tuple[Delivery, DeadLetter]])
+    next: dict[Where, int] = field(default_factory=dict[Where, int])
+    since_ms: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.buried)
 
 
 class SinkWorker:
@@ -52,9 +73,9 @@ class SinkWorker:
         self._progress = progress
         self._outbox = Outbox(clients, kafka, NAME)
         self._consumer = clients.group_consumer(NAME)
-        self._batch: list[tuple[Delivery, CallRow]] = []
-        self._taken_ms: int | None = None
-        self._next: dict[Where, int] = {}
+        self._batch = Batch()
+        self._storing: Batch | None = None
+        self._stored: dict[Where, int] = {}
         self._committed: dict[Where, int] = {}
         self._lag = Lag(NAME, metrics, now_ms)
         self._ends = Ends(clients)
@@ -83,7 +104,7 @@ class SinkWorker:
             messages = self._consumer.consume(room, min(left_ms, 100) / 1000)  # returns early only when full
             for message in messages:
                 self._take(message)
-            if self._next and deadline_ms is None:
+            if (self._batch.next or self._stored) and deadline_ms is None:
                 deadline_ms = self._now_ms() + self._settings.batch_ms
             self._report(moved=bool(messages))
 
@@ -98,49 +119,78 @@ class SinkWorker:
         try:
             row = CallRow.decode(delivery.value or b"")
         except ValidationError as problem:
-            self._bury(delivery, DeadLetter("unreadable", f"{problem.error_count()} fields are not a call row's"))
+            reason = f"{problem.error_count()} fields are not a call row's"
+            self._batch.buried.append((delivery, DeadLetter("unreadable", reason)))
         else:
-            self._batch.append((delivery, row))
-            self._taken_ms = self._taken_ms or self._now_ms()
-        self._next[delivery.topic, delivery.partition] = delivery.offset + 1
+            self._batch.rows.append((delivery, row))
+            self._batch.since_ms = self._batch.since_ms or self._now_ms()
+        self._batch.next[delivery.topic, delivery.partition] = delivery.offset + 1
 
     def _store(self, stop: threading.Event) -> None:
-        """Returns when the batch is stored, or on `stop`: then it is not committed, and read again."""
-        while self._batch:
-            started_ms = self._now_ms()
-            try:
-                self._sink.write([row for _, row in self._batch])
-            except RowRefused as refusal:
-                delivery, _ = self._batch[refusal.index]
-                self._bury(delivery, DeadLetter("row_refused", refusal.reason))
-                self._written(refusal.index)
-                del self._batch[: refusal.index + 1]
-            except Unavailable as outage:
-                log.warning("store_unavailable", reason=outage.reason, waiting_rows=len(self._batch))
-                self._metrics.count("millrace_sink_retries_total")
-                self._wait(outage.retry_after_s, stop)
-                if stop.is_set():
-                    return
-            else:
-                self._metrics.observe("millrace_insert_seconds", value=(self._now_ms() - started_ms) / 1000)
-                self._written(len(self._batch))
-                self._batch.clear()
-        self._taken_ms = None
+        """Returns when the batch is stored and its offsets are committed. Or, with nothing of it committed, when its
+        partitions are another's, or on `stop`: it is read again then.
+        """
+        batch, self._batch = self._batch, Batch()
+        self._storing = batch
+        while not self._write(batch, stop):
+            if stop.is_set() or self._storing is not batch:
+                return
+        self._storing = None
+        self._stored.update(batch.next)
+        # only now: a worker that is started again and again while the store is away would bury them every time
+        for delivery, letter in batch.buried:
+            self._bury(delivery, letter)
         self._commit()
 
-    def _written(self, rows: int) -> None:
-        self._metrics.count("millrace_rows_total", by=rows)
+    def _write(self, batch: Batch, stop: threading.Event) -> bool:
+        """False when the rows are not stored, or are no longer ours to speak for."""
+        if not batch.rows:
+            return True
+        started_ms = self._now_ms()
+        writing = Writing(self._sink, [row for _, row in batch.rows])
+        if not self._await(writing, stop) or self._storing is not batch:
+            return False
+        try:
+            refusals = writing.result()
+        except Unavailable as outage:
+            log.warning("store_unavailable", reason=outage.reason, waiting_rows=len(batch.rows))
+            self._metrics.count("millrace_sink_retries_total")
+            self._wait(outage.retry_after_s, stop)
+            return False
+        self._metrics.observe("millrace_insert_seconds", value=(self._now_ms() - started_ms) / 1000)
+        self._metrics.count("millrace_rows_total", by=len(batch.rows) - len(refusals))
+        for refusal in refusals:
+            delivery, _ = batch.rows[refusal.index]
+            batch.buried.append((delivery, DeadLetter("row_refused", refusal.reason)))
+        return True
+
+    def _await(self, writing: Writing, stop: threading.Event) -> bool:
+        """False when it has not ended in good time after `stop`."""
+        if writing.ends_within(QUICK_S):
+            return True
+        last_ms: int | None = None
+        while not writing.ends_within(0.1):
+            self._stay(0)
+            if stop.is_set():
+                last_ms = last_ms or self._now_ms() + LAST_WRITE_MS
+                if self._now_ms() >= last_ms:
+                    return False
+        self._consumer.resume(self._consumer.assignment())
+        return True
 
     def _wait(self, wait_s: float, stop: threading.Event) -> None:
-        """Stays in the group without taking more rows: what is fetched meanwhile stays on Kafka."""
         until_ms = self._now_ms() + int(wait_s * 1000)
         while self._now_ms() < until_ms and not stop.is_set():
-            self._consumer.pause(self._consumer.assignment())  # which may be another than a moment ago
-            message = self._consumer.poll(0.1)
-            if message is not None:  # fetched before the pause
-                self._take(message)
-            self._report(moved=False)
+            self._stay(0.1)
         self._consumer.resume(self._consumer.assignment())
+
+    def _stay(self, poll_s: float) -> None:
+        """In the group, without taking more rows: what arrives meanwhile stays on Kafka."""
+        self._consumer.pause(self._consumer.assignment())  # which may be another than a moment ago
+        message = self._consumer.poll(poll_s)
+        if message is not None:  # fetched before the pause
+            self._take(message)
+        self._report(moved=False)
 
     def _bury(self, delivery: Delivery, letter: DeadLetter) -> None:
         log.error("row_buried", reason=letter.reason, partition=delivery.partition, offset=delivery.offset)
@@ -148,19 +198,20 @@ class SinkWorker:
         self._outbox.send_dead_letter(delivery, dead_letter_headers(delivery, NAME, letter, self._now_ms()))
 
     def _commit(self) -> None:
-        if not self._next:
+        if not self._stored:
             return
         if not self._outbox.confirm(CONFIRM_S):
             raise TimeoutError("the broker does not acknowledge dead letters; nothing is committed")
-        if commit(self._consumer, self._next):
-            self._committed.update(self._next)
-            self._next.clear()
+        if commit(self._consumer, self._stored):
+            self._committed.update(self._stored)
+            self._stored.clear()
 
     def _report(self, *, moved: bool) -> None:
-        self._progress.looped(len(self._batch), moved=moved)
+        held = self._batch if self._storing is None else self._storing
+        self._progress.looped(len(held), moved=moved)
         if self._lag.is_due():
             self._lag.show(self._committed, self._ends.of(self._committed))
-            self._lag.show_oldest(self._taken_ms)
+            self._lag.show_oldest(held.since_ms)
 
     def _on_assign(self, consumer: GroupConsumer, assigned: list[TopicPartition]) -> None:
         starts = consumer.committed(assigned, LOOKUP_TIMEOUT_S)
@@ -172,7 +223,7 @@ class SinkWorker:
 
     def _on_taken(self, _consumer: GroupConsumer, _partitions: list[TopicPartition]) -> None:
         """Rows gathered and not stored are read again by the next owner; storing a row twice changes nothing."""
-        self._batch.clear()
-        self._next.clear()
+        self._batch = Batch()
+        self._storing = None
+        self._stored.clear()
         self._committed = {}
-        self._taken_ms = None

@@ -11,7 +11,7 @@ import pytest
 from schemas.call import CallRow, Phase
 from sinks.clickhouse import ClickHouseSink
 from sinks.connection import Connection, connect
-from sinks.protocol import RowRefused, Sink, Unavailable
+from sinks.protocol import Sink, Unavailable
 from sinks.settings import ClickHouseSettings
 from tests.clickhouse_engine import new_database, running_engine
 from tests.fakes.call_rows import NO_UINT64, call_row, priced, unwritable_row
@@ -161,30 +161,12 @@ def test_rows_of_many_months_and_of_broken_clocks_are_stored_together(harness: H
     assert harness.stored() == seen(rows)
 
 
-def test_a_refused_row_is_named_and_all_before_it_are_stored(harness: Harness) -> None:
-    rows = [call_row(number) for number in range(25)]
-    rows[11] = unwritable_row(11)
-    with pytest.raises(RowRefused) as refusal:
-        harness.sink.write(rows)
-    assert refusal.value.index == 11
-    assert refusal.value.reason
-    assert seen(rows[:11]).items() <= harness.stored().items()
-
-
-def test_going_on_after_each_refused_row_stores_all_the_others(harness: Harness) -> None:
-    bad = {0, 5, 6, 17, 24}
+@pytest.mark.parametrize("bad", [{11}, {0, 5, 6, 17, 24}, set(range(25))], ids=["one", "some", "all"])
+def test_refused_rows_are_named_with_the_reason_and_all_others_are_stored(harness: Harness, bad: set[int]) -> None:
     rows = [unwritable_row(number) if number in bad else call_row(number) for number in range(25)]
-    refused: list[str] = []
-    rest: Sequence[CallRow] = rows
-    while rest:
-        try:
-            harness.sink.write(rest)
-        except RowRefused as refusal:
-            refused.append(rest[refusal.index].attempt_id)
-            rest = rest[refusal.index + 1 :]
-        else:
-            rest = []
-    assert refused == [f"attempt-{number}" for number in sorted(bad)]
+    refusals = harness.sink.write(rows)
+    assert [refusal.index for refusal in refusals] == sorted(bad)
+    assert all(refusal.reason for refusal in refusals)
     assert harness.stored() == seen([row for number, row in enumerate(rows) if number not in bad])
 
 

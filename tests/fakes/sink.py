@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from schemas.call import PHASE_VERSION, CallRow
-from sinks.protocol import RowRefused, Unavailable
+from sinks.protocol import Refusal, Unavailable
 
 Key = tuple[str, int, str, str]
 
@@ -29,17 +29,20 @@ class FakeSink:
         self.closed = False
         self._refuses = refuses
 
-    def write(self, rows: Sequence[CallRow]) -> None:
+    def write(self, rows: Sequence[CallRow]) -> Sequence[Refusal]:
         self.writes.append(tuple(rows))
         if self.outage is not None:
             raise self.outage
+        refusals: list[Refusal] = []
         for index, row in enumerate(rows):
             reason = self._refuses(row)
             if reason is not None:
-                raise RowRefused(index, reason)
+                refusals.append(Refusal(index, reason))
+                continue
             known = self.stored.get(key_of(row))
             if known is None or PHASE_VERSION[known.phase] <= PHASE_VERSION[row.phase]:
                 self.stored[key_of(row)] = row
+        return refusals
 
     def close(self) -> None:
         self.closed = True

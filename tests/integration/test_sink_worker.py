@@ -8,7 +8,7 @@ from typing_extensions import override
 from schemas.call import CallRow
 from schemas.topics import CALLS, DEAD_LETTERS
 from scripts.stack.readiness import holds_within
-from sinks.protocol import Unavailable
+from sinks.protocol import Refusal, Unavailable
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.process import now_ms
@@ -33,9 +33,9 @@ class WitnessSink(FakeSink):
         self._log = log
 
     @override
-    def write(self, rows: Sequence[CallRow]) -> None:
+    def write(self, rows: Sequence[CallRow]) -> Sequence[Refusal]:
         self.committed.append(self._log.committed("sink", CALLS))
-        super().write(rows)
+        return super().write(rows)
 
 
 @pytest.fixture

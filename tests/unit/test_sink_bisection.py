@@ -1,9 +1,10 @@
-"""The row that spoils a batch is found, and only that row is blamed."""
+"""The rows that spoil a batch are found, and only they are blamed."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.bisection import Refusal, first_refused
+from sinks.bisection import refused
+from sinks.protocol import Refusal
 
 
 class Store:
@@ -27,29 +28,24 @@ class Store:
 
 
 @given(size=st.integers(1, 200), bad=st.frozensets(st.integers(0, 199)), offset=st.integers(0, 50))
-def test_the_first_bad_position_is_found_and_everything_before_it_is_taken(
-    size: int, bad: frozenset[int], offset: int
-) -> None:
+def test_every_bad_position_is_found_and_all_others_are_taken(size: int, bad: frozenset[int], offset: int) -> None:
     store = Store(frozenset(offset + position for position in bad))
     within = sorted(position for position in store.bad if offset <= position < offset + size)
-    refusal = first_refused(offset, offset + size, store.attempt)
-    if within:
-        assert refusal == Refusal(within[0], f"position {within[0]} is bad")
-        assert set(range(offset, within[0])) <= store.taken
-    else:
-        assert refusal is None
-        assert store.taken == set(range(offset, offset + size))
+    found = list(refused(offset, offset + size, store.attempt))
+    assert found == [Refusal(position, f"position {position} is bad") for position in within]
+    assert store.taken == set(range(offset, offset + size)) - store.bad
+    assert store.attempts <= 2 * size
 
 
 def test_a_good_batch_takes_one_attempt_and_a_single_bad_row_among_many_takes_few() -> None:
     good, spoiled = Store(frozenset()), Store(frozenset({777}))
-    first_refused(0, 20_000 // 2, good.attempt)
-    first_refused(0, 1_024, spoiled.attempt)
+    assert not list(refused(0, 20_000 // 2, good.attempt))
+    assert len(list(refused(0, 1_024, spoiled.attempt))) == 1
     assert good.attempts == 1
     assert spoiled.attempts <= 2 * 10 + 1
 
 
 def test_rows_that_are_only_refused_together_are_not_blamed() -> None:
     store = Store(frozenset(), largest=3)
-    assert first_refused(0, 20, store.attempt) is None
+    assert not list(refused(0, 20, store.attempt))
     assert store.taken == set(range(20))
