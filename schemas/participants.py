@@ -52,3 +52,8 @@ TRAFFIC = (
     Traffic(topics.ALERTS, writers=("watch",), readers=("operator",)),
     Traffic(topics.DEAD_LETTERS, writers=PARTS, readers=("operator",)),
 )
+
+
+def topics_of(part: Part) -> tuple[Topic, ...]:
+    """All that it reads, follows or writes."""
+    return tuple(each.topic for each in TRAFFIC if part in (*each.writers, *each.readers, *each.followers))

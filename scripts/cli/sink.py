@@ -18,6 +18,6 @@ def sink(bootstrap_servers: BootstrapServers = None) -> None:
     While ClickHouse is away rows wait on Kafka; an offset moves only when its row is stored.
     """
     clickhouse, settings, observe = load(ClickHouseSettings), load(SinkSettings), load(ObserveSettings)
-    kafka = sound_cluster(bootstrap_servers)
+    kafka = sound_cluster("sink", bootstrap_servers)
     with running():
         run_sink(kafka, clickhouse, settings, observe)

@@ -26,6 +26,6 @@ def stage(
     Run it several times for more throughput, at most once per partition.
     """
     settings = load(WorkerSettings), load(InvokeSettings), load(ObserveSettings)
-    kafka = sound_cluster(bootstrap_servers)
+    kafka = sound_cluster(name, bootstrap_servers)
     with running():
         run_stage(name, kafka, *settings)

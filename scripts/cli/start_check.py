@@ -6,6 +6,7 @@ from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
 
 from confluent_kafka import KafkaException
 
+from schemas.participants import Part, topics_of
 from scripts.cli.environment import variable
 from scripts.cli.fault import Fault, Stopped, kafka_reason
 from scripts.cli.kafka import reach
@@ -19,10 +20,10 @@ OBSERVED_AT = f"{variable(ObserveSettings, 'host')} and {variable(ObserveSetting
 _ADDRESS_UNUSABLE = frozenset({EADDRINUSE, EADDRNOTAVAIL, EACCES})
 
 
-def sound_cluster(bootstrap_servers: str | None) -> KafkaSettings:
-    """Raises Fault with every assumption that the cluster breaks, and what to do about each."""
+def sound_cluster(part: Part, bootstrap_servers: str | None) -> KafkaSettings:
+    """Raises Fault with every assumption that the cluster breaks and `part` relies on, and what to do about each."""
     kafka = reach(bootstrap_servers).settings
-    problems = Cluster(kafka).check()
+    problems = Cluster(kafka).check(topics_of(part))
     if problems:
         listed = "\n".join(f"  {each.topic} {each.what}; {each.todo}" for each in problems)
         raise Fault(f"not started, because on this cluster promises could not be kept:\n{listed}")

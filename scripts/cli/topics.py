@@ -1,15 +1,20 @@
-"""`millrace topics`: the topics as the contracts declare them, and as the cluster has them."""
+"""`millrace topics`: the topics as the contracts declare them, as the cluster has them, and who may use them."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
 from schemas.topics import TOPICS, Topic
+from scripts.cli.acls import PRINCIPAL_PREFIX, commands, grants
 from scripts.cli.command_group import command_app
+from scripts.cli.environment import load
+from scripts.cli.fault import Fault
 from scripts.cli.kafka import BootstrapServers, LiveCluster, reach
 from scripts.cli.offsets import spans
 from scripts.cli.screen import AsJson, show_json, show_table
 from streams.runtime.cluster import Cluster, Problem
+from streams.settings import KafkaSettings
 
 app = command_app("Create the topics of the pipeline, and show what is on them.")
 
@@ -67,6 +72,43 @@ def show(as_json: AsJson = False, bootstrap_servers: BootstrapServers = None) ->
         right=("partitions", "messages"),
     )
     _tell(problems)
+
+
+@app.command(epilog="Example: millrace topics acls --commands --command-config admin.properties | sh")
+def acls(
+    as_commands: Annotated[
+        bool, typer.Option("--commands", help="Print kafka-acls.sh commands that give them.")
+    ] = False,
+    as_json: AsJson = False,
+    principal_prefix: Annotated[
+        str, typer.Option(help="Before each name: validate, limit, …, sink, watch, producer, service, operator.")
+    ] = PRINCIPAL_PREFIX,
+    command_config: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Properties with which kafka-acls.sh logs in, for --commands.")
+    ] = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Show what each stage must be allowed on Kafka, and nothing more; no cluster is asked.
+
+    With these, and with no ACLs that allow more, every stage runs under a user of its own.
+    """
+    if as_commands and as_json:
+        raise Fault("--commands and --json exclude each other: give one of them")
+    kafka = load(KafkaSettings, bootstrap_servers=bootstrap_servers)
+    given = grants(kafka, principal_prefix)
+    if as_commands:
+        for line in commands(given, kafka.bootstrap_servers, command_config):
+            print(line)
+    elif as_json:
+        show_json(given)
+    else:
+        show_table(
+            ("principal", "may", "resource", "name"),
+            [
+                (g.principal, ", ".join(g.operations), g.resource, g.name + ("*" if g.pattern == "prefixed" else ""))
+                for g in given
+            ],
+        )
 
 
 def topic_lines(cluster: LiveCluster) -> list[TopicLine]:

@@ -18,6 +18,6 @@ def watch(bootstrap_servers: BootstrapServers = None) -> None:
     Opens and closes the breakers that `route` and `invoke` obey, and publishes alerts.
     """
     settings, observe = load(WatchSettings), load(ObserveSettings)
-    kafka = sound_cluster(bootstrap_servers)
+    kafka = sound_cluster("watch", bootstrap_servers)
     with running():
         run_watch(kafka, settings, observe)

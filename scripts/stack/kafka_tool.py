@@ -15,6 +15,7 @@ from scripts.stack.java import tool_argv
 
 TOOLS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "kafka-acls": "org.apache.kafka.tools.AclCommand",
         "kafka-broker-api-versions": "org.apache.kafka.tools.BrokerApiVersionsCommand",
         "kafka-configs": "kafka.admin.ConfigCommand",
         "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",

@@ -6,8 +6,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import cast
 
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, NewTopic, OffsetSpec, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+    TopicDescription,
+)
 
 from schemas.topics import REQUESTS, TOPICS, Topic
 from streams.runtime.clients import admin_config
@@ -92,11 +101,13 @@ class Cluster:
                 raise problems[0]
             time.sleep(0.05)
 
-    def check(self) -> list[Problem]:
-        """Every assumption that the cluster breaks; empty when a process may start."""
+    def check(self, topics: Sequence[Topic] = TOPICS) -> list[Problem]:
+        """Every assumption that the cluster breaks with these topics; empty when a process that uses them may start."""
         there = self.existing()
-        wants = [wanted(topic, self._kafka) for topic in TOPICS]
-        problems = [problem for want in wants for problem in _partition_problems(want, there)]
+        wants = [wanted(topic, self._kafka) for topic in topics]
+        hidden = self._hidden([want.name for want in wants if want.name not in there])
+        problems = [Problem(name, "is not ours to use", "give its rights: millrace topics acls") for name in hidden]
+        problems += [p for want in wants if want.name not in hidden for p in _partition_problems(want, there)]
         known = {want.name: want for want in wants if want.name in there}
         for name, actual in self._configs(list(known)).items():
             problems += _config_problems(known[name], actual)
@@ -130,6 +141,16 @@ _NEEDED = ("cleanup.policy", "message.timestamp.type", "max.message.bytes", "min
 def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator[Problem]:
     for name in _NEEDED:
         given, needed = actual.get(name) or "", want.config[name]
+    def _hidden(self, absent: list[str]) -> frozenset[str]:
+        """Those which the list of all topics lacks only because this user may know nothing of them."""
+        if not absent:
+            return frozenset()
+        asked = cast(
+            "dict[str, Future[TopicDescription]]",
+            self._admin.describe_topics(TopicCollection(absent), request_timeout=ADMIN_TIMEOUT_S),
+        )
+        return frozenset(name for name, answer in asked.items() if _is_denied(answer.exception(ADMIN_TIMEOUT_S)))
+
         if name.endswith(("bytes", "replicas")):
             if int(given or 0) >= int(needed):
                 continue
@@ -140,3 +161,7 @@ def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator
             f"has {name}={given}, {needed} is needed",
             f"kafka-configs --alter --add-config '{name}={needed}'",
         )
+def _is_denied(error: BaseException | None) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+
+
