@@ -29,11 +29,11 @@ class KafkaSettings(BaseSettings):
     ssl_certificate_file: FilePath | None = Field(
         default=None, description="PEM file: our own certificate, where brokers ask for one."
     )
+    ssl_key_file: FilePath | None = Field(default=None, description="PEM file: the private key of that certificate.")
+    ssl_key_password: SecretStr | None = Field(default=None, description="Opens that key, where it is encrypted.")
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         default="SCRAM-SHA-512", description="Used when the security protocol starts with SASL."
     )
-    ssl_key_file: FilePath | None = Field(default=None, description="PEM file: the private key of that certificate.")
-    ssl_key_password: SecretStr | None = Field(default=None, description="Opens that key, where it is encrypted.")
     sasl_username: str | None = Field(default=None, description="Our name towards the brokers.")
     sasl_password: SecretStr | None = Field(default=None, description="Our password towards the brokers.")
     topic_prefix: str = Field(default="llm.", pattern=r"^[a-zA-Z0-9._-]*$", description="Before every topic's name.")
@@ -65,11 +65,6 @@ class KafkaSettings(BaseSettings):
             )
         return self
 
-    def topic(self, topic: Topic) -> str:
-        return f"{self.topic_prefix}{topic.name}"
-
-    def group(self, stage: str) -> str:
-        return f"{self.group_prefix}{stage}"
     @model_validator(mode="after")
     def _what_is_used_together_is_set_together(self) -> Self:
         if self.uses_sasl and (self.sasl_username is None or self.sasl_password is None):
@@ -91,6 +86,11 @@ class KafkaSettings(BaseSettings):
         """How often a worker tells its group that it is there."""
         return max(1_000, self.session_timeout_ms // 10)
 
+    def topic(self, topic: Topic) -> str:
+        return f"{self.topic_prefix}{topic.name}"
+
+    def group(self, stage: str) -> str:
+        return f"{self.group_prefix}{stage}"
 
 
 class WorkerSettings(BaseSettings):

@@ -9,7 +9,6 @@ from typing import cast
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
-    AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
@@ -113,6 +112,16 @@ class Cluster:
             problems += _config_problems(known[name], actual)
         return problems
 
+    def _hidden(self, absent: list[str]) -> frozenset[str]:
+        """Those which the list of all topics lacks only because this user may know nothing of them."""
+        if not absent:
+            return frozenset()
+        asked = cast(
+            "dict[str, Future[TopicDescription]]",
+            self._admin.describe_topics(TopicCollection(absent), request_timeout=ADMIN_TIMEOUT_S),
+        )
+        return frozenset(name for name, answer in asked.items() if _is_denied(answer.exception(ADMIN_TIMEOUT_S)))
+
     def _configs(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         if not names:
             return {}
@@ -122,6 +131,10 @@ class Cluster:
             resource.name: {name: entry.value for name, entry in future.result(ADMIN_TIMEOUT_S).items()}
             for resource, future in answers.items()
         }
+
+
+def _is_denied(error: BaseException | None) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
 
 
 def _partition_problems(want: Wanted, there: Mapping[str, int]) -> Iterator[Problem]:
@@ -141,16 +154,6 @@ _NEEDED = ("cleanup.policy", "message.timestamp.type", "max.message.bytes", "min
 def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator[Problem]:
     for name in _NEEDED:
         given, needed = actual.get(name) or "", want.config[name]
-    def _hidden(self, absent: list[str]) -> frozenset[str]:
-        """Those which the list of all topics lacks only because this user may know nothing of them."""
-        if not absent:
-            return frozenset()
-        asked = cast(
-            "dict[str, Future[TopicDescription]]",
-            self._admin.describe_topics(TopicCollection(absent), request_timeout=ADMIN_TIMEOUT_S),
-        )
-        return frozenset(name for name, answer in asked.items() if _is_denied(answer.exception(ADMIN_TIMEOUT_S)))
-
         if name.endswith(("bytes", "replicas")):
             if int(given or 0) >= int(needed):
                 continue
@@ -161,7 +164,3 @@ def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator
             f"has {name}={given}, {needed} is needed",
             f"kafka-configs --alter --add-config '{name}={needed}'",
         )
-def _is_denied(error: BaseException | None) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
-
-
