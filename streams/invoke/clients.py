@@ -7,6 +7,8 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from streams.runtime.clients import LARGEST_RECORD_BYTES, tls_context
 from streams.settings import KafkaSettings
 
+HEARTBEAT_MS = 1_000
+
 
 def _common(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
     options: dict[str, Any] = {
@@ -31,9 +33,10 @@ def consumer_options(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "session_timeout_ms": kafka.session_timeout_ms,
-        "heartbeat_interval_ms": kafka.heartbeat_interval_ms,
-        # how long the others wait for us to finish our calls; aiokafka's default is the session timeout
-        "rebalance_timeout_ms": max(300_000, kafka.session_timeout_ms),
+        # by a heartbeat we hear that the group rebalances, and until the last has heard, the others stand idle
+        "heartbeat_interval_ms": HEARTBEAT_MS,
+        # nobody waits for our calls: giving partitions up takes two writes, each with its own limit below this
+        "rebalance_timeout_ms": max(30_000, kafka.session_timeout_ms),
         # lanes full of long calls take nothing for a while; a loop that is stuck misses its heartbeats anyway
         "max_poll_interval_ms": 24 * 3_600_000,
         "max_partition_fetch_bytes": 8 * 1024 * 1024,

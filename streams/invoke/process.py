@@ -12,6 +12,7 @@ from streams.clock import now_ms
 from streams.invoke.caller import Caller, Surroundings
 from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
+from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.invoke.work import STAGE
 from streams.invoke.worker import HARD_S, InvokeWorker
@@ -73,6 +74,7 @@ async def _run(
     consumer = AIOKafkaConsumer(**consumer_options(kafka, STAGE))
     producer = AIOKafkaProducer(**producer_options(kafka, STAGE))
     reader = TableReader(clients, STAGE, metrics)
+    others = Others(clients, reader, kafka, me=_new_id(), window_ms=worker.answered_window_s * 1000, now_ms=now_ms)
     await producer.start()
     await consumer.start()
     try:
@@ -82,12 +84,12 @@ async def _run(
             Caller(
                 providers,
                 lambda: follower.view,
-                Surroundings(now_ms, lambda: str(uuid_utils.uuid7()), asyncio.sleep),
+                Surroundings(now_ms, _new_id, asyncio.sleep),
                 Backoff(invoke.backoff_ms, invoke.backoff_cap_ms),
                 metrics,
             ),
             follower,
-            reader,
+            others,
             Lanes({"high": invoke.in_flight_high, "normal": invoke.in_flight_normal, "low": invoke.in_flight_low}),
             kafka=kafka,
             settings=worker,
@@ -104,6 +106,10 @@ async def _run(
         await providers.close()
         follower.close()
         reader.close()
+
+
+def _new_id() -> str:
+    return str(uuid_utils.uuid7())
 
 
 def _arm(last_resort: threading.Timer) -> None:

@@ -1,49 +1,66 @@
 """One event's way from a dispatched request to a completion that is safe on its topic.
 
-Promises: no call for a request that is completed or in flight here; what cannot be handled is kept in the dead letters
-and its requester, where one can be made out, is told.
+Promises: no call for a request that is completed or in flight, here or at a worker that handed it over; what cannot be
+handled is kept in the dead letters and its requester, where one can be made out, is told.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from schemas.call import CallRow
-from schemas.flow import Completion, Dispatch
+from schemas.flow import Completion, Dispatch, HandedOver
 from schemas.response import Failure
-from schemas.topics import CALLS
-from streams.invoke.caller import Aside, Caller
-from streams.invoke.finished import Finished
+from schemas.topics import CALLS, HANDOVERS
+from streams.invoke.caller import Aside, Caller, settled_row
+from streams.invoke.calling import Calling
+from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
+from streams.providers.protocol import NotSent
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
-from streams.runtime.envelope import seal
+from streams.runtime.envelope import Envelope, seal
 from streams.runtime.outcome import DeadLetter, Record
 from streams.runtime.stage import Requester, completion_record, requester_of
 from streams.settings import KafkaSettings
 
 log = logger(__name__)
 STAGE = "invoke"
+_FIRST_HANDOVER = 64
+"""Numbers of an event's records: 0 its completion, then two for each attempt, then what is told to other workers."""
+
+
+class VoidError(Exception):
+    """Somebody else calls for this request by now."""
 
 
 class Work:
-    """`finished` is replaced whenever it has been learned anew."""
+    """`look_up` is asked before anything is begun: it tells `lose` of a standstill before a call is one too many."""
 
     def __init__(
-        self, outbox: AsyncOutbox, caller: Caller, kafka: KafkaSettings, now_ms: Callable[[], int], metrics: Metrics
+        self,
+        outbox: AsyncOutbox,
+        caller: Caller,
+        others: Others,
+        kafka: KafkaSettings,
+        now_ms: Callable[[], int],
+        metrics: Metrics,
+        look_up: Callable[[], None],
     ) -> None:
-        self.finished = Finished()
         self._outbox = outbox
         self._caller = caller
+        self._others = others
         self._kafka = kafka
         self._now_ms = now_ms
         self._metrics = metrics
-        self._calling: dict[str, asyncio.Task[None]] = {}
+        self._look_up = look_up
+        self._calling: dict[str, Calling] = {}
+        self._handing = asyncio.Lock()
         self._writing = 0
         self._written = False
 
@@ -55,42 +72,112 @@ class Work:
         self._written = False
         return moves
 
+    def calling(self) -> Collection[asyncio.Task[None]]:
+        return {calling.task for calling in self._calling.values()}
+
+    async def hand_over(self) -> int:
+        """Tells the new owners of our partitions what we still call for; returns how much that is when they can read
+        it. Raises aiokafka's KafkaError when the broker would not take it.
+        """
+        going = [calling for calling in self._calling.values() if calling.handed_until_ms is None and not calling.lost]
+        for calling in going:
+            calling.handed_until_ms = calling.until_ms()
+        async with self._handing:  # whatever one of them has to add comes after this
+            envelopes = [each for calling in going for each in self._told(calling, calling.handed_until_ms)]
+            await self._outbox.write(envelopes)
+        return len(going)
+
+    def lose(self) -> None:
+        """Our partitions may have gone to others who do not know what we call for, and call for it too."""
+        for calling in self._calling.values():
+            calling.lost = calling.lost or calling.handed_until_ms is None
+
     async def do(self, delivery: Delivery, aside: Aside) -> None:
-        """Returns when the event's completion is safe. Raises only what must stop the worker: the broker's refusal."""
+        """Returns when the event's completion is safe, or is another's to write. Raises only what must stop the worker:
+        the broker's refusal.
+        """
         try:
             dispatch = Dispatch.decode(delivery.value or b"")
         except ValidationError as problem:
             await self._give_up(delivery, "unreadable", problem)
             return
         identity = dispatch.ticket.identity
-        while (twin := self._calling.get(identity)) is not None:
-            with aside():
-                await asyncio.wait([twin])
-        if identity in self.finished:
+        if await self._is_completed(identity, aside):
             ids = _ids(Requester(dispatch.ticket))
             log.info("absorbed", reason="completed before", topic=delivery.topic, offset=delivery.offset, **ids)
             self._metrics.count("millrace_events_total", STAGE, "absorb")
             return
-        self._calling[identity] = cast("asyncio.Task[None]", asyncio.current_task())
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        calling = self._calling[identity] = Calling(delivery, dispatch, task, self._now_ms())
         try:
-            await self._complete(delivery, dispatch, aside)
-        except (KafkaError, asyncio.CancelledError):
+            await self._complete(calling, aside)
+        except VoidError:
+            log.warning("call_void", attempt_no=calling.attempt_no, **_ids(Requester(dispatch.ticket)))
+        except asyncio.CancelledError:
+            if calling.handed_until_ms is not None:
+                await self._tell(calling, None)
+            raise
+        except KafkaError:
             raise
         except Exception as problem:  # noqa: BLE001  # a bug costs its own event, never the partition
             await self._give_up(delivery, "decision_failed", problem)
         finally:
             self._calling.pop(identity, None)
 
-    async def _complete(self, delivery: Delivery, dispatch: Dispatch, aside: Aside) -> None:
-        async def book(row: CallRow) -> None:
-            first = 2 * row.attempt_no + (row.phase != "started")
-            await self._write(delivery, (Record(CALLS, row.tenant_id, row),), first=first)
+    async def _is_completed(self, identity: str, aside: Aside) -> bool:
+        """When it is, or when nobody is calling for it any more."""
+        finished, elsewhere = self._others.finished, self._others.elsewhere
+        while identity not in finished:
+            if (twin := self._calling.get(identity)) is not None:
+                with aside():
+                    await asyncio.wait([twin.task])
+            elif identity in elsewhere:
+                with aside():
+                    await elsewhere.over(identity)
+            else:
+                return False
+        return True
 
-        await self._finish(delivery, await self._caller.complete(dispatch, book, aside))
+    async def _complete(self, calling: Calling, aside: Aside) -> None:
+        async def book(row: CallRow) -> None:
+            if row.phase != "started":
+                await self._write(calling.delivery, _row(row), first=2 * row.attempt_no + 1)
+                return
+            if self._is_void(calling):
+                raise VoidError
+            calling.attempt_no, calling.attempt_since_ms = row.attempt_no, self._now_ms()
+            if calling.handed_until_ms is not None:
+                await self._tell(calling, calling.until_ms())
+            await self._write(calling.delivery, _row(row), first=2 * row.attempt_no)
+            if self._is_void(calling):
+                raise NotSent("interrupted", "The worker stood still before it could ask; another asks in its place.")
+
+        completion = await self._caller.complete(calling.dispatch, book, aside)
+        if completion.status != "ok" and self._is_void(calling):
+            for attempt in completion.attempts[-1:]:  # whoever calls now has its own to tell; this one is booked alone
+                await book(settled_row(calling.dispatch, attempt))
+            raise VoidError
+        await self._finish(calling.delivery, completion)
+
+    def _is_void(self, calling: Calling) -> bool:
+        self._look_up()
+        return calling.is_void(self._now_ms())
+
+    async def _tell(self, calling: Calling, until_ms: int | None) -> None:
+        async with self._handing:  # after what is being said of it
+            calling.handed_until_ms = until_ms or calling.handed_until_ms
+        await self._outbox.write(self._told(calling, until_ms))
+
+    def _told(self, calling: Calling, until_ms: int | None) -> list[Envelope]:
+        ticket = calling.dispatch.ticket
+        told = HandedOver(identity=ticket.identity, worker=self._others.me, until_ms=until_ms)
+        record = Record(HANDOVERS, ticket.request_id, told)
+        number = _FIRST_HANDOVER + 2 * calling.attempt_no + (until_ms is None)
+        return seal((record,), calling.delivery, self._kafka, STAGE, self._now_ms(), first=number)
 
     async def _finish(self, delivery: Delivery, completion: Completion) -> None:
         await self._write(delivery, (completion_record(completion),))
-        self.finished.add(completion, self._now_ms())
+        self._others.finished.add(completion.ticket.identity, self._now_ms())
         self._metrics.count("millrace_events_total", STAGE, completion.status)
 
     async def _give_up(self, delivery: Delivery, reason: str, problem: Exception) -> None:
@@ -123,6 +210,10 @@ class Work:
         finally:
             self._writing -= 1
         self._written = True
+
+
+def _row(row: CallRow) -> tuple[Record, ...]:
+    return (Record(CALLS, row.tenant_id, row),)
 
 
 def _ids(requester: Requester | None) -> dict[str, str | None]:

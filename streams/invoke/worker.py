@@ -1,14 +1,13 @@
 """The loop of the invoke stage on aiokafka: takes what its lanes have room for, finishes in any order, commits the
 contiguous frontier.
 
-Promises: an offset is committed only after the completion is acknowledged; when partitions are taken away, requests
-that only wait are cancelled at once and calls after the drain time, whose start stays on the ledger as
-`unknown_billable`; and a worker that cannot even do that ends with an error.
+Promises: an offset is committed only after the completion is acknowledged; nobody in the group waits for a call. When
+partitions are taken away, or it is told to stop, requests that only wait are let go, calls in flight are handed over:
+they end here while their new owner waits for them. A worker that cannot even do that ends with an error.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -16,37 +15,40 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import TopicPartition as Position
 
 from schemas.request import Priority
-from schemas.topics import COMPLETIONS, DISPATCH
+from schemas.topics import DISPATCH
 from streams.control import ControlView
 from streams.invoke.caller import Caller
-from streams.invoke.finished import relearned
 from streams.invoke.lanes import Lanes
+from streams.invoke.offsets import COMMIT_S, Offsets
+from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
+from streams.invoke.pool import CANCEL_S, Pool, ended_within
+from streams.invoke.pulse import Pulse
 from streams.invoke.work import STAGE, Work
 from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.runtime.delivery import Delivery, Headers
 from streams.runtime.follower import ControlFollower
-from streams.runtime.frontier import Frontier, NextOffset
 from streams.runtime.lag import ASK_TIMEOUT_S, Lag
-from streams.runtime.restore import TableReader
 from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings, WorkerSettings
 
 log = logger(__name__)
 Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
 
-COMMIT_S = 5.0
-CANCEL_S = 5.0
-HARD_S = CANCEL_S + COMMIT_S
-"""How long a drain may last beyond the drain time."""
-COMMITS_FAIL_MS = 5_000
-"""Commits that have failed for so long hold the frontier up."""
+HAND_OVER_S = 5.0
+LEAVE_S = 5.0
+HARD_S = CANCEL_S + HAND_OVER_S + COMMIT_S + LEAVE_S + CANCEL_S
+"""How long the end may take beyond the drain time."""
+UNHEARD_S = 2.0
+"""The group counts from our last heartbeat, we from our last sign of life: so much earlier we count as lost."""
 
 
 class InvokeWorker(ConsumerRebalanceListener):
-    """`run` returns after `stop` is set and the calls in flight are finished, or cancelled after the drain time."""
+    """`run` returns after `stop` is set and the calls in flight are finished, or cancelled after the drain time. It has
+    left its group before it waits for them, and also before it raises.
+    """
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class InvokeWorker(ConsumerRebalanceListener):
         outbox: AsyncOutbox,
         caller: Caller,
         follower: ControlFollower,
-        reader: TableReader,
+        others: Others,
         lanes: Lanes,
         *,
         kafka: KafkaSettings,
@@ -66,11 +68,9 @@ class InvokeWorker(ConsumerRebalanceListener):
         reconfigured: Callable[[ControlView], Awaitable[None]],
     ) -> None:
         self._consumer = consumer
-        self._work = Work(outbox, caller, kafka, now_ms, metrics)
         self._follower = follower
-        self._reader = reader
+        self._others = others
         self._lanes = lanes
-        self._kafka = kafka
         self._settings = settings
         self._drain_s = drain_ms / 1000
         self._now_ms = now_ms
@@ -78,24 +78,31 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._progress = progress
         self._reconfigured = reconfigured
         self._topics: dict[str, Priority] = {kafka.topic(topic): priority for priority, topic in DISPATCH.items()}
-        self._frontiers: dict[TopicPartition, Frontier] = {}
-        self._committed: dict[TopicPartition, NextOffset] = {}
-        self._committed_ms = 0
-        self._uncommitted_ms: int | None = None
-        self._taken_ms: dict[asyncio.Task[None], int] = {}
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._pulse = Pulse(kafka.session_timeout_ms / 1000 - UNHEARD_S, self._lose)
+        self._work = Work(outbox, caller, others, kafka, now_ms, metrics, self._pulse.check)
+        self._offsets = Offsets(consumer, now_ms)
+        self._pool = Pool(lanes, now_ms, self._fail)
         self._lag = Lag(STAGE, metrics, now_ms)
-        self._draining = False
+        self._assignment = 0
+        self._taking = False
+        self._stopping = False
+        self._parting = asyncio.Lock()
+        self._must_rejoin = False
+        self._beside: set[asyncio.Task[None]] = set()
         self._fatal: BaseException | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         self._consumer.subscribe(list(self._topics), listener=self)
         self._metrics.set("millrace_config_version", STAGE, to=self._follower.view.version)
         log.info("subscribed", reads=list(self._topics))
-        while not stop.is_set() and self._fatal is None:
-            await self._round()
-        self._progress.state("stopping")
-        await self._drain()
+        beating = asyncio.create_task(self._pulse.beat())
+        try:
+            while not stop.is_set() and self._fatal is None:
+                await self._round()
+        except Exception as problem:  # noqa: BLE001  # raised below, when the group is told
+            self._fail(problem)
+        await self._end()
+        beating.cancel()
         if self._fatal is not None:
             raise self._fatal
         log.info("stopped")
@@ -104,30 +111,35 @@ class InvokeWorker(ConsumerRebalanceListener):
         if self._follower.follow():
             self._metrics.set("millrace_config_version", STAGE, to=self._follower.view.version)
             await self._reconfigured(self._follower.view)
-        if self._draining:
+        if self._must_rejoin:
+            self._must_rejoin = False
+            self._consumer.unsubscribe()
+            self._consumer.subscribe(list(self._topics), listener=self)
+        if not self._taking:
             self._show_progress()
             await asyncio.sleep(self._settings.poll_ms / 1000)
             return
         took = 0
         open_partitions: list[TopicPartition] = []
         for priority in self._lanes.open():
-            mine = [where for where in self._frontiers if self._topics[where.topic] == priority]
+            mine = [where for where in self._offsets.frontiers if self._topics[where.topic] == priority]
             open_partitions += mine
             if mine:
                 took += self._take(await self._fetch(mine, 0, self._lanes.room(priority)))
         if not took:
             await self._wait_for_work(open_partitions)
-        if self._now_ms() - self._committed_ms >= self._settings.commit_interval_ms:
-            await self._commit()
+        if self._offsets.is_due(self._settings.commit_interval_ms):
+            await self._offsets.commit()
         await self._report()
 
     async def _wait_for_work(self, open_partitions: list[TopicPartition]) -> None:
         """One event from any lane with room; with no room anywhere, until a call ends."""
         poll_ms = self._settings.poll_ms
-        if open_partitions:
-            self._take(await self._fetch(open_partitions, poll_ms, 1))
-        elif self._taken_ms:
-            await asyncio.wait(self._taken_ms, timeout=poll_ms / 1000, return_when=asyncio.FIRST_COMPLETED)
+        still_ours = [where for where in open_partitions if where in self._offsets.frontiers]
+        if still_ours:
+            self._take(await self._fetch(still_ours, poll_ms, 1))
+        elif len(self._pool):
+            await self._pool.any_ended(poll_ms / 1000)
         else:  # nothing is assigned
             await asyncio.sleep(poll_ms / 1000)
 
@@ -135,155 +147,154 @@ class InvokeWorker(ConsumerRebalanceListener):
         return cast("Fetched", await self._consumer.getmany(*partitions, timeout_ms=timeout_ms, max_records=most))
 
     def _take(self, records: Fetched) -> int:
-        if self._draining:  # not taken, so read again: the next assignment starts from what is committed
+        self._pulse.check()
+        if not self._taking:  # not taken, so read again: the next assignment starts from what is committed
             return 0
         count = 0
         for where, batch in records.items():
-            frontier = self._frontiers[where]
             for record in batch:
-                frontier.take(record.offset)
-                self._start(where, frontier, delivery_of(record))
+                self._start(where, delivery_of(record))
                 count += 1
         return count
 
-    def _start(self, where: TopicPartition, frontier: Frontier, delivery: Delivery) -> None:
-        priority = self._topics[where.topic]
-        self._lanes.enter(priority)
-        task = asyncio.get_running_loop().create_task(self._work.do(delivery, lambda: self._aside(priority)))
-        self._taken_ms[task] = self._now_ms()
+    def _start(self, where: TopicPartition, delivery: Delivery) -> None:
+        frontier = self._offsets.frontiers[where]
+        frontier.take(delivery.offset)
+        self._pool.start(
+            self._topics[where.topic],
+            lambda aside: self._work.do(delivery, aside),
+            lambda: frontier.finish(delivery.offset),
+        )
 
-        def ended(done: asyncio.Task[None]) -> None:
-            del self._taken_ms[done]
-            self._lanes.leave(priority)
-            if done.cancelled():
-                return
-            problem = done.exception()
-            if problem is None:
-                frontier.finish(delivery.offset)
-            else:
-                self._fatal = self._fatal or problem
-
-        task.add_done_callback(ended)
-
-    @contextmanager
-    def _aside(self, priority: Priority) -> Generator[None]:
-        """Around what only waits: it holds no place in its lane, and nobody waits for it when partitions go."""
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._lanes.step_aside(priority)
-        self._waiting.add(task)
-        if self._draining:
-            task.cancel()
-        try:
-            yield
-        finally:
-            self._waiting.remove(task)
-            self._lanes.come_back(priority)
-
-    async def _commit(self) -> bool:
-        """What the broker does not take is not remembered as done, and goes along with the next commit. Returns whether
-        it said anything in time.
-        """
-        self._committed_ms = self._now_ms()
-        moved = {
-            where: frontier.next_offset
-            for where, frontier in self._frontiers.items()
-            if frontier.next_offset is not None and frontier.next_offset != self._committed.get(where)
-        }
-        if not moved:
-            self._uncommitted_ms = None
-            return True
-        committed = self._committed  # a rebalance meanwhile puts another in its place
-        try:
-            async with asyncio.timeout(COMMIT_S):  # aiokafka tries again for ever
-                await self._consumer.commit(moved)
-        except (KafkaError, TimeoutError) as error:
-            self._uncommitted_ms = self._uncommitted_ms or self._committed_ms
-            log.warning("commit_failed", error=type(error).__name__)
-            return not isinstance(error, TimeoutError)
-        self._uncommitted_ms = None
-        committed.update(moved)
-        return True
-
-    async def _drain(self) -> None:
-        """Ends after the drain time and what cancelling and committing may take, `HARD_S`, whatever happens."""
-        self._draining = True
-        for task in self._waiting:
-            task.cancel()
-        if self._taken_ms:
-            await asyncio.wait(self._taken_ms, timeout=self._drain_s)
-        for task in self._taken_ms:
-            task.cancel()
-        if self._taken_ms:
-            log.warning("calls_cancelled", calls=len(self._taken_ms))
-            await asyncio.wait(self._taken_ms, timeout=CANCEL_S)
-        if self._taken_ms:
-            self._die(f"{len(self._taken_ms)} calls did not end within {CANCEL_S:g} s of being cancelled")
-        if not await self._commit():
-            self._die(f"the broker did not take the last commit within {COMMIT_S:g} s")
+    def _fail(self, problem: BaseException) -> None:
+        """Raised by `run`: aiokafka would log what its listener raises, and go on."""
+        self._fatal = self._fatal or problem
 
     def _die(self, why: str) -> None:
-        """Raised by `run`: aiokafka would log what its listener raises, and go on."""
         log.error("drain_failed", why=why)
-        self._fatal = self._fatal or DrainTimeoutError(why)
+        self._fail(DrainTimeoutError(why))
 
     async def _report(self) -> None:
         self._show_progress()
         if self._lag.is_due():
-            self._lag.show_oldest(next(iter(self._taken_ms.values()), None))
-            self._lag.show(self._committed, await self._ends())
+            self._lag.show_oldest(self._pool.oldest_ms)
+            self._lag.show(self._offsets.committed, await self._ends())
 
     def _show_progress(self) -> None:
         """Work that is done and cannot be committed is unfinished too: a crash would do it again."""
         for priority, count in self._lanes.counts():
             self._metrics.set("millrace_in_flight", STAGE, priority, to=count)
-        held_up = self._uncommitted_ms is not None and self._now_ms() - self._uncommitted_ms >= COMMITS_FAIL_MS
+        held_up = self._offsets.is_held_up
         moves = self._work.moves()
-        self._progress.looped(max(len(self._taken_ms), int(held_up)), moved=moves and not held_up)
+        self._progress.looped(max(len(self._pool), int(held_up)), moved=moves and not held_up)
 
     async def _ends(self) -> Mapping[TopicPartition, int]:
         """Nothing when the broker does not answer at once."""
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
-                return cast("Mapping[TopicPartition, int]", await self._consumer.end_offsets(list(self._committed)))
+                where = list(self._offsets.committed)
+                return cast("Mapping[TopicPartition, int]", await self._consumer.end_offsets(where))
         except (KafkaError, TimeoutError):
             return {}
+
+    async def _end(self) -> None:
+        """Takes no longer than the drain time and `HARD_S`, whatever happens. The group is left first: others take the
+        work while our calls end.
+        """
+        self._progress.state("stopping")
+        self._stopping = True
+        await self._part()
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self._consumer.stop()
+        except (KafkaError, TimeoutError) as error:
+            log.warning("left_without_a_word", error=type(error).__name__)
+        if not await self._pool.finish(self._drain_s):
+            self._die(f"{len(self._pool)} calls did not end within {CANCEL_S:g} s of being cancelled")
+        await asyncio.gather(*self._beside)
+
+    async def _part(self) -> None:
+        """Gives all partitions up: range assignment takes everything away at once. Nobody waits for our calls, so this
+        takes as long as the broker needs for two writes. When told to twice, the second waits for the first.
+        """
+        async with self._parting:
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        owned = self._taking
+        self._taking, self._must_rejoin = False, False
+        self._assignment += 1
+        if not await ended_within(CANCEL_S, self._pool.let_go(self._work.calling())):
+            self._die(f"requests that only wait did not end within {CANCEL_S:g} s of being cancelled")
+        if owned:
+            try:
+                async with asyncio.timeout(HAND_OVER_S):
+                    calls = await self._work.hand_over()
+                log.info("handed_over", calls=calls)
+            except (KafkaError, TimeoutError):
+                self._die(f"the broker did not take what was handed over within {HAND_OVER_S:g} s")
+            if not await self._offsets.commit():
+                self._die(f"the broker did not take the last commit within {COMMIT_S:g} s")
+        self._offsets.void()
+        self._others.elsewhere.clear()
+
+    def _lose(self) -> None:
+        """We stood still for so long that others may own our partitions: commit nothing, begin nothing, but let calls
+        in flight end, for they are paid. Then ask for partitions anew.
+        """
+        log.warning("stood_still", partitions=sorted({where.partition for where in self._offsets.frontiers}))
+        self._taking, self._must_rejoin = False, not self._stopping
+        self._assignment += 1
+        self._work.lose()
+        self._pool.let_go(self._work.calling())
+        self._offsets.void()
 
     # aiokafka awaits what its listener returns; its own annotations know only the synchronous kind
     async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, revoked: list[TopicPartition]
     ) -> None:
-        """Range assignment takes everything away at once, so everything is drained at once."""
+        self._pulse.check()
         if revoked:
             log.info("revoked", partitions=sorted({where.partition for where in revoked}))
-        await self._drain()
-        self._frontiers = {}
-        self._committed = {}
-        self._uncommitted_ms = None
+        await self._part()
 
     async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, assigned: list[TopicPartition]
     ) -> None:
+        """The client sends no heartbeats while this runs, so what may take long is done beside it."""
+        if self._stopping:
+            return
         self._progress.state("restoring")
         try:
-            await self._begin(assigned)
+            committed = {where: cast("int | None", await self._consumer.committed(where)) or 0 for where in assigned}
         except Exception as problem:  # noqa: BLE001  # aiokafka logs it and goes on: we would wait for work for ever
-            self._fatal = problem
+            self._fail(problem)
+            return
+        begun = asyncio.create_task(self._begin(committed, self._assignment))
+        self._beside.add(begun)
+        begun.add_done_callback(self._beside.discard)
 
-    async def _begin(self, assigned: list[TopicPartition]) -> None:
-        committed = {where: cast("int | None", await self._consumer.committed(where)) or 0 for where in assigned}
+    async def _begin(self, committed: Mapping[TopicPartition, int], assignment: int) -> None:
+        def superseded() -> bool:
+            return assignment != self._assignment
+
         positions = [Position(where.topic, where.partition, at) for where, at in committed.items()]
-        completions, window_ms = self._kafka.topic(COMPLETIONS), self._settings.answered_window_s * 1000
-        self._work.finished = await asyncio.to_thread(
-            relearned, self._reader, completions, positions, self._now_ms(), window_ms
-        )
-        # aiokafka fetches as soon as partitions are assigned: what a fetch under way was given since, we did not take
-        for where, at in committed.items():
-            self._consumer.seek(where, at)
-        self._committed = {where: NextOffset(at) for where, at in committed.items()}
-        self._frontiers = {where: Frontier() for where in assigned}
-        self._draining = False
-        self._progress.state("running")
-        log.info("assigned", partitions=sorted({where.partition for where in assigned}))
+        try:
+            learned = await self._others.relearn(positions, superseded)
+            if learned is None:
+                return
+            # aiokafka fetches as soon as partitions are assigned: what a fetch under way was given since, we did not
+            # take
+            for where, at in committed.items():
+                self._consumer.seek(where, at)
+            self._offsets.begin(committed)
+            self._taking = True
+            self._progress.state("running")
+            log.info("assigned", partitions=sorted({where.partition for where in committed}))
+            if self._others.elsewhere:
+                await self._others.follow(learned, superseded)
+        except Exception as problem:  # noqa: BLE001  # nobody awaits this before the end
+            self._fail(problem)
 
 
 def delivery_of(record: ConsumerRecord[Any, Any]) -> Delivery:

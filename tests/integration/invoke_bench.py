@@ -1,6 +1,7 @@
 """The invoke worker with real clients on a thread, and providers that answer when the test says so."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -10,13 +11,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from schemas.control import Deployment
 from schemas.flow import Completion, Dispatch
+from schemas.partition import partition_for
 from schemas.prompt import UserMessage
-from schemas.topics import CALLS, COMPLETIONS, DEAD_LETTERS, DISPATCH
+from schemas.topics import CALLS, COMPLETIONS, DEAD_LETTERS, DISPATCH, HANDOVERS
 from scripts.stack.readiness import holds_within
 from streams.clock import now_ms
 from streams.invoke.caller import Caller, Surroundings
 from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
+from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.invoke.work import STAGE
 from streams.invoke.worker import InvokeWorker
@@ -73,6 +76,10 @@ class Desk:
         assert holds_within(WITHIN_S, lambda: set(names) <= set(self.asked)), self.asked
 
 
+def new_id() -> str:
+    return str(uuid_utils.uuid7())
+
+
 class InvokeRun:
     """Has the shape of the synchronous workers, so that it can run on a thread."""
 
@@ -116,7 +123,8 @@ class InvokeRun:
         await producer.start()
         await consumer.start()
         try:
-            await self._worker(consumer, producer, follower, reader).run(told)
+            others = Others(clients, reader, self._kafka, me=new_id(), window_ms=3_600_000, now_ms=now_ms)
+            await self._worker(consumer, producer, follower, others).run(told)
         finally:
             stop.set()
             await telling
@@ -126,10 +134,10 @@ class InvokeRun:
             reader.close()
 
     def _worker(
-        self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, follower: ControlFollower, reader: TableReader
+        self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer, follower: ControlFollower, others: Others
     ) -> InvokeWorker:
         high, normal, low = self._lanes
-        world = Surroundings(now_ms, lambda: str(uuid_utils.uuid7()), asyncio.sleep)
+        world = Surroundings(now_ms, new_id, asyncio.sleep)
 
         async def reconfigured(_view: object) -> None:
             """Keeps no clients."""
@@ -139,7 +147,7 @@ class InvokeRun:
             AsyncOutbox(self._kafka, producer),
             Caller(self._desk, lambda: follower.view, world, Backoff(10, 50), self._metrics),
             follower,
-            reader,
+            others,
             Lanes({"high": high, "normal": normal, "low": low}),
             kafka=self._kafka,
             settings=WorkerSettings(**QUICK),
@@ -154,7 +162,7 @@ class InvokeRun:
 class InvokeBench(Bench):
     def prepare(self) -> None:
         self.configure()
-        self.log.create(*DISPATCH.values(), COMPLETIONS, CALLS, DEAD_LETTERS)
+        self.log.create(*DISPATCH.values(), COMPLETIONS, HANDOVERS, CALLS, DEAD_LETTERS)
 
     def start_invoke(
         self,
@@ -170,6 +178,12 @@ class InvokeBench(Bench):
             )
 
         return self.run(make)
+
+    def ids(self, partition: int, count: int) -> list[str]:
+        """So many request ids that belong on this partition, as `route` would place them."""
+        numbered = (f"p{partition}-{number}" for number in itertools.count())
+        mine = (name for name in numbered if partition_for(name.encode(), self.kafka.partitions) == partition)
+        return list(itertools.islice(mine, count))
 
     def dispatch(self, *names: str, priority: Any = "normal", partition: int = 0) -> None:
         """The name is the request's id and all that is asked."""

@@ -1,17 +1,12 @@
 """What was completed is not called for again, for as long as it could come again."""
 
-from schemas.flow import Completion
 from streams.invoke.finished import REMEMBERED_MS, Finished
-from tests.unit.examples import NOW_MS, completion, ticket
-
-
-def ended(request_id: str, tenant_id: str = "acme") -> Completion:
-    return completion(ticket=ticket(request_id, tenant_id=tenant_id))
+from tests.unit.examples import NOW_MS
 
 
 def test_a_request_is_known_by_its_id_within_its_tenant() -> None:
     finished = Finished()
-    finished.add(ended("r-1"), NOW_MS)
+    finished.add("acme/r-1", NOW_MS)
 
     assert "acme/r-1" in finished
     assert "globex/r-1" not in finished
@@ -20,11 +15,11 @@ def test_a_request_is_known_by_its_id_within_its_tenant() -> None:
 
 def test_a_request_is_forgotten_when_it_can_no_longer_come_again() -> None:
     finished = Finished()
-    finished.add(ended("r-1"), NOW_MS)
-    finished.add(ended("r-2"), NOW_MS + REMEMBERED_MS)
+    finished.add("acme/r-1", NOW_MS)
+    finished.add("acme/r-2", NOW_MS + REMEMBERED_MS)
     assert "acme/r-1" in finished
 
-    finished.add(ended("r-3"), NOW_MS + REMEMBERED_MS + 1)
+    finished.add("acme/r-3", NOW_MS + REMEMBERED_MS + 1)
 
     assert "acme/r-1" not in finished
     assert "acme/r-2" in finished
@@ -32,11 +27,11 @@ def test_a_request_is_forgotten_when_it_can_no_longer_come_again() -> None:
 
 def test_a_request_completed_again_is_remembered_from_then_on() -> None:
     finished = Finished()
-    finished.add(ended("r-1"), NOW_MS)
-    finished.add(ended("r-2"), NOW_MS)
-    finished.add(ended("r-1"), NOW_MS + 10)
+    finished.add("acme/r-1", NOW_MS)
+    finished.add("acme/r-2", NOW_MS)
+    finished.add("acme/r-1", NOW_MS + 10)
 
-    finished.add(ended("r-3"), NOW_MS + REMEMBERED_MS + 5)
+    finished.add("acme/r-3", NOW_MS + REMEMBERED_MS + 5)
 
     assert "acme/r-1" in finished
     assert "acme/r-2" not in finished, "one that lives on must not shield the others from being let go"

@@ -1,0 +1,67 @@
+"""Which events of the assigned partitions are finished, and how much of that the group knows."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.observe.logs import logger
+from streams.runtime.frontier import Frontier, NextOffset
+
+log = logger(__name__)
+COMMIT_S = 5.0
+COMMITS_FAIL_MS = 5_000
+"""Commits that have failed for so long hold the frontier up."""
+
+
+class Offsets:
+    def __init__(self, consumer: AIOKafkaConsumer, now_ms: Callable[[], int]) -> None:
+        self._consumer = consumer
+        self._now_ms = now_ms
+        self._tried_ms = 0
+        self._uncommitted_ms: int | None = None
+        self.frontiers: dict[TopicPartition, Frontier] = {}
+        self.committed: dict[TopicPartition, NextOffset] = {}
+
+    def begin(self, committed: Mapping[TopicPartition, int]) -> None:
+        self.committed = {where: NextOffset(at) for where, at in committed.items()}
+        self.frontiers = {where: Frontier() for where in committed}
+
+    def void(self) -> None:
+        """Nothing of these partitions is ours to commit any more, whatever still finishes."""
+        self.frontiers = {}
+        self.committed = {}
+        self._uncommitted_ms = None
+
+    def is_due(self, interval_ms: int) -> bool:
+        return self._now_ms() - self._tried_ms >= interval_ms
+
+    @property
+    def is_held_up(self) -> bool:
+        return self._uncommitted_ms is not None and self._now_ms() - self._uncommitted_ms >= COMMITS_FAIL_MS
+
+    async def commit(self) -> bool:
+        """What the broker does not take is not remembered as done, and goes along with the next commit. Returns whether
+        it said anything in time.
+        """
+        self._tried_ms = self._now_ms()
+        moved = {
+            where: frontier.next_offset
+            for where, frontier in self.frontiers.items()
+            if frontier.next_offset is not None and frontier.next_offset != self.committed.get(where)
+        }
+        if not moved:
+            self._uncommitted_ms = None
+            return True
+        committed = self.committed  # a rebalance meanwhile puts another in its place
+        try:
+            async with asyncio.timeout(COMMIT_S):  # aiokafka tries again for ever
+                await self._consumer.commit(moved)
+        except (KafkaError, TimeoutError) as error:
+            self._uncommitted_ms = self._uncommitted_ms or self._tried_ms
+            log.warning("commit_failed", error=type(error).__name__)
+            return not isinstance(error, TimeoutError)
+        self._uncommitted_ms = None
+        committed.update(moved)
+        return True

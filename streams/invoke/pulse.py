@@ -1,0 +1,31 @@
+"""Notices that this process stood still for so long that its group may have given its partitions away."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+BEAT_S = 0.25
+
+
+class Pulse:
+    """`check` is also asked wherever a call would begin: whatever runs first after a standstill learns of it first."""
+
+    def __init__(
+        self, limit_s: float, stood_still: Callable[[], None], clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit_s = limit_s
+        self._stood_still = stood_still
+        self._clock_s = clock_s
+        self._beat_s = clock_s()
+
+    def check(self) -> None:
+        """Calls `stood_still`, once for each standstill of more than the limit."""
+        before_s, self._beat_s = self._beat_s, self._clock_s()
+        if self._beat_s - before_s > self._limit_s:
+            self._stood_still()
+
+    async def beat(self) -> None:
+        """For as long as it is not cancelled."""
+        while True:
+            self.check()
+            await asyncio.sleep(BEAT_S)
