@@ -14,6 +14,9 @@ LARGEST_RECORD_BYTES = 20 * 1024 * 1024
 READERS = "reader"
 """Last part of the group that reads without joining: librdkafka asks for its coordinator all the same."""
 _FETCH_BUFFER_KIB = 16 * 1024
+_FETCH_BYTES = 1024 * 1024
+"""Of one answer of a broker, compressed: unpacked it is many times as much, and all of it in memory at once. A record
+that is larger comes alone."""
 
 
 def _common(kafka: KafkaSettings) -> dict[str, Any]:
@@ -75,8 +78,8 @@ def _fetching() -> dict[str, Any]:
         "queued.max.messages.kbytes": _FETCH_BUFFER_KIB,
         # after a full local queue librdkafka waits this long before it fetches again; its default is a second
         "fetch.queue.backoff.ms": 10,
-        "fetch.message.max.bytes": LARGEST_RECORD_BYTES,
-        "fetch.max.bytes": LARGEST_RECORD_BYTES + 1024 * 1024,
+        "fetch.message.max.bytes": _FETCH_BYTES,
+        "fetch.max.bytes": _FETCH_BYTES,
         "receive.message.max.bytes": LARGEST_RECORD_BYTES + 2 * 1024 * 1024,
     }
 
