@@ -1,6 +1,7 @@
 """Rows are committed after they are stored, wait on Kafka while the store is away, and are never dropped silently."""
 
 from collections.abc import Callable, Iterator, Sequence
+from os import urandom
 
 import pytest
 from typing_extensions import override
@@ -137,6 +138,18 @@ def test_what_is_no_row_or_is_refused_is_kept_with_the_reason_and_the_rest_is_st
     assert dict(letters[b"1"].headers)["millrace-detail"] == b"no column can hold it"
     assert letters[b"2"].value == b"not a row"
     assert worker.metric("millrace_rows_total") == 2
+
+
+def test_a_record_many_times_larger_than_a_fetch_is_read_like_any_other(bench: Bench) -> None:
+    sink = FakeSink()
+    large = urandom(CALLS.max_message_bytes - 1_000)
+    for value in (call_row(1), large, call_row(2)):
+        bench.log.write(CALLS, value)
+    bench.log.flush()
+    start(bench, sink)
+    bench.log.await_committed("sink", CALLS, {0: 3})
+    assert stored(sink) == requests(1, 2)
+    assert [letter.value == large for letter in bench.log.read(DEAD_LETTERS)] == [True]
 
 
 def test_partitions_that_move_take_no_row_with_them(bench: Bench) -> None:
