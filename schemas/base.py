@@ -1,6 +1,6 @@
 """What every event shares: immutability, refusal of unknown fields, and the one place that turns events into bytes."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -12,6 +12,9 @@ Name = Annotated[str, Field(min_length=1, max_length=128, pattern=NAME_PATTERN)]
 TenantId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 EpochMs = Annotated[int, Field(ge=0, le=253_402_300_799_999, description="UTC, milliseconds since 1970")]
 JsonObject = dict[str, JsonValue]
+T = TypeVar("T")
+Several = Annotated[tuple[T, ...], Field(fail_fast=True)]
+"""Read up to its first fault: four megabytes of faulty items would take as many gigabytes to be told apart."""
 
 
 class Event(BaseModel):

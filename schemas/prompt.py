@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from schemas.base import Event, JsonObject, dump_json, load_json
+from schemas.base import Event, JsonObject, Several, dump_json, load_json
 
 IMAGE_SIGNATURES = {
     "image/png": (b"\x89PNG\r\n\x1a\n",),
@@ -83,7 +83,7 @@ class ToolCall(Event):
     function: FunctionCall
 
 
-TextContent = str | tuple[TextPart, ...]
+TextContent = str | Several[TextPart]
 UserPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 
@@ -95,14 +95,14 @@ class SystemMessage(Event):
 
 class UserMessage(Event):
     role: Literal["user"]
-    content: str | tuple[UserPart, ...]
+    content: str | Several[UserPart]
     name: str | None = None
 
 
 class AssistantMessage(Event):
     role: Literal["assistant"]
     content: TextContent | None = None
-    tool_calls: tuple[ToolCall, ...] = ()
+    tool_calls: Several[ToolCall] = ()
     name: str | None = None
 
 
@@ -165,10 +165,10 @@ class Params(Event):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    stop: Annotated[tuple[str, ...], Field(max_length=4)] = ()
+    stop: Annotated[Several[str], Field(max_length=4)] = ()
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     response_format: ResponseFormat | None = None
-    tools: Annotated[tuple[Tool, ...], Field(max_length=128)] = ()
+    tools: Annotated[Several[Tool], Field(max_length=128)] = ()
     tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
 
     @property
@@ -179,5 +179,5 @@ class Params(Event):
 class Prompt(Event):
     """The part of a request that only the cache and the provider look at. Never logged."""
 
-    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=2048)]
+    messages: Annotated[Several[Message], Field(min_length=1, max_length=2048)]
     params: Params = Params()
