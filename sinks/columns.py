@@ -1,5 +1,6 @@
 """A call row as ClickHouse columns: one declaration per column. A None is a NULL, never an empty string or a zero."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -49,7 +50,12 @@ def _time(field: str, type_: str = OPTIONAL_TIME) -> Column:
 
 
 def _json_text(value: JsonObject | None) -> str | None:
-    return None if value is None else dump_json(value, sort_keys=True).decode()
+    if value is None:
+        return None
+    try:
+        return dump_json(value, sort_keys=True).decode()
+    except TypeError:  # a provider may write any number; orjson takes none beyond 64 bits
+        return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 COLUMNS: tuple[Column, ...] = (

@@ -6,6 +6,8 @@ from schemas.base import JsonObject
 from schemas.usage import Usage
 
 ProviderName = Literal["openai", "anthropic"]
+MOST_TOKENS = 1_000_000_000
+"""No call has a thousandth of it. A larger number is a provider's fault, and its cost would fit into no column."""
 
 
 class UnusableUsage(ValueError):
@@ -102,7 +104,7 @@ class _Counts:
             return default
         # bool is an int in Python, and 12.0 is how some JSON writers spell 12.
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        if isinstance(value, bool) or not whole or int(cast("float", value)) < 0:
+        if isinstance(value, bool) or not whole or not 0 <= int(cast("float", value)) <= MOST_TOKENS:
             raise UnusableUsage(key, "that is no count of tokens")
         return int(cast("float", value))
 
