@@ -28,7 +28,9 @@ class Registration(InternalEvent):
     user_id: str | None
     request_id: str
     offset: int = Field(description="of the llm.validated record that registered it: a redelivery decides the same")
-    digest: str = Field(description="of the request as sent, in hex; at least its first 30 digits")
+    digest: str = Field(
+        pattern=r"^[0-9a-f]{30,}$", description="of the request as sent, in hex; at least its first 30 digits"
+    )
     seen_at_ms: EpochMs
     refusal: Failure | None = Field(default=None, description="null when it was admitted")
     reserved_tokens: int = 0
