@@ -17,6 +17,8 @@ from schemas.request import PRINTED_PATTERN, Request
 
 MAX_MESSAGE_CHARS = 400
 MAX_ECHO_CHARS = 12
+MAX_ECHO_BITS = 64
+"""Python writes no number of several thousand digits, and needs long for one of fewer."""
 MAX_WEIGHED_ERRORS = 100
 """An event of a few megabytes can hold 100 000 errors; to weigh them all would hold up everybody else for seconds."""
 PROMPT_FIELD = "messages"
@@ -167,8 +169,10 @@ def _demand(error: ErrorDetails) -> str:
 def _echo(fault: _Fault) -> str:
     error = fault.errors[0]
     value: object = _context(error).get("tag", error["input"])
-    harmless = isinstance(value, bool | int | float) or (
-        isinstance(value, str) and error["type"] in _CHOICES and value.isprintable()
+    harmless = (
+        isinstance(value, bool | float)
+        or (isinstance(value, int) and value.bit_length() <= MAX_ECHO_BITS)
+        or (isinstance(value, str) and error["type"] in _CHOICES and value.isprintable())
     )
     if not harmless or PROMPT_FIELD in fault.place.path[:1] or len(str(value)) > MAX_ECHO_CHARS:
         return ""

@@ -74,12 +74,12 @@ def _tell(report: Report) -> None:
         *((f"dead letters, {what}", count) for what, count in sorted(report.dead_letters.items())),
     )
     show_table(("what", "count"), counts, right=("count",))
-    findings = [*_findings(report)]
-    if findings:
+    found = [*findings(report)]
+    if found:
         print()
-        show_table(("finding", "what", "where", "since"), findings[:_MOST_SHOWN])
-    if len(findings) > _MOST_SHOWN:
-        print(f"and {len(findings) - _MOST_SHOWN} more: see --json")
+        show_table(("finding", "what", "where", "since"), found[:_MOST_SHOWN])
+    if len(found) > _MOST_SHOWN:
+        print(f"and {len(found) - _MOST_SHOWN} more: see --json")
     print("every request is answered exactly once" if report.is_sound and not report.open else _verdict(report))
 
 
@@ -89,7 +89,7 @@ def _verdict(report: Report) -> str:
     return "not sound: some requests are missing or answered twice"
 
 
-def _findings(report: Report) -> Iterator[tuple[str, str, str, str]]:
+def findings(report: Report) -> Iterator[tuple[str, str, str, str]]:
     yield from (_unanswered("missing", each) for each in report.missing)
     for each in report.twice:
         yield "answered twice", each.identity, ", ".join(f"{p.topic}/{p.partition}/{p.offset}" for p in each.places), ""

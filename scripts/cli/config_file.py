@@ -31,8 +31,10 @@ def parse(text: str, file: str, given: Mapping[str, str]) -> tuple[ConfigObject,
     """Every object of the file, in its order. Raises Fault with all problems, each naming file, object and field."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOML's own error is one, and so is that of a number with too many digits
         raise Fault(f"{file} is not readable TOML: {error}") from None
+    except RecursionError:
+        raise Fault(f"{file} is not readable TOML: it is nested too deeply") from None
     objects: list[ConfigObject] = []
     problems = [*_unused(text, given)]
     for kind, table in _tables(document, problems):

@@ -107,7 +107,8 @@ def _struck(state: State, ask: Ask) -> Refusal | Silence | Flaw | None:
 def _read(dialect: Dialect, headers: Headers, raw: bytes) -> Ask | Refusal:
     try:
         body = as_object(orjson.loads(raw))
-    except orjson.JSONDecodeError:
+        orjson.dumps(body)  # it reads deeper than it writes, and all the rest of us writes what was read
+    except (orjson.JSONDecodeError, TypeError):
         body = None
     return refusals.not_json() if body is None else dialect.read(headers, body)
 

@@ -168,6 +168,8 @@ def commanded(ask: Ask, seen_before: int) -> Fault | None:
             turn -= int(times)
             continue
         after = _number(options, "after", None)
+        if after == float("inf"):
+            raise ValueError(f"the prompt's fault has after={options['after']}; a number of tokens belongs there")
         return fault(
             kind,
             retry_after_s=_number(options, "retry_after", None),

@@ -2,7 +2,6 @@
 
 import hmac
 from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -55,7 +54,7 @@ def _basic(authorization: str) -> Credentials:
         )
     try:
         user, _, password = b64decode(encoded, validate=True).decode().partition(":")
-    except (NotBase64, UnicodeDecodeError):
+    except ValueError:  # not ASCII, not base64, or not UTF-8 below it
         raise ClickHouseError(
             516, "AUTHENTICATION_FAILED", "Invalid authentication: the Authorization header is not valid base64."
         ) from None

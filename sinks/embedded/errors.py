@@ -3,7 +3,7 @@
 import re
 from http import HTTPStatus
 
-_PREFIX = re.compile(r"(?:Code: (\d+)\. DB::(?:\w*)Exception: )+")
+_PREFIX = re.compile(r"(?:Code: ([0-9]{1,9})\. DB::(?:\w*)Exception: )+")
 _SUFFIX = re.compile(r"(?:[.,]*\s*\(([A-Z][A-Z0-9_]*)\)(?:\s*\(version [^)]*\))?)+\.?\s*$")
 
 # The names ClickHouse's HTTP handler gives a status of their own; every other error is a 500.

@@ -55,7 +55,7 @@ def upgrade_native(data: bytes) -> bytes:
                 start = at
                 if rows:
                     length, text_at = _number(data, name_end)
-                    shape = read_shape(data[text_at : text_at + length].decode())
+                    shape = read_shape(data[text_at : text_at + length].decode(errors="replace"))
                     at = _after_values(shape, data, at + _prefix_bytes(shape), rows)
                 upgraded += data[start:at]
     except UnknownTypeError as error:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 _PART = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|[(),]|[^'`(),]+")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _ELEMENT_NAME = re.compile(r"(?:`(?:[^`\\]|\\.)*`|\w+) +(?=[A-Za-z])")
 _SIZES: Final = {
     name: size
@@ -87,8 +88,18 @@ def read_shape(type_name: str) -> Shape:
     return _READERS[name](arguments)
 
 
+def _number(argument: str) -> int:
+    if _NUMBER.fullmatch(argument) is None:
+        raise UnknownTypeError(argument)
+    return int(argument)
+
+
 def _decimal(arguments: Sequence[str]) -> Shape:
-    return Fixed(next(size for most, size in _DIGITS_TO_SIZE if int(arguments[0]) <= most))
+    digits = _number(arguments[0])
+    size = next((size for most, size in _DIGITS_TO_SIZE if digits <= most), None)
+    if size is None:
+        raise UnknownTypeError(f"Decimal({digits})")
+    return Fixed(size)
 
 
 def _tuple(arguments: Sequence[str]) -> Shape:
@@ -102,7 +113,7 @@ def _low_cardinality(arguments: Sequence[str]) -> Shape:
 
 _READERS: Final[Mapping[str, Callable[[Sequence[str]], Shape]]] = {
     "String": lambda _: Strings(),
-    "FixedString": lambda arguments: Fixed(int(arguments[0])),
+    "FixedString": lambda arguments: Fixed(_number(arguments[0])),
     "Decimal": _decimal,
     "Nullable": lambda arguments: NullableOf(read_shape(arguments[0])),
     "Array": lambda arguments: ArrayOf(read_shape(arguments[0])),

@@ -17,6 +17,7 @@ _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _QUERY_ID = re.compile(r"[\x20-\x7e]{1,256}")
 _TIME_ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 _FORMAT_NAME = re.compile(r"\w{1,64}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _PARAMETER_PREFIX = "param_"
 _MAX_FIELDS = 1_000
 
@@ -115,6 +116,6 @@ def _is_set(fields: Mapping[str, str], name: str) -> bool:
 
 def _number(fields: Mapping[str, str], name: str) -> int:
     value = fields.get(name, "0")
-    if not value.isascii() or not value.isdigit():
+    if _NUMBER.fullmatch(value) is None:
         raise ClickHouseError(36, "BAD_ARGUMENTS", f"The parameter {name} is a number, not {value!r}.")
     return int(value)
