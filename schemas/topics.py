@@ -31,6 +31,12 @@ _DAY_MS = 24 * _HOUR_MS
 class Topic:
     """`name` is without the prefix. `partitions` is "all" for the cluster's partition count: co-partitioned topics
     must agree, so there is only one such number; 1 where a total order is needed.
+
+    `fenced`: brokers refuse what a worker decided before it froze and sends when its partitions have a new owner. Where
+    its record would be acted on, or overwrite the new owner's. Not where the outside world writes, nor where the record
+    tells of a call that was paid for, whoever made it.
+    `compacts_within_ms`: a table's superseded records are gone this long after, so that little more than what is alive
+    is read back.
     """
 
     name: str
@@ -41,6 +47,8 @@ class Topic:
     retention_ms: int = 7 * _DAY_MS
     max_message_bytes: int = _INSIDE_BYTES
     partitions: Literal["all", 1] = "all"
+    fenced: bool = False
+    compacts_within_ms: int | None = None
 
 
 def _events(annotation: Any) -> TypeAdapter[Any]:
@@ -59,12 +67,14 @@ VALIDATED = Topic(
     "well-formed requests, and refusals of proven tenants",
     "tenant: one writer owns a tenant's limits",
     _events(Validated),
+    fenced=True,
 )
 ADMITTED = Topic(
     "admitted",
     "requests within their limits",
     "cache namespace: equal questions meet in one partition",
     _events(Admitted),
+    fenced=True,
 )
 CACHE = Topic(
     "cache",
@@ -72,13 +82,23 @@ CACHE = Topic(
     "cache entry; the partition is the namespace's",
     _events(CacheRecord),
     cleanup="compact,delete",
+    fenced=True,
+    compacts_within_ms=_HOUR_MS,
 )
-MISSES = Topic("misses", "requests that must be asked", "request id: spreads a busy tenant", _events(Miss))
-DISPATCH: dict[Priority, Topic] = {
-    "high": Topic("dispatch.high", "requests with a plan, high priority", "request id", _events(Dispatch)),
-    "normal": Topic("dispatch.normal", "requests with a plan, normal priority", "request id", _events(Dispatch)),
-    "low": Topic("dispatch.low", "requests with a plan, low priority", "request id", _events(Dispatch)),
-}
+MISSES = Topic("misses", "requests that must be asked", "request id: spreads a busy tenant", _events(Miss), fenced=True)
+
+
+def _lane(priority: Priority) -> Topic:
+    return Topic(
+        f"dispatch.{priority}",
+        f"requests with a plan, {priority} priority",
+        "request id",
+        _events(Dispatch),
+        fenced=True,
+    )
+
+
+DISPATCH: dict[Priority, Topic] = {"high": _lane("high"), "normal": _lane("normal"), "low": _lane("low")}
 COMPLETIONS = Topic("completions", "requests that have ended, however they ended", "request id", _events(Completion))
 HANDOVERS = Topic(
     "handovers",
@@ -87,7 +107,7 @@ HANDOVERS = Topic(
     _events(HandedOver),
     retention_ms=_DAY_MS,
 )
-RESPONSES = Topic("responses", "one terminal answer per request", "request id", _events(Response))
+RESPONSES = Topic("responses", "one terminal answer per request", "request id", _events(Response), fenced=True)
 CALLS = Topic(
     "calls",
     "call rows: attempts started, settled and priced",
@@ -102,6 +122,8 @@ ACCOUNTS = Topic(
     _events(AccountRecord),
     cleanup="compact,delete",
     retention_ms=2 * _DAY_MS,
+    fenced=True,
+    compacts_within_ms=_HOUR_MS,
 )
 CONTROL = Topic(
     "control",
@@ -111,6 +133,7 @@ CONTROL = Topic(
     cleanup="compact",
     retention_ms=-1,
     partitions=1,
+    compacts_within_ms=_HOUR_MS,
 )
 ALERTS = Topic("alerts", "what the operator should know", "subject", _events(Alert), partitions=1)
 DEAD_LETTERS = Topic(

@@ -8,6 +8,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import Topic
 
+CLOCK_SKEW_MS = 2_000
+"""What the clocks of machines may differ by; `millrace doctor` says when they do by more."""
+
 
 def _config(prefix: str) -> SettingsConfigDict:
     return SettingsConfigDict(env_prefix=f"MILLRACE_{prefix}_", frozen=True, extra="ignore", env_ignore_empty=True)
@@ -52,16 +55,18 @@ class KafkaSettings(BaseSettings):
     )
     delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = Field(
         default=30_000,
-        description="A record not acknowledged for this long stops the worker, which then starts over. Below the "
-        "session timeout, so that what a frozen worker had in hand is void when its partitions have a new owner.",
+        description="A record not acknowledged for this long stops the worker, which then starts over; from then on "
+        "brokers refuse it. Below the session timeout by a heartbeat and two seconds for clocks that differ, so that "
+        "what a frozen worker had in hand is void when its partitions have a new owner.",
     )
 
     @model_validator(mode="after")
     def _void_before_somebody_else_owns_it(self) -> Self:
-        if self.delivery_timeout_ms >= self.session_timeout_ms:
+        most_ms = self.session_timeout_ms - self.heartbeat_interval_ms - CLOCK_SKEW_MS
+        if self.delivery_timeout_ms >= most_ms:
             raise ValueError(
-                f"delivery_timeout_ms is {self.delivery_timeout_ms}: make it smaller than session_timeout_ms, "
-                f"{self.session_timeout_ms}"
+                f"delivery_timeout_ms is {self.delivery_timeout_ms}: make it smaller than {most_ms}, which is "
+                f"session_timeout_ms less a heartbeat and {CLOCK_SKEW_MS} for clocks that differ"
             )
         return self
 

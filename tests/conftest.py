@@ -33,7 +33,7 @@ def kafka(broker: Cluster) -> KafkaSettings:
         topic_prefix=f"t{mine}.",
         group_prefix=f"g{mine}.",
         partitions=2,
-        session_timeout_ms=6_000,
+        session_timeout_ms=9_000,
         delivery_timeout_ms=5_000,
     )
 

@@ -3,8 +3,8 @@ rows into the wrong day and makes limits too strict or too lax.
 """
 
 from scripts.cli.check import Check
+from streams.settings import CLOCK_SKEW_MS as TOLERATED_MS
 
-TOLERATED_MS = 2_000
 _DAY_MS = 86_400_000
 
 

@@ -41,7 +41,8 @@ class TopicLine:
 def apply(as_json: AsJson = False, bootstrap_servers: BootstrapServers = None) -> None:
     """Create the topics that are missing.
 
-    What exists is left alone; how it differs from what is needed is said, and the exit status is 1.
+    Of those that exist, how old a record may be and how soon a table is compacted are set again. How else they differ
+    from what is needed is said, and the exit status is 1.
     """
     cluster = Cluster(reach(bootstrap_servers).settings)
     created = cluster.apply()

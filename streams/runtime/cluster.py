@@ -6,9 +6,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import cast
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
+    AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
@@ -19,9 +20,12 @@ from confluent_kafka.admin import (
 
 from schemas.topics import REQUESTS, TOPICS, Topic
 from streams.runtime.clients import admin_config
+from streams.runtime.denial import is_denied
 from streams.settings import KafkaSettings
 
 ADMIN_TIMEOUT_S = 30.0
+_FENCE = "message.timestamp.before.max.ms"
+_COMPACTS_WITHIN = "max.compaction.lag.ms"
 TIMESTAMP_AHEAD_MS = 3_600_000
 """Event time comes from producers: the broker refuses requests dated further ahead than this."""
 
@@ -52,6 +56,10 @@ def wanted(topic: Topic, kafka: KafkaSettings) -> Wanted:
     }
     if topic is REQUESTS:
         config["message.timestamp.after.max.ms"] = str(TIMESTAMP_AHEAD_MS)
+    if topic.fenced:
+        config[_FENCE] = str(kafka.delivery_timeout_ms)
+    if topic.compacts_within_ms is not None:
+        config[_COMPACTS_WITHIN] = str(topic.compacts_within_ms)
     return Wanted(
         name=kafka.topic(topic),
         partitions=kafka.partitions if topic.partitions == "all" else topic.partitions,
@@ -71,8 +79,11 @@ class Cluster:
         return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
     def apply(self) -> list[str]:
-        """Creates what is missing and returns its names. What exists is left alone: `check` tells what differs."""
+        """Creates what is missing and returns its names. What exists is left alone but for what can be changed at any
+        time and loses nothing; `check` tells what else differs.
+        """
         there = self.existing()
+        self._amend([want for topic in TOPICS if (want := wanted(topic, self._kafka)).name in there])
         missing = [want for topic in TOPICS if (want := wanted(topic, self._kafka)).name not in there]
         new = [
             NewTopic(w.name, num_partitions=w.partitions, replication_factor=w.replication, config=dict(w.config))
@@ -84,6 +95,25 @@ class Cluster:
                 future.result(ADMIN_TIMEOUT_S)
             self._await_leaders(missing)
         return [want.name for want in missing]
+
+    def _amend(self, wants: Sequence[Wanted]) -> None:
+        actual = self._configs([want.name for want in wants])
+        changed = [
+            ConfigResource(
+                ResourceType.TOPIC,
+                want.name,
+                incremental_configs=[
+                    ConfigEntry(name, want.config[name], incremental_operation=AlterConfigOpType.SET)
+                    for name in differing
+                ],
+            )
+            for want in wants
+            if (differing := [n for n in _AMENDABLE if n in want.config and actual[want.name].get(n) != want.config[n]])
+        ]
+        if changed:
+            altered = cast("dict[ConfigResource, Future[None]]", self._admin.incremental_alter_configs(changed))
+            for future in altered.values():
+                future.result(ADMIN_TIMEOUT_S)
 
     def _await_leaders(self, created: Sequence[Wanted]) -> None:
         """A topic exists before its partitions are led, and until then reading from it fails."""
@@ -134,7 +164,7 @@ class Cluster:
 
 
 def _is_denied(error: BaseException | None) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    return isinstance(error, KafkaException) and is_denied(error.args[0])
 
 
 def _partition_problems(want: Wanted, there: Mapping[str, int]) -> Iterator[Problem]:
@@ -148,13 +178,17 @@ def _partition_problems(want: Wanted, there: Mapping[str, int]) -> Iterator[Prob
         )
 
 
-_NEEDED = ("cleanup.policy", "message.timestamp.type", "max.message.bytes", "min.insync.replicas")
+_AMENDABLE = (_FENCE, _COMPACTS_WITHIN)
+_AT_LEAST = ("max.message.bytes", "min.insync.replicas")
+_EXACTLY = ("cleanup.policy", "message.timestamp.type", *_AMENDABLE)
 
 
 def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator[Problem]:
-    for name in _NEEDED:
+    for name in (*_EXACTLY, *_AT_LEAST):
+        if name not in want.config:
+            continue
         given, needed = actual.get(name) or "", want.config[name]
-        if name.endswith(("bytes", "replicas")):
+        if name in _AT_LEAST:
             if int(given or 0) >= int(needed):
                 continue
         elif set(given.split(",")) == set(needed.split(",")):
@@ -162,5 +196,7 @@ def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator
         yield Problem(
             want.name,
             f"has {name}={given}, {needed} is needed",
-            f"kafka-configs --alter --add-config '{name}={needed}'",
+            "run: millrace topics apply"
+            if name in _AMENDABLE
+            else f"kafka-configs --alter --add-config '{name}={needed}'",
         )

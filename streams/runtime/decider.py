@@ -12,7 +12,7 @@ from streams.observe.metrics import Metrics
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
 from streams.runtime.envelope import Envelope, seal
-from streams.runtime.outbox import Outbox
+from streams.runtime.outbox import DeliveryFailedError, Outbox
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Park, Record
 from streams.runtime.partition import Parked, PartitionWork
 from streams.runtime.stage import Stage, View, completion_record
@@ -55,6 +55,8 @@ class Decider:
         try:
             outcome = self._stage.decide(event, View(self._control(), work.state, now_ms, delivery, parked_ms))
             self._carry_out(work, delivery, event, outcome, now_ms, parked_ms)
+        except DeliveryFailedError:
+            raise
         except Exception as problem:  # noqa: BLE001  # a decision's bug costs its own event, never the partition
             self._give_up(work, delivery, "decision_failed", problem)
 

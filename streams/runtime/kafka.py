@@ -69,7 +69,7 @@ class RecordProducer(Protocol):
     """`len` is the number of records that are neither acknowledged nor given up."""
 
     def produce(
-        self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, headers: Headers
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, timestamp: int, headers: Headers
     ) -> None: ...
 
     def poll(self, timeout: float, /) -> int: ...

@@ -1,11 +1,14 @@
-"""Records on their way out of a synchronous stage. Confirmed before any offset moves."""
+"""Records on their way out of a synchronous stage. Confirmed before any offset moves, and dated by when the group was
+last known to count on us, so that brokers refuse what a frozen worker sends on waking.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaError
 
 from schemas.topics import DEAD_LETTERS
 from streams.runtime.delivery import Delivery
+from streams.runtime.denial import in_words
 from streams.runtime.envelope import Envelope
 from streams.runtime.kafka import Clients
 from streams.settings import KafkaSettings
@@ -18,15 +21,24 @@ class DeliveryFailedError(Exception):
 class Outbox:
     """One producer. `confirm` is the only way to know that what was sent is safe."""
 
-    def __init__(self, clients: Clients, kafka: KafkaSettings, stage: str) -> None:
+    def __init__(self, clients: Clients, kafka: KafkaSettings, stage: str, now_ms: Callable[[], int]) -> None:
         self._kafka = kafka
+        self._now_ms = now_ms
+        self._decided_ms: int | None = None
         self._failure: KafkaError | None = None
         self._producer = clients.producer(stage, self._on_failure)
 
     def _on_failure(self, error: KafkaError) -> None:
         self._failure = error
 
+    def date(self, decided_ms: int) -> None:
+        """What is sent from now on follows from decisions of this time. It becomes the records' own, by which brokers
+        tell what comes too late (docs/decisions/0007). Without it, records are dated when they are sent.
+        """
+        self._decided_ms = decided_ms
+
     def send(self, envelopes: Sequence[Envelope]) -> None:
+        """Raises DeliveryFailedError when the decisions are so old that brokers would refuse them."""
         for envelope in envelopes:
             self._produce(envelope.topic, envelope.partition, envelope.key, envelope.value, envelope.headers)
 
@@ -39,8 +51,14 @@ class Outbox:
         self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
     ) -> None:
         while True:
+            # by the clock that dates the records: what brokers would refuse is not even sent to where they would not
+            dated_ms = self._now_ms() if self._decided_ms is None else self._decided_ms
+            if self._now_ms() - dated_ms > self._kafka.delivery_timeout_ms:
+                raise DeliveryFailedError(
+                    "this worker was away for so long that others may do its work: it starts over"
+                )
             try:
-                self._producer.produce(topic, value, key, partition, headers=[*headers])
+                self._producer.produce(topic, value, key, partition, timestamp=dated_ms, headers=[*headers])
             except BufferError:  # the local queue is full: the broker sets the pace
                 self._producer.poll(0.1)
             else:
@@ -58,5 +76,14 @@ class Outbox:
         """
         waiting = self._producer.flush(timeout_s)
         if self._failure is not None:
-            raise DeliveryFailedError(f"a record was not written: {self._failure.str()}")
+            raise DeliveryFailedError(_reason(self._failure))
         return waiting == 0
+
+
+def _reason(failure: KafkaError) -> str:
+    if failure.code() == KafkaError.INVALID_TIMESTAMP:
+        return (
+            "a record was refused for its time: this worker was away for too long, or its clock and the broker's "
+            "differ, which `millrace doctor` would tell"
+        )
+    return f"a record was not written: {in_words(failure)}"

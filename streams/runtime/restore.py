@@ -1,5 +1,6 @@
 """Reading tables back before the first event of a partition is decided."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
@@ -22,6 +23,10 @@ class RestoreStalledError(Exception):
     """State could not be read back; the process must start over."""
 
 
+class RestoreStoppedError(Exception):
+    """The process was told to stop while it read state back: nothing was taken yet, so nothing is left to finish."""
+
+
 class TableReader:
     """A consumer outside any group, kept for the worker's lifetime. All of it raises KafkaException when the cluster
     says for good that a partition cannot be read.
@@ -32,6 +37,11 @@ class TableReader:
         self._metrics = metrics
         self._consumer = clients.reader(fetch_wait_ms=20)
         self._silent_s = 0.0
+        self._stop = threading.Event()
+
+    def obey(self, stop: threading.Event) -> None:
+        """Once it is set, reading ends with RestoreStoppedError."""
+        self._stop = stop
 
     def read(self, topic: str, since_ms: Mapping[int, int | None], apply: Callable[[Delivery], None]) -> dict[int, int]:
         """Hands every record from `since_ms` (by partition; None: the beginning) to the current end to `apply`, in
@@ -86,6 +96,8 @@ class TableReader:
 
     def _poll(self) -> Sequence[Message]:
         """What has arrived: records, and signs of a partition's end."""
+        if self._stop.is_set():
+            raise RestoreStoppedError
         first = self._consumer.poll(POLL_S)
         if first is None:
             self._silent_s += POLL_S

@@ -71,7 +71,7 @@ class SinkWorker:
         self._now_ms = now_ms
         self._metrics = metrics
         self._progress = progress
-        self._outbox = Outbox(clients, kafka, NAME)
+        self._outbox = Outbox(clients, kafka, NAME, now_ms)
         self._consumer = clients.group_consumer(NAME)
         self._batch = Batch()
         self._storing: Batch | None = None

@@ -14,15 +14,16 @@ from confluent_kafka import KafkaException, Message, TopicPartition
 from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
-from streams.runtime.commit import Where, commit
+from streams.runtime.commit import Where
 from streams.runtime.decider import Decider
 from streams.runtime.follower import ControlFollower, wait_for_configuration
 from streams.runtime.kafka import Clients, GroupConsumer
 from streams.runtime.lag import Ends, Lag
+from streams.runtime.membership import Membership
 from streams.runtime.messages import delivery_of
 from streams.runtime.outbox import Outbox
 from streams.runtime.partition import PartitionWork
-from streams.runtime.restore import TableReader
+from streams.runtime.restore import RestoreStoppedError, TableReader
 from streams.runtime.stage import Stage
 from streams.settings import KafkaSettings, WorkerSettings
 
@@ -73,34 +74,78 @@ class Worker:
         self._progress_saved_ms = now_ms()
         self._lag = Lag(stage.name, metrics, now_ms)
         self._ends = Ends(clients)
-        self._outbox = Outbox(clients, kafka, stage.name)
+        self._outbox = Outbox(clients, kafka, stage.name, now_ms)
         self._control = ControlFollower(clients, kafka)
         self._reader = TableReader(clients, stage.name, metrics)
         self._consumer = clients.group_consumer(stage.name)
+        self._membership = Membership(self._consumer, kafka.heartbeat_interval_ms, now_ms)
+        self._is_leaving = False
         self._decider = Decider(stage, kafka, self._outbox, lambda: self._control.view, now_ms, metrics)
 
     def run(self, stop: threading.Event) -> None:
-        if self._stage.prepare is not None:
-            self._stage.prepare()
-        wait_for_configuration(self._control, stop)
-        topics = [*self._inputs, *([self._table] if self._table and self._stage.follow else [])]
-        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
-        self._metrics.set("millrace_config_version", self._stage.name, to=self._control.view.version)
-        log.info("subscribed", reads=topics)
-        while not stop.is_set():
-            self._round(stop)
-        self._progress.state("stopping")
-        self._commit()
+        try:
+            self._begin(stop)
+            while not stop.is_set():
+                self._round(stop)
+            self._progress.state("stopping")
+            self._commit()
+        except RestoreStoppedError:
+            log.info("stopped_while_restoring")
+        except Exception:
+            # the group would go on counting on us until our session is over; what is unconfirmed stays uncommitted
+            self._is_leaving = True
+            self._consumer.close()
+            raise
         self._consumer.close()
         self._control.close()
         self._reader.close()
         self._ends.close()
         log.info("stopped")
 
+    def _begin(self, stop: threading.Event) -> None:
+        if self._stage.prepare is not None:
+            self._stage.prepare()
+        self._reader.obey(stop)
+        wait_for_configuration(self._control, stop)
+        topics = [*self._inputs, *([self._table] if self._table and self._stage.follow else [])]
+        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        self._metrics.set("millrace_config_version", self._stage.name, to=self._control.view.version)
+        log.info("subscribed", reads=topics)
+
     def _round(self, stop: threading.Event) -> None:
         if self._control.follow():
             self._metrics.set("millrace_config_version", self._stage.name, to=self._control.view.version)
         messages = self._poll()
+        decided_ms = self._membership.decide_as_of(self._committed)
+        if decided_ms is None:
+            self._hold(messages)
+        else:
+            self._outbox.date(decided_ms)
+            self._decide(messages)
+        self._confirm(stop)
+        if self._now_ms() - self._committed_ms >= self._settings.commit_interval_ms:
+            self._commit()
+        self._steer()
+
+    def _poll(self) -> list[Message]:
+        """Waits for the first message only: a batch is whatever has arrived by then."""
+        at_once = bool(self._backlog) and not self._is_paused
+        first = self._consumer.poll(0 if at_once else self._settings.poll_ms / 1000)
+        owned = self._partitions
+        rest = [] if first is None or self._backlog else self._consumer.consume(self._settings.batch_size - 1, 0)
+        # after a rebalance in between, whoever owns the first one's partition now reads it again: perhaps we do
+        fetched = [first, *rest] if first is not None and owned is self._partitions else rest
+        messages = [*self._backlog, *fetched]
+        self._backlog.clear()
+        return messages
+
+    def _hold(self, messages: list[Message]) -> None:
+        """Nothing is decided while the group does not say that we are in it; polling will tell when we are not."""
+        if messages:
+            self._backlog.extend(messages)
+            self._pause()
+
+    def _decide(self, messages: list[Message]) -> None:
         started_ms = self._now_ms()
         for message in messages:
             self._take(message)
@@ -109,24 +154,6 @@ class Worker:
         if messages:
             decided_ms = self._now_ms()
             self._metrics.observe("millrace_decide_seconds", self._stage.name, value=(decided_ms - started_ms) / 1000)
-        self._confirm(stop)
-        if self._now_ms() - self._committed_ms >= self._settings.commit_interval_ms:
-            self._commit()
-        self._steer()
-
-    def _poll(self) -> list[Message]:
-        """Waits for the first message only: a batch is whatever has arrived by then."""
-        if self._backlog:
-            backlog = list(self._backlog)
-            self._backlog.clear()
-            return backlog
-        first = self._consumer.poll(self._settings.poll_ms / 1000)
-        if first is None:
-            return []
-        owned = self._partitions
-        rest = self._consumer.consume(self._settings.batch_size - 1, 0)
-        # after a rebalance in between, whoever owns the first one's partition now reads it again: perhaps we do
-        return [first, *rest] if owned is self._partitions else rest
 
     def _take(self, message: Message) -> None:
         error = message.error()
@@ -173,7 +200,7 @@ class Worker:
             for topic, frontier in work.frontiers.items()
             if frontier.next_offset is not None and frontier.next_offset != self._committed.get((topic, partition))
         }
-        if not moved or commit(self._consumer, moved):
+        if not moved or self._membership.commit(moved):
             self._committed.update(moved)
             self._progress_saved_ms = self._committed_ms
 
@@ -192,7 +219,7 @@ class Worker:
             self._lag.show_oldest(min(held, default=None))
         if parked >= self._settings.max_parked:
             self._pause()
-        elif self._is_paused:
+        elif self._is_paused and not self._backlog:
             self._consumer.resume(self._consumer.assignment())
             self._is_paused = False
 
@@ -237,6 +264,8 @@ class Worker:
 
     def _on_revoke(self, _consumer: GroupConsumer, _revoked: list[TopicPartition]) -> None:
         """Everything taken is finished but for parked events, which the next owner takes again."""
+        if self._is_leaving:
+            return
         if not self._outbox.confirm(self._settings.drain_ms / 1000):
             raise DrainTimeoutError(f"the broker did not acknowledge within {self._settings.drain_ms} ms")
         self._commit()

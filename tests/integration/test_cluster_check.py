@@ -53,6 +53,20 @@ def test_apply_leaves_what_exists_as_it_is_and_the_check_says_what_is_wrong_with
     )
 
 
+def test_a_topic_made_before_it_was_fenced_is_told_and_amended_by_apply(kafka: KafkaSettings, log: KafkaLog) -> None:
+    log.create(*TOPICS)
+    shorter = kafka.model_copy(update={"delivery_timeout_ms": 4_000})
+    fenced = {kafka.topic(topic) for topic in TOPICS if topic.fenced}
+
+    found = Cluster(shorter).check()
+
+    assert {problem.topic for problem in found} == fenced
+    assert {problem.what for problem in found} == {"has message.timestamp.before.max.ms=5000, 4000 is needed"}
+    assert {problem.todo for problem in found} == {"run: millrace topics apply"}
+    assert Cluster(shorter).apply() == []
+    assert Cluster(shorter).check() == []
+
+
 def test_every_topic_that_is_missing_is_named_with_the_command_that_makes_it(
     kafka: KafkaSettings, log: KafkaLog
 ) -> None:

@@ -89,7 +89,7 @@ def test_nothing_is_committed_before_the_broker_has_acknowledged_what_it_led_to(
     write_notes(bench, 14)
     worker = bench.start(toy(passed_on))
     assert holds_within(WITHIN_S, lambda: worker.progress.health().in_flight > 0)
-    assert bench.log.committed("route", MISSES) == {}
+    assert set(bench.log.committed("route", MISSES).values()) <= {0}  # the beginning: proof that it is in the group
 
     bench.log.create(COMPLETIONS)
 
@@ -105,7 +105,7 @@ def test_a_worker_told_to_stop_waits_a_bounded_time_for_the_broker_and_ends_with
     worker.ask_to_stop()
 
     assert isinstance(worker.ended(), DrainTimeoutError)
-    assert bench.log.committed("route", MISSES) == {}
+    assert set(bench.log.committed("route", MISSES).values()) <= {0}
 
 
 def test_a_worker_whose_partitions_are_taken_while_the_broker_does_not_acknowledge_ends_without_committing(
@@ -118,7 +118,7 @@ def test_a_worker_whose_partitions_are_taken_while_the_broker_does_not_acknowled
     bench.start(toy(passed_on))
 
     assert isinstance(worker.ended(), DrainTimeoutError)
-    assert bench.log.committed("route", MISSES) == {}
+    assert set(bench.log.committed("route", MISSES).values()) <= {0}
 
 
 def test_an_event_with_nothing_left_to_do_is_committed_too(bench: Bench) -> None:
@@ -171,4 +171,4 @@ def test_a_commit_that_can_never_succeed_ends_the_worker(bench: Bench) -> None:
     bench.log.write(MISSES, Note(id="only"))
     bench.log.flush()
     assert isinstance(bench.start(toy(passed_on), clients=clients).ended(), KafkaException)
-    assert bench.log.committed("route", MISSES) == {}
+    assert set(bench.log.committed("route", MISSES).values()) <= {0}
