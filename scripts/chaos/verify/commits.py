@@ -1,0 +1,154 @@
+"""A committed offset never moves back, and never passes an event that has not led to its outcome.
+
+An outcome is a record written for the event (its id says so), or a dead letter about it, or a row in ClickHouse; or
+that nothing was left to do, which has to be shown by what was done before. Remembers an event until it is committed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from schemas.call import PHASE_VERSION
+from scripts.chaos.verify.attempts import Attempts
+from scripts.chaos.verify.facts import Called, Completed, Dispatched, Fact, Lettered, Responded, Seen, Validated
+from scripts.chaos.verify.snapshot import GroupPartition, Snapshot
+from scripts.chaos.verify.tally import Tally
+from scripts.chaos.verify.wording import where
+from scripts.cli.audit_fold import Place
+
+READERS: Mapping[str, tuple[str, ...]] = {
+    "requests": ("validate",),
+    "validated": ("limit",),
+    "admitted": ("cache",),
+    "misses": ("route",),
+    "dispatch.high": ("invoke",),
+    "dispatch.normal": ("invoke",),
+    "dispatch.low": ("invoke",),
+    "completions": ("postprocess",),
+    "calls": ("limit", "sink"),
+}
+"""Whose outcomes are known, by topic. `watch` counts and writes nothing for a single event."""
+
+
+@dataclass(slots=True)
+class _Input:
+    """What one group reads of one partition. `early`: outcomes seen before their events."""
+
+    open: dict[int, Fact] = field(default_factory=dict[int, Fact])
+    early: set[int] = field(default_factory=set[int])
+    read: int = -1
+
+
+class Commits:
+    def __init__(self, attempts: Attempts) -> None:
+        self.forward = Tally("offsets go forward", "no group's committed offset ever moves back")
+        self.finished = Tally("commits follow outcomes", "no committed offset passes an event without its outcome")
+        self._attempts = attempts
+        self._inputs: dict[GroupPartition, _Input] = {}
+        self._committed: dict[GroupPartition, int] = {}
+        self._first: dict[str, tuple[int, str]] = {}
+        self._answered: set[str] = set()
+        self._behind: dict[str, int] = {}
+
+    @property
+    def tallies(self) -> Sequence[Tally]:
+        return self.forward, self.finished
+
+    def take(self, seen: Seen) -> None:
+        match seen.fact:
+            case Validated(identity=identity, digest=digest):
+                self._first.setdefault(identity, (seen.place.offset, digest))
+            case Responded(replied):
+                self._answered.add(replied.identity)
+            case Lettered(buried, Place() as about):
+                self._outcome(buried.stage, about)
+            case _:
+                pass
+        for part in READERS.get(seen.topic, ()):
+            self._event(part, seen.place, seen.fact)
+        if seen.cause is not None:
+            self._outcome(seen.cause.stage, seen.cause.place)
+
+    def _event(self, part: str, place: Place, fact: Fact) -> None:
+        found = self._inputs.setdefault((part, place.topic, place.partition), _Input())
+        found.read = max(found.read, place.offset)
+        if place.offset in found.early:
+            found.early.remove(place.offset)
+            self._done(part, fact)
+        else:
+            found.open[place.offset] = fact
+
+    def _outcome(self, part: str, place: Place) -> None:
+        found = self._inputs.setdefault((part, place.topic, place.partition), _Input())
+        if place.offset > found.read:
+            found.early.add(place.offset)
+        elif (fact := found.open.pop(place.offset, None)) is not None:
+            self._done(part, fact)
+
+    def _done(self, part: str, fact: Fact) -> None:
+        if part == "limit" and isinstance(fact, Called):
+            self._attempts.by_id[fact.attempt_id].is_charged = True
+
+    def look(self, snapshot: Snapshot) -> None:
+        for where_, offset in snapshot.committed.items():
+            before = self._committed.get(where_, -1)
+            group, topic, partition = where_
+            self.forward.hold(
+                None if offset >= before else f"{group} on {topic}/{partition} moved back from {before} to {offset}"
+            )
+            self._committed[where_] = max(before, offset)
+        self._behind = _behind(self._committed, snapshot)
+        for where_, found in self._inputs.items():
+            if where_[0] != "sink" or snapshot.rows is not None:
+                self._check(where_, found)
+
+    def _check(self, where_: GroupPartition, found: _Input) -> None:
+        part, topic, partition = where_
+        committed = self._committed.get(where_, -1)
+        passed = [offset for offset in found.open if offset < committed]
+        for offset in passed:
+            fact = found.open.pop(offset)
+            place = Place(topic, partition, offset)
+            self.finished.hold(
+                None
+                if self._is_explained(part, place, fact)
+                else f"{part} committed {committed} and {where(place)}, {_about(fact)}, has led to nothing"
+            )
+
+    def _is_explained(self, part: str, place: Place, fact: Fact) -> bool:
+        """Why an event below the committed offset may have no record of its own."""
+        match part, fact:
+            case "limit", Validated(identity=identity, digest=digest):  # a repeated id with the same content
+                first, first_digest = self._first[identity]
+                return first < place.offset and first_digest == digest
+            case "limit", Called(phase=phase, tenant_id=tenant, tokens=tokens, attempt_id=attempt_id):
+                settles = phase == "priced" and tenant and tokens
+                return not settles or self._attempts.by_id[attempt_id].is_charged
+            case "invoke", Dispatched(identity):  # completed before
+                return identity in self._attempts.first_completions
+            case "postprocess", Completed(identity=identity):  # answered before
+                return identity in self._answered
+            case "sink", Called(attempt_id=attempt_id, phase=phase):
+                return self._attempts.by_id[attempt_id].stored >= PHASE_VERSION[phase]
+            case _:
+                return False
+
+    def waits(self) -> Sequence[str]:
+        return [f"{part} has {count} records to commit" for part, count in self._behind.items() if count]
+
+    def end(self, snapshot: Snapshot) -> None:
+        pass
+
+
+def _behind(committed: Mapping[GroupPartition, int], snapshot: Snapshot) -> dict[str, int]:
+    behind: dict[str, int] = {}
+    parts = {(part, topic) for part, topic, _ in committed}
+    for (topic, partition), end in snapshot.ends.items():
+        for part, read in parts:
+            if read == topic and part != "watch":
+                left = end - max(committed.get((part, topic, partition), 0), 0)
+                behind[part] = behind.get(part, 0) + max(left, 0)
+    return behind
+
+
+def _about(fact: Fact) -> str:
+    return str(getattr(fact, "identity", type(fact).__name__.lower()))

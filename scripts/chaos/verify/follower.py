@@ -1,0 +1,73 @@
+"""Reads topics from their beginning and on, outside any group, through every outage; commits nothing."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from schemas.topics import TOPICS
+from streams.runtime.clients import admin_config, reader_config
+from streams.runtime.delivery import Delivery
+from streams.runtime.messages import END_OF_PARTITION, delivery_of
+from streams.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+_BATCH = 2_000
+_ASK_S = 10.0
+
+
+def topic_names(kafka: KafkaSettings) -> Mapping[str, str]:
+    """Names without the prefix by full name."""
+    return {kafka.topic(topic): topic.name for topic in TOPICS}
+
+
+def partitions(kafka: KafkaSettings, wait_s: Callable[[float], None]) -> Mapping[str, int]:
+    """Of each of our topics, once the brokers tell; asks until they do."""
+    client = AdminClient(admin_config(kafka))
+    names = topic_names(kafka)
+    while True:
+        try:
+            found = client.list_topics(timeout=_ASK_S).topics
+        except KafkaException as error:
+            log.warning("brokers do not answer: %s", error)
+            wait_s(1.0)
+            continue
+        counts = {name: len(found[name].partitions) for name in names if name in found}
+        if len(counts) == len(names) and all(counts.values()):
+            return counts
+        wait_s(1.0)
+
+
+class Follower:
+    """Not safe for use by several threads at once."""
+
+    def __init__(self, kafka: KafkaSettings, counts: Mapping[str, int]) -> None:
+        self._consumer = Consumer({**reader_config(kafka), "client.id": "millrace-verifier"})
+        places = [(topic, partition) for topic, count in counts.items() for partition in range(count)]
+        self._next = dict.fromkeys(places, 0)
+        self._consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in places])
+
+    def poll(self, timeout_s: float) -> Sequence[Delivery]:
+        """In order within a partition, and each offset once, even when the client starts over after an outage."""
+        first = self._consumer.poll(timeout_s)
+        found: list[Delivery] = []
+        for message in [] if first is None else [first, *self._consumer.consume(_BATCH, 0)]:
+            error = message.error()
+            place = (message.topic() or "", message.partition() or 0)
+            if error is None:
+                delivery = delivery_of(message)
+                if delivery.offset >= self._next.get(place, 0):
+                    self._next[place] = delivery.offset + 1
+                    found.append(delivery)
+            elif error.code() == END_OF_PARTITION:
+                self._next[place] = max(self._next.get(place, 0), message.offset() or 0)
+            else:
+                log.warning("%s/%s: %s", *place, error.str())
+        return found
+
+    def has_passed(self, ends: Iterable[tuple[tuple[str, int], int]]) -> bool:
+        return all(self._next.get(place, 0) >= end for place, end in ends)
+
+    def close(self) -> None:
+        self._consumer.close()
