@@ -185,10 +185,10 @@ class InvokeBench(Bench):
         mine = (name for name in numbered if partition_for(name.encode(), self.kafka.partitions) == partition)
         return list(itertools.islice(mine, count))
 
-    def dispatch(self, *names: str, priority: Any = "normal", partition: int = 0) -> None:
+    def dispatch(self, *names: str, priority: Any = "normal", partition: int = 0, timeout_ms: int = 15_000) -> None:
         """The name is the request's id and all that is asked."""
         for name in names:
-            event: Dispatch = dispatch(ticket_=ticket(name, priority=priority))
+            event: Dispatch = dispatch(ticket_=ticket(name, priority=priority), timeout_ms=timeout_ms)
             event = event.model_copy(update={"prompt": prompt(name)})
             self.log.write(DISPATCH[priority], event, key=name, partition=partition)
         self.log.flush()
