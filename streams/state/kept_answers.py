@@ -49,21 +49,30 @@ class KeptAnswers:
                 self._landed.pop(event.entry, None)
                 self._keep(event, now_ms)
             case FlightStarted():
-                self._flights.pop(event.entry, None)
-                self._flights[event.entry] = event
-                self._landed.pop(event.entry, None)
-                self._forget_flights(now_ms)
+                self._take_off(event, now_ms)
                 return ()
             case FlightEnded():
                 flight = self._flights.get(event.entry)
-                if flight is None or flight.identity != event.identity:
+                if flight is not None and flight.identity != event.identity:
                     return ()
-                del self._flights[event.entry]
                 self._landed[event.entry] = Landed(event, now_ms)
                 self._forget_landed(now_ms)
+                if flight is None:
+                    return ()
+                del self._flights[event.entry]
             case _:
                 raise TypeError(f"the cache cannot hold {type(event).__name__}")
         return (event.entry,)
+
+    def _take_off(self, event: FlightStarted, now_ms: int) -> None:
+        """Start and end have different writers, so the end can be read first: what has landed is not in the air."""
+        landed = self._landed.get(event.entry)
+        if landed is not None and landed.record.identity == event.identity:
+            return
+        self._flights.pop(event.entry, None)
+        self._flights[event.entry] = event
+        self._landed.pop(event.entry, None)
+        self._forget_flights(now_ms)
 
     def _keep(self, event: Fill, now_ms: int) -> None:
         self._drop(event.entry)

@@ -145,6 +145,16 @@ def test_the_end_of_somebody_elses_flight_ends_nothing() -> None:
     assert state.landed_since("acme/q/1", 0) is None
 
 
+def test_a_flight_whose_end_is_read_before_its_start_is_not_in_the_air() -> None:
+    state = answers()
+    state.apply(ended(), NOW_MS)
+    state.apply(started(), NOW_MS)
+    assert state.flight("acme/q/1", NOW_MS) is None
+
+    state.apply(started(identity="acme/r-2"), NOW_MS)
+    assert state.flight("acme/q/1", NOW_MS) == started(identity="acme/r-2")
+
+
 def test_an_end_without_a_flight_wakes_nobody() -> None:
     assert answers().apply(ended(), NOW_MS) == ()
 
