@@ -1,12 +1,13 @@
 # One environment for every target; `make` lists them. Python >= 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format lint types contracts unit lock clean
+.PHONY: help setup demo up test check format lint types contracts unit lock clean fuzz audit
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := schemas streams sinks scripts tests
 READY := $(VENV)/.ready
+SIDE := .venv-fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -49,8 +50,22 @@ contracts: setup ## who may import whom
 unit: setup ## tests without sockets
 	@$(BIN)/pytest --quiet --numprocesses=auto -m "not integration" tests/unit tests/contract
 
-lock: setup ## resolve the dependencies anew and write requirements.lock
-	@$(BIN)/uv lock --quiet --upgrade && $(BIN)/uv export --quiet --frozen --no-emit-project --all-extras --group dev --output-file requirements.lock
+# What only these two need has no wheel for some platforms that all the rest runs on: an environment of its own.
+$(SIDE)/.ready: requirements.lock requirements.security.lock pyproject.toml $(READY)
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(SIDE)
+	@$(BIN)/uv pip sync --quiet --python $(SIDE)/bin/python --require-hashes requirements.lock requirements.security.lock
+	@$(BIN)/uv pip install --quiet --python $(SIDE)/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+fuzz: $(SIDE)/.ready ## feed every parser of bytes from outside, led by coverage (TARGET=name, SECONDS=60 for each)
+	@$(SIDE)/bin/python -m tests.fuzz $(if $(TARGET),--target $(TARGET)) --seconds $(or $(SECONDS),60)
+
+audit: $(SIDE)/.ready ## known vulnerabilities in what is locked; fails when there are some, or nobody can be asked
+	@$(SIDE)/bin/python -m scripts.vulnerabilities
+
+# A release that was tampered with is mostly found out within days.
+lock: setup ## resolve the dependencies anew, from releases at least a week old, and write requirements.lock
+	@$(BIN)/uv lock --quiet --upgrade --exclude-newer "7 days" && $(BIN)/uv export --quiet --frozen --no-emit-project --all-extras --group dev --output-file requirements.lock
 	@$(BIN)/uv export --quiet --frozen --no-emit-project --only-group security --output-file requirements.security.lock
 	@$(BIN)/uv export --quiet --frozen --no-emit-project --no-dev --output-file requirements.runtime.lock
 
