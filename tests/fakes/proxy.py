@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from socketserver import BaseRequestHandler, ThreadingTCPServer
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _CHUNK = 4_096
@@ -18,7 +18,9 @@ class Broken(Exception):
 
 
 class Faults:
-    """What is to go wrong next. Every fault happens once, on connections that are already open too."""
+    """What is to go wrong next, on connections that are already open too. What breaks a connection happens once, what
+    holds it up lasts until `let_go`.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -26,6 +28,8 @@ class Faults:
         self._lost_replies = 0
         self._open: set[socket.socket] = set()
         self._down = False
+        self._requests_pass = _set()
+        self._replies_pass = _set()
         self.happened = 0
 
     def cut_requests(self, *after_bytes: int) -> None:
@@ -37,6 +41,18 @@ class Faults:
         """The next replies never arrive: the server has done its work, and the client cannot know."""
         with self._lock:
             self._lost_replies += count
+
+    def hold_replies(self) -> None:
+        """The server does its work, and nobody hears of it."""
+        self._replies_pass.clear()
+
+    def freeze(self) -> None:
+        """Connections are taken, and nothing of them is read."""
+        self._requests_pass.clear()
+
+    def let_go(self) -> None:
+        self._requests_pass.set()
+        self._replies_pass.set()
 
     def go_down(self) -> None:
         with self._lock:
@@ -61,6 +77,7 @@ class Faults:
 
     def request(self, data: bytes) -> tuple[bytes, bool]:
         """What of it may pass, and whether the connection goes on after it."""
+        self._requests_pass.wait()
         with self._lock:
             if not self._cuts:
                 return data, True
@@ -72,11 +89,18 @@ class Faults:
             return data[: self._cuts.popleft()], False
 
     def reply(self) -> None:
+        self._replies_pass.wait()
         with self._lock:
             if self._lost_replies:
                 self._lost_replies -= 1
                 self.happened += 1
                 raise Broken
+
+
+def _set() -> Event:
+    event = Event()
+    event.set()
+    return event
 
 
 class Proxy(ThreadingTCPServer):
@@ -136,5 +160,6 @@ def proxy_to(target_port: int) -> Generator[Proxy]:
             yield proxy
         finally:
             proxy.faults.go_down()
+            proxy.faults.let_go()
             proxy.shutdown()
             thread.join()

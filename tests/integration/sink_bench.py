@@ -3,16 +3,17 @@
 import http.client
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import Producer
 
+from schemas.call import Phase
 from schemas.topics import CALLS
 from scripts.stack.ports import reserve_port
 from scripts.stack.process import Child, Command, log_tail, spawn
@@ -35,16 +36,32 @@ _SENDING_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What queries see: of the table, of the view on it, and of the costs by day."""
+    """What queries see: in the view of calls, in the costs by day, and in the latencies by hour."""
 
     rows: int
     attempts: int
-    cost_rows: int
+    costed: int
     cost_usd: Decimal | None
+    timed: int
 
 
 def all_of(count: int) -> Seen:
-    return Seen(rows=count, attempts=count, cost_rows=count, cost_usd=count * PRICE)
+    """So many attempts, each of them once and priced."""
+    return Seen(rows=count, attempts=count, costed=count, cost_usd=count * PRICE, timed=count)
+
+
+def seen(clickhouse: ClickHouseSettings) -> Seen:
+    name = {"name": clickhouse.database}
+    with closing(connect(clickhouse)) as connection:
+
+        def one(statement: str) -> Sequence[Any]:
+            (row,) = connection.query(statement, name).result_rows
+            return row
+
+        calls = one("SELECT count(), uniqExact(attempt_id) FROM {name:Identifier}.calls")
+        costs = one("SELECT sum(attempts) - sum(cost_unknown), sum(cost_usd) FROM {name:Identifier}.cost_daily")
+        latencies = one("SELECT sum(requests) FROM {name:Identifier}.latency_hourly")
+    return Seen(*calls, *costs, *latencies)
 
 
 class SinkProcess:
@@ -117,7 +134,7 @@ class SinkBench:
         self._engine.stop(within_s=0)
         self._engine = None
 
-    def start_sink(self, *, port: int | None = None, **environment: str) -> SinkProcess:
+    def start_sink(self, *, port: int | None = None, batch_rows: int = 20_000) -> SinkProcess:
         """Speaks to ClickHouse at `port`, or directly."""
         directory = self._directory / f"sink-{len(self._sinks)}"
         directory.mkdir()
@@ -130,18 +147,18 @@ class SinkBench:
                 **{f"MILLRACE_KAFKA_{field.upper()}": str(value) for field, value in kafka.items()},
                 "MILLRACE_CLICKHOUSE_PORT": str(port or self.clickhouse.port),
                 "MILLRACE_OBSERVE_PORT_FILE": str(directory / "port"),
-                **environment,
+                "MILLRACE_SINK_BATCH_ROWS": str(batch_rows),
             },
         )
         self._sinks.append(SinkProcess(spawn(command), directory / "port", command.log))
         return self._sinks[-1]
 
-    def queue(self, numbers: Iterable[int]) -> None:
-        """Priced rows, as many and as fast as the broker takes them, spread over the partitions."""
+    def queue(self, numbers: Iterable[int], phase: Phase = "priced") -> None:
+        """Rows in this phase, as fast as the broker takes them, spread over the partitions."""
         producer = Producer(
             {**producer_config(self.kafka, "test"), "linger.ms": 20, "queue.buffering.max.messages": 200_000}
         )
-        template = call_row(1, request_id="request-#", root_request_id="request-#", attempt_id="attempt-#")
+        template = call_row(1, phase, request_id="request-#", root_request_id="request-#", attempt_id="attempt-#")
         parts = template.encode().split(b"#")
         topic, partitions = self.kafka.topic(CALLS), self.kafka.partitions
         for number in numbers:
@@ -154,17 +171,6 @@ class SinkBench:
                 else:
                     break
         assert producer.flush(_SENDING_S) == 0
-
-    def seen(self) -> Seen:
-        name = self.clickhouse.database
-        with closing(connect(self.clickhouse)) as connection:
-            ((rows, attempts),) = connection.query(
-                "SELECT count(), uniqExact(attempt_id) FROM {name:Identifier}.calls", {"name": name}
-            ).result_rows
-            ((cost_rows, cost_usd),) = connection.query(
-                "SELECT sum(attempts), sum(cost_usd) FROM {name:Identifier}.cost_daily", {"name": name}
-            ).result_rows
-        return Seen(rows, attempts, cost_rows, cost_usd)
 
     def await_drained(self, count: int, within_s: float) -> None:
         """Until so many records are committed: the lag is 0."""

@@ -9,7 +9,7 @@ from schemas.topics import CALLS
 from scripts.stack.readiness import holds_within
 from streams.settings import KafkaSettings
 from tests.integration.kafka_log import WITHIN_S
-from tests.integration.sink_bench import SinkBench, all_of
+from tests.integration.sink_bench import SinkBench, all_of, seen
 
 pytestmark = pytest.mark.integration
 ROWS = 1_000_000
@@ -35,6 +35,6 @@ def test_a_million_rows_queue_while_clickhouse_is_down_and_arrive_once_in_bounde
     bench.start_engine()
 
     bench.await_drained(ROWS, DRAINED_WITHIN_S)
-    assert bench.seen() == all_of(ROWS)
+    assert seen(bench.clickhouse) == all_of(ROWS)
     assert sink.peak_mb() < MEMORY_MB
     assert sink.child.stop(grace_s=30) == 0
