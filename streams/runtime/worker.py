@@ -116,7 +116,7 @@ class Worker:
         if self._control.follow():
             self._metrics.set("millrace_config_version", self._stage.name, to=self._control.view.version)
         messages = self._poll()
-        decided_ms = self._membership.decide_as_of(self._committed)
+        decided_ms = self._membership.decide_as_of(self._positions())
         if decided_ms is None:
             self._hold(messages)
         else:
@@ -194,15 +194,20 @@ class Worker:
     def _commit(self) -> None:
         """A commit that failed is not remembered as done, and goes along with the next."""
         self._committed_ms = self._now_ms()
-        moved = {
-            (topic, partition): frontier.next_offset
-            for partition, work in self._partitions.items()
-            for topic, frontier in work.frontiers.items()
-            if frontier.next_offset is not None and frontier.next_offset != self._committed.get((topic, partition))
-        }
+        moved = {where: at for where, at in self._positions().items() if at != self._committed.get(where)}
         if not moved or self._membership.commit(moved):
             self._committed.update(moved)
             self._progress_saved_ms = self._committed_ms
+
+    def _positions(self) -> dict[Where, int]:
+        """Up to where everything is finished. What we know to be committed may lie behind: a reply can be lost."""
+        finished = {
+            (topic, partition): int(frontier.next_offset)
+            for partition, work in self._partitions.items()
+            for topic, frontier in work.frontiers.items()
+            if frontier.next_offset is not None
+        }
+        return {**self._committed, **finished}
 
     def _steer(self) -> None:
         """Reports progress, and stops taking events while too many are held back."""
