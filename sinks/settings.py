@@ -32,7 +32,7 @@ class ClickHouseSettings(BaseSettings):
         default=60, description="seconds to wait for an answer to a statement or an insert before it is tried again"
     )
     rows_per_insert: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=20_000, description="rows sent in one insert; bounds the sink's memory at about 1 KB a row"
+        default=20_000, description="most rows sent in one insert"
     )
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
         default=400, description="days after which a call row is deleted; applied by the migrations"

@@ -147,7 +147,7 @@ class SinkSettings(BaseSettings):
     model_config = _config("SINK")
 
     batch_rows: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=20_000, description="Most rows in one insert, and in memory."
+        default=20_000, description="Most rows written together, and in memory, at about 10 KB each."
     )
     batch_ms: Annotated[int, Field(ge=1)] = Field(
         default=500, description="Longest time a row waits for company before it is inserted."

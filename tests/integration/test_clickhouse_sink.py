@@ -7,9 +7,11 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from clickhouse_connect.driver.httpclient import HttpClient
+from typing_extensions import override
 
 from schemas.usage import Cost, Usage
 from sinks.clickhouse import ClickHouseSink
@@ -118,6 +120,40 @@ def test_a_server_that_accepts_and_never_answers_is_unavailable_after_the_timeou
         with closing(ClickHouseSink(settings)) as sink, pytest.raises(Unavailable, match="no answer") as outage:
             sink.write([call_row(1)])
     assert outage.value.retry_after_s == PASSING_S
+
+
+class Impostor(BaseHTTPRequestHandler):
+    """What a load balancer's default page looks like from here."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:
+        """What it is asked is no news."""
+
+
+def test_an_answer_that_is_not_clickhouses_stores_nothing(
+    sink: ClickHouseSink, proxy: Proxy, reader: Connection, settings: ClickHouseSettings
+) -> None:
+    def lead_to(port: int) -> None:
+        proxy.target_port = port
+        proxy.faults.go_down()
+        proxy.faults.come_back()
+
+    with HTTPServer(("127.0.0.1", 0), Impostor) as impostor, ThreadPoolExecutor(1) as threads:
+        serving = threads.submit(impostor.serve_forever, 0.05)
+        lead_to(impostor.server_port)
+        with pytest.raises(Unavailable, match="not ClickHouse's"):
+            sink.write(ROWS)
+        lead_to(settings.port)
+        impostor.shutdown()
+        serving.result()
+    sink.write(ROWS)
+    assert count(reader, settings, "calls") == 400
 
 
 def test_a_server_without_the_tables_is_unavailable_until_the_migrations_are_applied(
