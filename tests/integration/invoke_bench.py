@@ -92,7 +92,8 @@ class InvokeRun:
         *,
         lanes: tuple[int, int, int],
         drain_ms: int,
-        consumer_type: type[AIOKafkaConsumer],
+        consumer_type: type[AIOKafkaConsumer] = AIOKafkaConsumer,
+        reader_type: type[TableReader] = TableReader,
     ) -> None:
         self._kafka = kafka
         self._desk = desk
@@ -101,6 +102,7 @@ class InvokeRun:
         self._lanes = lanes
         self._drain_ms = drain_ms
         self._consumer_type = consumer_type
+        self._reader_type = reader_type
 
     def run(self, stop: threading.Event) -> None:
         asyncio.run(self._run(stop))
@@ -119,7 +121,7 @@ class InvokeRun:
         options: dict[str, Any] = consumer_options(self._kafka, STAGE)
         consumer = self._consumer_type(**options)
         producer = AIOKafkaProducer(**producer_options(self._kafka, STAGE))
-        reader = TableReader(clients, STAGE, self._metrics)
+        reader = self._reader_type(clients, STAGE, self._metrics)
         await producer.start()
         await consumer.start()
         try:
@@ -171,10 +173,18 @@ class InvokeBench(Bench):
         lanes: tuple[int, int, int] = (8, 8, 8),
         drain_ms: int = 10_000,
         consumer_type: type[AIOKafkaConsumer] = AIOKafkaConsumer,
+        reader_type: type[TableReader] = TableReader,
     ) -> WorkerThread:
         def make(metrics: Metrics, progress: Progress) -> InvokeRun:
             return InvokeRun(
-                self.kafka, desk, metrics, progress, lanes=lanes, drain_ms=drain_ms, consumer_type=consumer_type
+                self.kafka,
+                desk,
+                metrics,
+                progress,
+                lanes=lanes,
+                drain_ms=drain_ms,
+                consumer_type=consumer_type,
+                reader_type=reader_type,
             )
 
         return self.run(make)

@@ -9,7 +9,6 @@ import sys
 import threading
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer
 from typing_extensions import override
 
 from schemas.control import Deployment
@@ -76,15 +75,8 @@ def main(drain_ms: int, held: list[str]) -> None:
 
     for number in (signal.SIGUSR1, signal.SIGTERM):
         signal.signal(number, on_signal)
-    InvokeRun(
-        KafkaSettings(),
-        desk,
-        Metrics(),
-        Progress(now_ms, 60_000),
-        lanes=(8, 8, 8),
-        drain_ms=drain_ms,
-        consumer_type=AIOKafkaConsumer,
-    ).run(stop)
+    progress = Progress(now_ms, 60_000)
+    InvokeRun(KafkaSettings(), desk, Metrics(), progress, lanes=(8, 8, 8), drain_ms=drain_ms).run(stop)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,172 @@
+"""The invoke worker as a member of its group: it stays while it should, leaves when it must, and comes back."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from typing_extensions import override
+
+from schemas.control import Deployment
+from schemas.topics import DISPATCH
+from scripts.stack.process import Child, Command, spawn
+from scripts.stack.readiness import holds_within
+from streams.providers.protocol import Question, Reply
+from streams.runtime.delivery import Delivery
+from streams.runtime.restore import TableReader
+from streams.settings import KafkaSettings
+from tests.integration.invoke_bench import Desk, InvokeBench
+from tests.integration.kafka_log import WITHIN_S
+from tests.integration.orphans import REPOSITORY
+
+pytestmark = pytest.mark.integration
+NORMAL = DISPATCH["normal"]
+LONG_MS = 3_600_000
+
+
+@pytest.fixture
+def bench(kafka: KafkaSettings) -> Iterator[InvokeBench]:
+    with InvokeBench(kafka) as bench:
+        bench.prepare()
+        yield bench
+
+
+class SlowReader(TableReader):
+    """Reads back for longer than a session. One gate for all, since a worker makes its own reader."""
+
+    gate = threading.Event()
+    reading = threading.Event()
+
+    @override
+    def read(self, topic: str, since_ms: Mapping[int, int | None], apply: Callable[[Delivery], None]) -> dict[int, int]:
+        self.reading.set()
+        self.gate.wait(2 * WITHIN_S)
+        return super().read(topic, since_ms, apply)
+
+
+def test_who_has_much_to_read_back_stays_in_the_group_meanwhile(bench: InvokeBench) -> None:
+    bench.dispatch("only")
+    desk = Desk()
+    worker = bench.start_invoke(desk, reader_type=SlowReader)
+    assert SlowReader.reading.wait(WITHIN_S)
+    began_s = time.monotonic()
+
+    def session_is_over() -> bool:
+        return time.monotonic() - began_s > bench.kafka.session_timeout_ms / 1000 + 1
+
+    assert holds_within(WITHIN_S, lambda: bench.log.members("invoke") != 1 or session_is_over())
+    assert bench.log.members("invoke") == 1
+    assert worker.progress.health().state == "restoring"
+    SlowReader.gate.set()
+
+    bench.log.await_committed("invoke", NORMAL, {0: 1})
+    assert desk.asked == ["only"]
+
+
+class Blocking(Desk):
+    """Its first answer keeps the whole loop waiting."""
+
+    blocked = False
+
+    @override
+    async def ask(self, deployment: Deployment, question: Question) -> Reply:
+        if not self.blocked:
+            self.blocked = True
+            threading.Event().wait(2)
+        return await super().ask(deployment, question)
+
+
+def test_who_stood_still_without_losing_anything_is_back_at_work_at_once_and_asks_nothing_twice(
+    bench: InvokeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.invoke.worker.UNHEARD_S", bench.kafka.session_timeout_ms / 1000 - 1)
+    desk = Blocking()
+    bench.dispatch("blocks", "next")
+    worker = bench.start_invoke(desk)
+
+    bench.await_completed("blocks", "next")
+    bench.dispatch("later")
+
+    bench.log.await_committed("invoke", NORMAL, {0: 3})
+    assert sorted(desk.asked) == ["blocks", "later", "next"]
+    assert bench.completed() == ["blocks", "later", "next"]
+    assert worker.is_running
+
+
+class Breaks(AIOKafkaConsumer):
+    """Fails for good once it has been told to."""
+
+    broken = threading.Event()
+
+    @override
+    async def getmany(self, *partitions: Any, timeout_ms: int = 0, max_records: int | None = None) -> Any:
+        if self.broken.is_set():
+            raise RuntimeError("a bug of ours")
+        return cast("Any", await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records))
+
+
+def test_a_worker_that_fails_leaves_its_group_at_once_while_its_calls_still_end(bench: InvokeBench) -> None:
+    desk = Desk("begun")
+    bench.dispatch("begun")
+    failing = bench.start_invoke(desk, drain_ms=LONG_MS, consumer_type=Breaks)
+    desk.await_asked("begun")
+    other = bench.start_invoke(desk)
+    assert holds_within(WITHIN_S, lambda: bench.log.members("invoke") == 2)
+
+    Breaks.broken.set()
+
+    assert holds_within(WITHIN_S, lambda: bench.log.members("invoke") == 1)
+    assert failing.progress.health().state == "stopping"
+    bench.dispatch("later-0", partition=0)
+    bench.dispatch("later-1", partition=1)
+    bench.await_completed("later-0", "later-1")
+    desk.release("begun")
+    bench.await_completed("begun", "later-0", "later-1")
+    assert isinstance(failing.ended(), RuntimeError)
+    bench.log.await_committed("invoke", NORMAL, {0: 2, 1: 1})
+    assert sorted(desk.asked) == ["begun", "later-0", "later-1"]
+    other.stop()
+
+
+STUCK = """
+import threading
+from streams.invoke import process
+from streams.observe.health import Progress
+from streams.observe.metrics import Metrics
+from streams.settings import InvokeSettings, KafkaSettings, WorkerSettings
+
+class Stuck:
+    def __init__(self, *_given, **_named): ...
+    async def run(self, stop):
+        print("runs", flush=True)
+        await stop.wait()
+        threading.Event().wait()
+
+process.InvokeWorker, process.HARD_S, process.CLOSE_S = Stuck, 0.2, 0.2
+progress = Progress(lambda: 0, 60_000)
+process.run_invoke(KafkaSettings(), WorkerSettings(), InvokeSettings(drain_ms=100), Metrics(), progress)
+"""
+
+
+@pytest.fixture
+def stuck(bench: InvokeBench, tmp_path: Path) -> Iterator[Child]:
+    given = bench.kafka.model_dump(mode="json", exclude_none=True)
+    env = {f"MILLRACE_KAFKA_{field.upper()}": str(value) for field, value in given.items()}
+    child = spawn(Command([sys.executable, "-c", STUCK], tmp_path / "log", REPOSITORY, env))
+    yield child
+    child.kill()
+
+
+def test_a_process_whose_loop_is_stuck_ends_by_force_after_it_was_told_to_stop(stuck: Child, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert holds_within(WITHIN_S, lambda: "runs" in log.read_text()), log.read_text()
+
+    stuck.signal(signal.SIGTERM)
+
+    assert stuck.wait(WITHIN_S) == 1
+    assert "hard_exit" in log.read_text()

@@ -1,0 +1,252 @@
+"""What becomes of a call whose partition went to another worker: told, booked, and in nobody's way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+
+import pytest
+from typing_extensions import override
+
+from schemas.call import CallRow
+from schemas.flow import Completion, Dispatch, HandedOver
+from schemas.topics import CALLS, COMPLETIONS, HANDOVERS
+from streams.cost.ledger import FREE, UNKNOWN
+from streams.invoke.calling import ALLOWANCE_MS
+from streams.invoke.others import Others
+from streams.invoke.outbox import AsyncOutbox
+from streams.invoke.work import Work
+from streams.observe.metrics import Metrics
+from streams.providers.protocol import ProviderError, Reply
+from streams.runtime.delivery import Delivery
+from streams.runtime.envelope import Envelope
+from streams.runtime.restore import TableReader
+from streams.settings import KafkaSettings
+from tests.fakes.kafka.clients import FakeClients
+from tests.fakes.kafka.cluster import Cluster
+from tests.fakes.kafka.conditions import Steady
+from tests.fakes.kafka.host import Host
+from tests.fakes.kafka.timeline import Timeline
+from tests.fakes.provider import saying
+from tests.unit.calling import BUSY, CALL_MS, LOST, World, world
+from tests.unit.examples import NOW_MS, control, deployment, dispatch, ticket
+
+KAFKA = KafkaSettings()
+TIMEOUT_MS = 15_000
+
+
+class Written(AsyncOutbox):
+    def __init__(self) -> None:
+        self.events: list[CallRow | Completion | HandedOver] = []
+
+    @override
+    async def write(self, envelopes: Sequence[Envelope]) -> None:
+        kinds = {KAFKA.topic(CALLS): CallRow, KAFKA.topic(COMPLETIONS): Completion, KAFKA.topic(HANDOVERS): HandedOver}
+        self.events += [kinds[envelope.topic].decode(envelope.value) for envelope in envelopes]
+
+    @property
+    def shape(self) -> list[str]:
+        """What was written, in order, without its particulars."""
+        return [_shape(event) for event in self.events]
+
+
+def _shape(event: CallRow | Completion | HandedOver) -> str:
+    match event:
+        case CallRow():
+            return f"{event.phase} {event.attempt_no}"
+        case Completion():
+            return event.status
+        case HandedOver():
+            return "stopped" if event.until_ms is None else "handed over"
+
+
+def nobody_else(here: World) -> Others:
+    timeline = Timeline(NOW_MS)
+    clients = FakeClients(Host("me", Cluster(timeline, session_ms=6_000), Steady(timeline)), KAFKA)
+    reader = TableReader(clients, "invoke", Metrics())
+    return Others(clients, reader, KAFKA, me="me", window_ms=0, now_ms=lambda: here.now_ms)
+
+
+@dataclass
+class Bench:
+    """One worker's work; `during` happens while the provider is asked, `look_up` whenever it looks about itself."""
+
+    here: World
+    written: Written = field(default_factory=Written)
+    look_up: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.work = Work(
+            self.written,
+            self.here.caller(),
+            nobody_else(self.here),
+            KAFKA,
+            lambda: self.here.now_ms,
+            Metrics(),
+            self._looks,
+        )
+
+    def _looks(self) -> None:
+        self.look_up()
+
+    def during(self, *steps: Callable[[], Awaitable[object]] | Callable[[], None]) -> None:
+        """The first at the first question, and so on."""
+        left = list(steps)
+
+        async def step() -> None:
+            if left and (awaited := left.pop(0)()) is not None:
+                await awaited
+
+        self.here.before_asking = step
+
+    async def do(self, asked: Dispatch) -> None:
+        delivery = Delivery("llm.dispatch.normal", 0, 7, b"r-1", asked.encode(), (), NOW_MS)
+        await self.work.do(delivery, nullcontext)
+
+
+def bench(*script: Reply | ProviderError) -> Bench:
+    return Bench(world(*script, control=control(deployment())))
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_comes_after_the_partition_was_lost_is_written_for_it_was_paid() -> None:
+    lost = bench(saying("Yes."))
+    lost.during(lost.work.lose)
+
+    await lost.do(dispatch())
+
+    assert lost.written.shape == ["started 1", "ok"]
+
+
+@pytest.mark.asyncio
+async def test_a_failure_that_comes_after_the_partition_was_lost_is_booked_and_told_to_nobody() -> None:
+    """The new owner asks too, and may have an answer."""
+    lost = bench(LOST)
+    lost.during(lost.work.lose)
+
+    await lost.do(dispatch(max_attempts=1))
+
+    assert lost.written.shape == ["started 1", "settled 1"]
+    row = lost.written.events[-1]
+    assert isinstance(row, CallRow)
+    assert row.cost == UNKNOWN
+
+
+@pytest.mark.asyncio
+async def test_after_the_partition_was_lost_nothing_is_begun() -> None:
+    lost = bench(BUSY, saying("Yes."))
+    lost.during(lost.work.lose)
+
+    await lost.do(dispatch(max_attempts=3))
+
+    assert lost.written.shape == ["started 1", "settled 1"]
+    assert len(lost.here.providers["openai-1"].asked) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("looks", "shape"), [(1, []), (2, ["started 1", "settled 1"])])
+async def test_whoever_stood_still_before_it_asked_does_not_ask(looks: int, shape: list[str]) -> None:
+    frozen, looked = bench(saying("Yes.")), 0
+
+    def look_up() -> None:
+        nonlocal looked
+        looked += 1
+        if looked == looks:
+            frozen.work.lose()
+
+    frozen.look_up = look_up
+    await frozen.do(dispatch())
+
+    assert frozen.written.shape == shape
+    assert frozen.here.providers["openai-1"].asked == []
+    for row in frozen.written.events:
+        assert isinstance(row, CallRow)
+        assert row.phase == "started" or row.cost == FREE
+
+
+@pytest.mark.asyncio
+async def test_what_is_handed_over_ends_here_with_all_its_attempts_and_each_is_told_before_it_begins() -> None:
+    moved = bench(BUSY, saying("Yes."))
+    moved.during(moved.work.hand_over)
+
+    await moved.do(dispatch(max_attempts=3, timeout_ms=TIMEOUT_MS))
+
+    assert moved.written.shape == ["started 1", "handed over", "settled 1", "handed over", "started 2", "ok"]
+    first, second = (event for event in moved.written.events if isinstance(event, HandedOver))
+    assert (first.identity, first.worker) == ("acme/r-1", "me")
+    assert first.until_ms == NOW_MS + TIMEOUT_MS + ALLOWANCE_MS
+    (pause_ms,) = moved.here.naps_ms
+    assert second.until_ms == first.until_ms + CALL_MS + pause_ms
+
+
+@pytest.mark.asyncio
+async def test_what_is_handed_over_is_waited_for_no_longer_than_its_deadline_allows() -> None:
+    moved = bench(saying("Yes."))
+    moved.during(moved.work.hand_over)
+
+    await moved.do(dispatch(ticket_=ticket(deadline_ms=NOW_MS + 900), timeout_ms=TIMEOUT_MS))
+
+    (told,) = (event for event in moved.written.events if isinstance(event, HandedOver))
+    assert told.until_ms == NOW_MS + 900 + ALLOWANCE_MS
+
+
+@pytest.mark.asyncio
+async def test_a_failure_that_the_new_owner_waits_for_is_told() -> None:
+    moved = bench(LOST)
+    moved.during(moved.work.hand_over)
+
+    await moved.do(dispatch(max_attempts=1))
+
+    assert moved.written.shape == ["started 1", "handed over", "failed"]
+
+
+@pytest.mark.asyncio
+async def test_what_outlasted_the_time_it_was_handed_over_for_is_another_workers_by_now() -> None:
+    moved = bench(LOST, saying("Yes."))
+
+    async def hand_over_and_freeze() -> None:
+        await moved.work.hand_over()
+        moved.here.now_ms += TIMEOUT_MS + ALLOWANCE_MS + 1
+
+    moved.during(hand_over_and_freeze)
+    await moved.do(dispatch(max_attempts=3, timeout_ms=TIMEOUT_MS))
+
+    assert moved.written.shape == ["started 1", "handed over", "settled 1"]
+
+
+@pytest.mark.asyncio
+async def test_what_was_handed_over_is_not_lost_when_the_worker_stands_still_and_not_handed_over_twice() -> None:
+    moved = bench(LOST)
+
+    async def move_twice() -> None:
+        assert await moved.work.hand_over() == 1
+        moved.work.lose()
+        assert await moved.work.hand_over() == 0
+
+    moved.during(move_twice)
+    await moved.do(dispatch(max_attempts=1))
+
+    assert moved.written.shape == ["started 1", "handed over", "failed"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_handed_over", [True, False])
+async def test_a_call_that_is_cut_is_given_up_to_whoever_waits_for_it(*, is_handed_over: bool) -> None:
+    moved, asked = bench(saying("Yes.")), asyncio.Event()
+
+    async def hang() -> None:
+        if is_handed_over:
+            await moved.work.hand_over()
+        asked.set()
+        await asyncio.Event().wait()
+
+    moved.during(hang)
+    task = asyncio.create_task(moved.do(dispatch()))
+    async with asyncio.timeout(5):
+        await asked.wait()
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+    assert moved.written.shape == ["started 1", *(["handed over", "stopped"] if is_handed_over else [])]
+    assert task.cancelled()
