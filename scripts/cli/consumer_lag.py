@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription
 
 from schemas.participants import PARTS, TRAFFIC, Part
 from scripts.cli.check import Check
-from scripts.cli.kafka import LiveCluster, admin
+from scripts.cli.kafka import QUIET, LiveCluster, admin
 from scripts.cli.offsets import LOOKUP_TIMEOUT_S, Spans, spans
+from streams.runtime.clients import reader_config
 
 Committed = Mapping[tuple[str, int], int]
 """Next offset to be read, by topic and partition; negative where nothing was committed yet."""
@@ -30,11 +31,12 @@ def lags(cluster: LiveCluster) -> list[GroupLag]:
     there = {name: cluster.topics[name] for names in read.values() for name in names if name in cluster.topics}
     reach = spans(cluster.settings, there)
     members = _members(cluster, [cluster.settings.group(part) for part in PARTS])
+    topics = {part: {name: reach[name] for name in read[part] if name in reach} for part in PARTS}
     return [
         GroupLag(
             part,
             members.get(cluster.settings.group(part), 0),
-            waiting({name: reach[name] for name in read[part] if name in reach}, _committed(cluster, part)),
+            waiting(topics[part], _committed(cluster, part, topics[part])),
         )
         for part in PARTS
     ]
@@ -80,15 +82,14 @@ def _members(cluster: LiveCluster, groups: list[str]) -> dict[str, int]:
     return counts
 
 
-def _committed(cluster: LiveCluster, part: Part) -> Committed:
-    group = cluster.settings.group(part)
-    client = admin(cluster.settings)
-    futures = cast(
-        "dict[str, Future[Any]]",
-        client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=LOOKUP_TIMEOUT_S),
-    )
+def _committed(cluster: LiveCluster, part: Part, topics: Mapping[str, Spans]) -> Committed:
+    """Asked by a consumer that never joins: librdkafka's admin client crashes the process when a coordinator that has
+    just come up tells it to wait.
+    """
+    places = [TopicPartition(name, partition) for name, partitions in topics.items() for partition in partitions]
+    asking = Consumer({**reader_config(cluster.settings), **QUIET, "group.id": cluster.settings.group(part)})
     try:
-        found = cast("list[TopicPartition]", futures[group].result(LOOKUP_TIMEOUT_S).topic_partitions)
-    except KafkaException:
-        return {}
+        found = asking.committed(places, LOOKUP_TIMEOUT_S)
+    finally:
+        asking.close()
     return {(each.topic, each.partition): each.offset for each in found}
