@@ -1,6 +1,6 @@
 # One environment for every target; `make` lists them. Python >= 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check format lint types contracts unit lock clean fuzz audit
+.PHONY: help setup demo up chaos test check format lint types contracts unit lock clean fuzz audit
 
 PYTHON ?= python3
 VENV := .venv
@@ -28,6 +28,9 @@ demo: setup ## run everything on this machine once and show what it did (INPUT=f
 
 up: setup ## run everything on this machine until Ctrl-C
 	@$(BIN)/millrace up
+
+chaos: setup ## break everything about a running system for MINUTES=2 at RATE=20 and check every promise (SEED=n, FAULTS=list)
+	@$(BIN)/python -m scripts.chaos $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") $(if $(FAULTS),--faults "$(FAULTS)")
 
 test: setup ## all tests, on a real broker and a real ClickHouse engine
 	@$(BIN)/pytest --numprocesses=auto --dist=loadfile

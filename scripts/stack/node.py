@@ -51,6 +51,11 @@ class BrokerNode:
         return self._child.pid if self._child is not None and self._child.running else None
 
     @property
+    def exit_status(self) -> int | None:
+        """Of its last run; None while it runs."""
+        return self._child.exit_status if self._child is not None else None
+
+    @property
     def proxied_port(self) -> int:
         """Where a proxy connects to. Raises ValueError in a cluster without proxies."""
         if self._ports.proxied is None:

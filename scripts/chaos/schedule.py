@@ -1,0 +1,125 @@
+"""Which faults happen when: a pure function of the seed, the length and the faults that were chosen."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from types import MappingProxyType
+from typing import Final, get_args
+
+from scripts.chaos.kinds import LANES, Kind, Lane, Option, ProviderKind
+
+SESSION_S: Final = 10
+"""Session timeout of a run's workers: short, so that a pause beyond it fits into a short run."""
+BROKERS: Final = 3
+COPIES: Final = 2
+"""Processes of each stage and of the sink."""
+CALM_BEFORE_S: Final = 12.0
+"""Load without faults: what is measured then is the baseline."""
+CALM_AFTER_S: Final = 15.0
+"""The last fault is healed so long before the load ends."""
+_LEAST_MINUTES: Final = 0.75
+_GAP_S: Final[Mapping[Lane, tuple[float, float]]] = MappingProxyType(
+    {"ends": (3, 8), "pauses": (5, 12), "brokers": (4, 10), "network": (8, 18), "provider": (6, 16)}
+)
+_SOME_CALLS: Final = (6.0, 14.0)
+LASTS_S: Final[Mapping[Kind, tuple[float, float]]] = MappingProxyType(
+    {
+        "kill": (1, 6),
+        "term": (1, 6),
+        "two-brokers": (1, 6),
+        "freeze": (SESSION_S + 2, SESSION_S + 6),
+        "disk": (6, 12),
+        "scale": (6, 12),
+        "leaders": (0, 0),
+        "cut": (0, 0),
+        "refuse": (6, 12),
+        "drop": (4, SESSION_S + 5),
+        "stall": (4, SESSION_S + 5),
+        "delay": (8, 16),
+        **dict.fromkeys(get_args(ProviderKind), _SOME_CALLS),
+    }
+)
+_ONE_OF_EACH: Final = ("watch", "clickhouse", "simulator")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """`at_s` counts from the start of the load. `strength` in [0, 1) says how much, where there is a how much."""
+
+    id: int
+    lane: Lane
+    kind: Kind
+    part: str
+    target: str
+    at_s: float
+    for_s: float
+    strength: float
+
+    @property
+    def until_s(self) -> float:
+        return self.at_s + self.for_s
+
+
+def schedule(seed: int, minutes: float, chosen: frozenset[Option]) -> tuple[Planned, ...]:
+    """In the order in which they begin. ValueError when there is no time for any."""
+    if minutes < _LEAST_MINUTES:
+        raise ValueError(f"a run takes at least {_LEAST_MINUTES} minutes, not {minutes:g}")
+    end_s = minutes * 60 - CALM_AFTER_S
+    drawn = [
+        each
+        for lane, options in LANES.items()
+        if (possible := [option for option in options if option in chosen])
+        for each in _lane(lane, possible, Random(f"{seed} {lane}"), end_s)  # noqa: S311  # drawn to be drawn again
+    ]
+    drawn.sort(key=lambda each: (each.at_s, each.lane))
+    return tuple(
+        Planned(number + 1, each.lane, each.kind, each.part, each.target, each.at_s, each.for_s, each.strength)
+        for number, each in enumerate(drawn)
+    )
+
+
+def _lane(lane: Lane, options: Sequence[Option], draw: Random, end_s: float) -> Iterator[Planned]:
+    """The least used kind, and of its parts the least used one, come next."""
+    kinds: Counter[str] = Counter()
+    pairs: Counter[Option] = Counter()
+    parts: Counter[str] = Counter()
+    at_s = CALM_BEFORE_S + draw.uniform(0, 3)
+    while True:
+        luck = {option: draw.random() for option in options}
+        option = min(options, key=lambda o: (kinds[o.kind], pairs[o], parts[o.part], luck[o]))
+        shortest_s, longest_s = lasts_s(option)
+        for_s = round(draw.uniform(shortest_s, longest_s), 1)
+        if at_s + for_s > end_s:
+            return
+        target = _target(option, draw)
+        yield Planned(0, lane, option.kind, option.part, target, round(at_s, 1), for_s, round(draw.random(), 3))
+        kinds[option.kind] += 1
+        pairs[option] += 1
+        parts[option.part] += 1
+        at_s += for_s + recovers_s(option) + draw.uniform(*_GAP_S[lane])
+
+
+def _target(option: Option, draw: Random) -> str:
+    """The name of a process or of a gate."""
+    if option.part in _ONE_OF_EACH:
+        return option.part
+    if option.kind == "scale":
+        return f"{option.part}-{COPIES + 1}"
+    if option.part == "broker":
+        return f"broker-{draw.randrange(BROKERS)}"
+    return f"{option.part}-{draw.randrange(COPIES) + 1}"
+
+
+def lasts_s(option: Option) -> tuple[float, float]:
+    """Shortest and longest time from a fault to its end."""
+    if option.kind in ("kill", "term") and option.part != "broker":
+        return 0, 0  # a supervisor starts it again
+    return LASTS_S[option.kind]
+
+
+def recovers_s(option: Option) -> float:
+    """Time after its end that the system is given before the next fault of its lane."""
+    if option.part == "broker" and option.kind in ("kill", "term", "freeze", "disk", "two-brokers"):
+        return 12
+    return 4 if option.kind in ("kill", "term", "freeze", "scale", "leaders", "disk") else 0
