@@ -34,32 +34,27 @@ def grants(kafka: KafkaSettings, principal_prefix: str) -> list[Grant]:
     Reading or writing a topic includes knowing that it is there. An idempotent producer needs no more than to write,
     from Kafka 3.0 on.
     """
-    found: list[Grant] = []
-    for part in PARTS:
-        found += _part(kafka, part, f"{principal_prefix}{part}")
-    found += _watch(kafka, f"{principal_prefix}watch")
-    found += _outside(kafka, principal_prefix)
-    return found
+    parts = [grant for part in PARTS for grant in part_grants(kafka, part, f"{principal_prefix}{part}")]
+    return [*parts, *_outside(kafka, principal_prefix)]
 
 
-def _part(kafka: KafkaSettings, part: Part, principal: str) -> Iterator[Grant]:
-    """A process looks at the configuration of its topics before it starts."""
+def part_grants(kafka: KafkaSettings, part: Part, principal: str) -> Iterator[Grant]:
+    """A process looks at the configuration of its topics before it starts. Faust makes, reads and writes topics of its
+    own, whose names all begin with its group's.
+    """
     for traffic in TRAFFIC:
         operations = _reads_and_writes(part, traffic)
         if operations:
             yield Grant(principal, (*operations, "DescribeConfigs"), "topic", kafka.topic(traffic.topic))
     yield Grant(principal, ("Read",), "group", kafka.group(part))
     yield Grant(principal, ("Describe",), "group", kafka.group(READERS))
+    if part == "watch":
+        yield Grant(principal, ("Read", "Write", "Create"), "topic", f"{kafka.group(part)}-", "prefixed")
 
 
 def _reads_and_writes(who: Who, traffic: Traffic) -> tuple[Operation, ...]:
     reads = who in traffic.readers or who in traffic.followers
     return (*(("Read",) if reads else ()), *(("Write",) if who in traffic.writers else ()))
-
-
-def _watch(kafka: KafkaSettings, principal: str) -> Iterator[Grant]:
-    """Faust makes, reads and writes topics of its own, which all begin with its group's name."""
-    yield Grant(principal, ("Read", "Write", "Create"), "topic", f"{kafka.group('watch')}-", "prefixed")
 
 
 def _outside(kafka: KafkaSettings, principal_prefix: str) -> Iterator[Grant]:

@@ -7,9 +7,11 @@ from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
 from confluent_kafka import KafkaException
 
 from schemas.participants import Part, topics_of
+from scripts.cli.acls import PRINCIPAL_PREFIX, part_grants
 from scripts.cli.environment import variable
 from scripts.cli.fault import Fault, Stopped, kafka_reason
 from scripts.cli.kafka import reach
+from scripts.cli.rights import missing_rights
 from streams.runtime.cluster import Cluster
 from streams.runtime.outbox import DeliveryFailedError
 from streams.runtime.restore import RestoreStalledError
@@ -17,12 +19,17 @@ from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings, ObserveSettings
 
 OBSERVED_AT = f"{variable(ObserveSettings, 'host')} and {variable(ObserveSettings, 'port')}"
+GIVE_RIGHTS = "give them as `millrace topics acls` says, where all that each stage needs is listed"
 _ADDRESS_UNUSABLE = frozenset({EADDRINUSE, EADDRNOTAVAIL, EACCES})
 
 
 def sound_cluster(part: Part, bootstrap_servers: str | None) -> KafkaSettings:
     """Raises Fault with every assumption that the cluster breaks and `part` relies on, and what to do about each."""
     kafka = reach(bootstrap_servers).settings
+    lacks = missing_rights(kafka, list(part_grants(kafka, part, f"{PRINCIPAL_PREFIX}{part}")))
+    if lacks:
+        listed = "\n".join(f"  {', '.join(each.operations)} on {each.resource} {each.name}" for each in lacks)
+        raise Fault(f"not started, because the user of {part} lacks rights:\n{listed}\n{GIVE_RIGHTS}")
     problems = Cluster(kafka).check(topics_of(part))
     if problems:
         listed = "\n".join(f"  {each.topic} {each.what}; {each.todo}" for each in problems)

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import cast
 
-from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -15,12 +15,10 @@ from confluent_kafka.admin import (
     NewTopic,
     OffsetSpec,
     ResourceType,
-    TopicDescription,
 )
 
 from schemas.topics import REQUESTS, TOPICS, Topic
 from streams.runtime.clients import admin_config
-from streams.runtime.denial import is_denied
 from streams.settings import KafkaSettings
 
 ADMIN_TIMEOUT_S = 30.0
@@ -134,23 +132,11 @@ class Cluster:
         """Every assumption that the cluster breaks with these topics; empty when a process that uses them may start."""
         there = self.existing()
         wants = [wanted(topic, self._kafka) for topic in topics]
-        hidden = self._hidden([want.name for want in wants if want.name not in there])
-        problems = [Problem(name, "is not ours to use", "give its rights: millrace topics acls") for name in hidden]
-        problems += [p for want in wants if want.name not in hidden for p in _partition_problems(want, there)]
+        problems = [problem for want in wants for problem in _partition_problems(want, there)]
         known = {want.name: want for want in wants if want.name in there}
         for name, actual in self._configs(list(known)).items():
             problems += _config_problems(known[name], actual)
         return problems
-
-    def _hidden(self, absent: list[str]) -> frozenset[str]:
-        """Those which the list of all topics lacks only because this user may know nothing of them."""
-        if not absent:
-            return frozenset()
-        asked = cast(
-            "dict[str, Future[TopicDescription]]",
-            self._admin.describe_topics(TopicCollection(absent), request_timeout=ADMIN_TIMEOUT_S),
-        )
-        return frozenset(name for name, answer in asked.items() if _is_denied(answer.exception(ADMIN_TIMEOUT_S)))
 
     def _configs(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         if not names:
@@ -161,10 +147,6 @@ class Cluster:
             resource.name: {name: entry.value for name, entry in future.result(ADMIN_TIMEOUT_S).items()}
             for resource, future in answers.items()
         }
-
-
-def _is_denied(error: BaseException | None) -> bool:
-    return isinstance(error, KafkaException) and is_denied(error.args[0])
 
 
 def _partition_problems(want: Wanted, there: Mapping[str, int]) -> Iterator[Problem]:
