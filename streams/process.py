@@ -4,6 +4,7 @@ import signal
 import threading
 
 from streams.clock import now_ms
+from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging
 from streams.observe.metrics import Metrics
@@ -23,6 +24,7 @@ def run_stage(
 ) -> None:
     """Blocks until SIGTERM or SIGINT, finishes what it has taken, and returns. Raises what must end the process."""
     configure_logging(name, observe.log_level)
+    tell_crashes()
     metrics = Metrics()
     progress = Progress(now_ms, observe.stall_s * 1000)
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:

@@ -3,6 +3,7 @@
 from sinks.clickhouse import ClickHouseSink
 from sinks.settings import ClickHouseSettings
 from streams.clock import now_ms
+from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging
 from streams.observe.metrics import Metrics
@@ -17,6 +18,7 @@ def run_sink(
 ) -> None:
     """Blocks until SIGTERM or SIGINT. Raises what must end the process."""
     configure_logging(NAME, observe.log_level)
+    tell_crashes()
     metrics = Metrics()
     progress = Progress(now_ms, observe.stall_s * 1000)
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:

@@ -39,7 +39,7 @@ def sound_cluster(part: Part, bootstrap_servers: str | None) -> KafkaSettings:
 
 @contextmanager
 def running() -> Generator[None]:
-    """What a fresh start may cure is a sentence and exit status 1; a bug keeps its traceback."""
+    """What a fresh start may cure is a sentence and exit status 1; a bug is left to `streams.observe.crashes`."""
     try:
         yield
     except KafkaException as error:

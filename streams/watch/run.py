@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaConnectionError
 from faust.exceptions import ConsistencyError
 
 from streams.clock import now_ms
+from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging, logger
 from streams.observe.metrics import Metrics
@@ -26,6 +27,7 @@ def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettin
     other than 0 on anything that a fresh start may cure; whoever supervises the process starts it again.
     """
     configure_logging(STAGE, observe.log_level)
+    tell_crashes()
     _make(watch.data_dir)
     metrics = Metrics()
     progress = Progress(now_ms, observe.stall_s * 1_000)
