@@ -62,7 +62,7 @@ def upgrade_native(data: bytes) -> bytes:
         raise ClickHouseError(
             48, "NOT_IMPLEMENTED", f"Values of type {error} cannot be sent to this client: cast them to String."
         ) from None
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):
         raise ClickHouseError(33, "CANNOT_READ_ALL_DATA", "The result ends within a block.") from None
     return bytes(upgraded)
 

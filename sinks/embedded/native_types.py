@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 _PART = re.compile(r"'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|[(),]|[^'`(),]+")
+_DEEPEST = 64
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _ELEMENT_NAME = re.compile(r"(?:`(?:[^`\\]|\\.)*`|\w+) +(?=[A-Za-z])")
 _SIZES: Final = {
@@ -76,6 +77,8 @@ class UnknownTypeError(Exception):
 @lru_cache(maxsize=1024)
 def read_shape(type_name: str) -> Shape:
     """Raises UnknownTypeError."""
+    if type_name.count("(") > _DEEPEST:
+        raise UnknownTypeError(f"{type_name[:40]}…")
     name, arguments = _take_apart(type_name)
     if name in _SIZES:
         return Fixed(_SIZES[name])
