@@ -20,6 +20,7 @@ from schemas.response import Failure, Status
 from streams.control import ControlView
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row
 from streams.invoke.places import Places
+from streams.invoke.probes import Probes
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.providers.protocol import Misconfigured, NotSent, ProviderError, Question, Reply
@@ -67,6 +68,7 @@ class Caller:
         self._backoff = backoff
         self._metrics = metrics
         self._places = Places(self._limit)
+        self._probes = Probes()
 
     async def complete(self, dispatch: Dispatch, book: Book, aside: Aside = nullcontext) -> Completion:
         """Returns however it ends. Raises only when a row cannot be written, or on cancellation."""
@@ -96,7 +98,8 @@ class Caller:
     def _next_step(self, dispatch: Dispatch, attempts: list[Attempt]) -> Step:
         jitter = (zlib.crc32(dispatch.ticket.identity.encode()) % 1000) / 1000
         now_ms = self._world.now_ms()
-        return next_step(dispatch, attempts, self._control(), now_ms, jitter=jitter, backoff=self._backoff)
+        control = self._probes.seen(self._control(), now_ms)
+        return next_step(dispatch, attempts, control, now_ms, jitter=jitter, backoff=self._backoff)
 
     async def _call(
         self, dispatch: Dispatch, attempts: list[Attempt], call: Call, book: Book, aside: Aside
@@ -112,7 +115,8 @@ class Caller:
         try:
             if not isinstance(step, Call) or step.target_index != call.target_index:
                 return None
-            attempt, reply = await self._attempt(dispatch, step, book)
+            with self._probes.around(name, self._control(), self._world.now_ms()):
+                attempt, reply = await self._attempt(dispatch, step, book)
         finally:
             self._places.give_back(name)
         attempts.append(attempt)
