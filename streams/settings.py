@@ -132,7 +132,7 @@ class InvokeSettings(BaseSettings):
     in_flight_normal: Annotated[int, Field(ge=1)] = Field(default=512, description="Calls at once in the normal lane.")
     in_flight_low: Annotated[int, Field(ge=1)] = Field(default=128, description="Calls at once in the low lane.")
     drain_ms: Annotated[int, Field(ge=0)] = Field(
-        default=20_000, description="Longest wait for calls in flight when partitions are taken away or on SIGTERM."
+        default=20_000, description="Longest wait for calls in flight on SIGTERM, when the group is left already."
     )
     secrets_dir: Path | None = Field(
         default=None, description="Folder of provider keys, one file for each key_ref; else environment variables."
