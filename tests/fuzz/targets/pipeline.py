@@ -20,7 +20,7 @@ from streams.state.accounts import Accounts
 from streams.state.given_responses import GivenResponses
 from streams.state.kept_answers import KeptAnswers
 from streams.watch.answers import Answers, ends_a_request
-from streams.watch.sightings import call_seen, unpriced_seen
+from streams.watch.sightings import SIGHTING, call_seen, unpriced_seen
 from streams.watch.spend import Spend, booked_usd
 from tests.fuzz.target import Target, golden, joined, pairs, parts_of
 from tests.unit.examples import KEY, KEY_SHA256, NOW_MS, control, delivery, miss, request_json, tenant, ticket, view
@@ -75,7 +75,7 @@ def _headers(data: bytes) -> None:
 def _events(data: bytes) -> None:
     """Every topic's reader. What one accepts it can write, and read again."""
     requester_of(delivery(data))
-    for adapter in ADAPTERS.values():
+    for adapter in (*ADAPTERS.values(), SIGHTING):
         try:
             event = adapter.validate_json(data)
         except ValidationError:
@@ -141,7 +141,12 @@ TARGETS = (
             joined(b"millrace-offset", b"12", b"x-api-key", b"k", b"Content-Type", b"application/json"),
         ),
     ),
-    Target("events", "the topics between the stages: every topic's reader", _events, golden()),
+    Target(
+        "events",
+        "the topics between the stages: every topic's reader",
+        _events,
+        (*golden(), b'{"kind":"call","subject":"a","verdict":"failed","started_at_ms":1,"provider_ms":null}'),
+    ),
     Target(
         "tables",
         "changelogs, the cache and given responses: what state is rebuilt from",
