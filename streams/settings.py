@@ -56,17 +56,17 @@ class KafkaSettings(BaseSettings):
     delivery_timeout_ms: Annotated[int, Field(ge=1_000)] = Field(
         default=30_000,
         description="A record not acknowledged for this long stops the worker, which then starts over; from then on "
-        "brokers refuse it. Below the session timeout by a heartbeat and two seconds for clocks that differ, so that "
+        "brokers refuse it. Below the session timeout by a tenth of it and two seconds for clocks that differ, so that "
         "what a frozen worker had in hand is void when its partitions have a new owner.",
     )
 
     @model_validator(mode="after")
     def _void_before_somebody_else_owns_it(self) -> Self:
-        most_ms = self.session_timeout_ms - self.heartbeat_interval_ms - CLOCK_SKEW_MS
+        most_ms = self.session_timeout_ms - self.membership_holds_ms - CLOCK_SKEW_MS
         if self.delivery_timeout_ms >= most_ms:
             raise ValueError(
                 f"delivery_timeout_ms is {self.delivery_timeout_ms}: make it smaller than {most_ms}, which is "
-                f"session_timeout_ms less a heartbeat and {CLOCK_SKEW_MS} for clocks that differ"
+                f"session_timeout_ms less a tenth and {CLOCK_SKEW_MS} for clocks that differ"
             )
         return self
 
@@ -87,8 +87,8 @@ class KafkaSettings(BaseSettings):
         return self.security_protocol.startswith("SASL")
 
     @property
-    def heartbeat_interval_ms(self) -> int:
-        """How often a worker tells its group that it is there."""
+    def membership_holds_ms(self) -> int:
+        """How long a worker that has proved that its group counts on it acts on that proof."""
         return max(1_000, self.session_timeout_ms // 10)
 
     def topic(self, topic: Topic) -> str:

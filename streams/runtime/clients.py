@@ -13,6 +13,9 @@ LARGEST_RECORD_BYTES = 20 * 1024 * 1024
 
 READERS = "reader"
 """Last part of the group that reads without joining: librdkafka asks for its coordinator all the same."""
+HEARTBEAT_MS = 1_000
+"""However long a session may be: a member hears of a rebalance by its next heartbeat, and until the last has heard, all
+of the group stand idle."""
 _FETCH_BUFFER_KIB = 16 * 1024
 _FETCH_BYTES = 1024 * 1024
 """Of one answer of a broker, compressed: unpacked it is many times as much, and all of it in memory at once. A record
@@ -94,7 +97,7 @@ def consumer_config(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
         "partition.assignment.strategy": "range",
         "auto.offset.reset": "earliest",
         "session.timeout.ms": kafka.session_timeout_ms,
-        "heartbeat.interval.ms": kafka.heartbeat_interval_ms,
+        "heartbeat.interval.ms": HEARTBEAT_MS,
         "max.poll.interval.ms": max(300_000, kafka.session_timeout_ms),
     }
 

@@ -78,7 +78,7 @@ class Worker:
         self._control = ControlFollower(clients, kafka)
         self._reader = TableReader(clients, stage.name, metrics)
         self._consumer = clients.group_consumer(stage.name)
-        self._membership = Membership(self._consumer, kafka.heartbeat_interval_ms, now_ms)
+        self._membership = Membership(self._consumer, kafka.membership_holds_ms, now_ms)
         self._is_leaving = False
         self._decider = Decider(stage, kafka, self._outbox, lambda: self._control.view, now_ms, metrics)
 

@@ -93,7 +93,7 @@ def test_whatever_brokers_still_take_was_decided_while_the_partitions_could_not_
     except ValidationError:
         return
     coordinator = Coordinator()
-    worker = Membership(cast("GroupConsumer", coordinator), kafka.heartbeat_interval_ms, coordinator.clock)
+    worker = Membership(cast("GroupConsumer", coordinator), kafka.membership_holds_ms, coordinator.clock)
     assert worker.commit({("t", 0): 1})
     proved_ms = coordinator.now_ms
     coordinator.counts_on_us = False
