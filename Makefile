@@ -1,6 +1,6 @@
 # One environment for every target; `make` lists them. Python >= 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up chaos test check format lint types contracts unit lock clean fuzz audit
+.PHONY: help setup demo up chaos test simulate check format lint types contracts unit lock clean fuzz audit
 
 PYTHON ?= python3
 VENV := .venv
@@ -34,6 +34,9 @@ chaos: setup ## break everything about a running system for MINUTES=2 at RATE=20
 
 test: setup ## all tests, on a real broker and a real ClickHouse engine
 	@$(BIN)/pytest --numprocesses=auto --dist=loadfile
+
+simulate: setup ## simulated schedules of the runtime (SEEDS=2000, or SEED=n for one of them, step by step)
+	@$(BIN)/python -m tests.simulated $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
 
 check: setup ## format, lint, types, import contracts and unit tests, in under a minute
 	@$(MAKE) --no-print-directory --jobs=2 lint types contracts unit

@@ -1,0 +1,123 @@
+"""What a consumer's background thread does in its group: joins, keeps its place, and hears what it gains and loses."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError
+
+from tests.fakes.kafka.group import Answer, Joined
+from tests.fakes.kafka.host import Host
+from tests.fakes.kafka.log import Where
+from tests.fakes.kafka.timeline import Action
+
+RETRY_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Gained:
+    partitions: tuple[Where, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """`is_past`: somebody else may own them already."""
+
+    is_past: bool
+
+
+News = Gained | Lost
+
+
+class Membership:
+    """`news` is for the application to hear of inside its next poll; until then it works on as if nothing were."""
+
+    def __init__(self, host: Host, group: str) -> None:
+        self._host = host
+        self._group = host.cluster.group(group)
+        self._beat_ms = max(1_000, host.cluster.session_ms // 10)
+        self._topics: Sequence[str] = ()
+        self._member_id: str | None = None
+        self._generation = -1
+        self._stay = 0
+        self._heard_ms = 0
+        self._is_giving_up = False
+        self.news: deque[News] = deque()
+
+    def join(self, topics: Sequence[str] | None = None) -> None:
+        """Anew, once the application has given up what it held."""
+        self._topics = topics or self._topics
+        self._stay += 1
+        self._is_giving_up = False
+        self._try(self._stay, lambda: self._group.join(self._member_id, self._topics, self._on_joined(self._stay)))
+
+    def leave(self) -> None:
+        self._stay += 1
+        member_id, self._member_id = self._member_id, None
+        if member_id is not None and self._host.reaches_cluster:
+            self._host.timeline.after(self._host.conditions.latency_ms(), lambda: self._group.leave(member_id))
+
+    def commit(self, offsets: Mapping[Where, int]) -> int | None:
+        """An error code, or None. What the coordinator says of our place, we have heard then."""
+        if self._member_id is None:
+            return KafkaError.UNKNOWN_MEMBER_ID
+        problem = self._group.commit(self._member_id, self._generation, offsets)
+        self._hear(problem)
+        return problem
+
+    def committed(self, where: Where) -> int | None:
+        return self._group.committed.get(where)
+
+    def _try(self, stay: int, ask: Action) -> None:
+        """Until the cluster can be reached, or it is no longer wanted."""
+
+        def arrive() -> None:
+            if stay == self._stay:
+                if self._host.reaches_cluster:
+                    ask()
+                else:
+                    self._host.after(RETRY_MS, arrive)
+
+        self._host.soon(arrive)
+
+    def _on_joined(self, stay: int) -> Answer:
+        def answer(joined: Joined) -> None:
+            self._try(stay, lambda: self._begin(joined))
+
+        return answer
+
+    def _begin(self, joined: Joined) -> None:
+        self._member_id, self._generation = joined.member_id, joined.generation
+        self._heard_ms = self._host.timeline.now_ms
+        self.news.append(Gained(joined.partitions))
+        self._host.stir()
+        self._beat_later(self._stay)
+
+    def _beat_later(self, stay: int) -> None:
+        self._host.after(self._beat_ms // 2 + self._host.conditions.up_to(self._beat_ms // 2), lambda: self._beat(stay))
+
+    def _beat(self, stay: int) -> None:
+        if stay != self._stay or self._member_id is None:
+            return
+        if self._host.reaches_cluster:
+            self._heard_ms = self._host.timeline.now_ms
+            self._hear(self._group.heartbeat(self._member_id, self._generation))
+        elif not self._host.is_frozen and self._host.timeline.now_ms - self._heard_ms > self._host.cluster.session_ms:
+            self._give_up(is_past=True)
+        self._beat_later(stay)
+
+    def _hear(self, problem: int | None) -> None:
+        if problem == KafkaError.REBALANCE_IN_PROGRESS:
+            self._give_up(is_past=False)
+        elif problem in (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION):
+            self._member_id = None
+            self._give_up(is_past=True)
+
+    def _give_up(self, *, is_past: bool) -> None:
+        """Told once; but what was to be given up may meanwhile be lost."""
+        if not self._is_giving_up:
+            self._is_giving_up = True
+            self.news.append(Lost(is_past))
+        elif is_past:
+            self.news = deque(Lost(is_past=True) if isinstance(news, Lost) else news for news in self.news)
+        self._host.stir()

@@ -1,0 +1,57 @@
+"""What may never be, watched while a schedule runs: every record as it is written, every commit as it is accepted."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from schemas.topics import DEAD_LETTERS
+from streams.settings import KafkaSettings
+from tests.fakes.kafka.cluster import Cluster
+from tests.fakes.kafka.log import Stored, Where
+
+Position = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
+
+
+class Ledger:
+    """`leaves_nothing`: says of an input that needs no record to be finished, because an earlier one did its work."""
+
+    def __init__(self, cluster: Cluster, kafka: KafkaSettings, leaves_nothing: Callable[[Stored], bool]) -> None:
+        self._cluster = cluster
+        self._dead_letters = kafka.topic(DEAD_LETTERS)
+        self._leaves_nothing = leaves_nothing
+        self._committed: dict[tuple[str, Where], int] = defaultdict(int)
+        self.caused: dict[Position, int] = defaultdict(int)
+        self.violations: list[str] = []
+        cluster.on_append.append(self._appended)
+        cluster.on_commit.append(self._accepted)
+
+    def _appended(self, stored: Stored) -> None:
+        cause = self._cause(stored)
+        if cause is not None:
+            self.caused[cause] += 1
+
+    def _cause(self, stored: Stored) -> Position | None:
+        """Which record it was written for, as its headers say."""
+        headers = dict(stored.headers)
+        if stored.topic == self._dead_letters:
+            topic, partition, offset = (
+                headers[f"millrace-{name}"].decode() for name in ("topic", "partition", "offset")
+            )
+        elif "ce_id" in headers:
+            topic, partition, offset, _ = headers["ce_id"].decode().rsplit("/", 3)
+        else:
+            return None
+        return topic, int(partition), int(offset)
+
+    def _accepted(self, group: str, offsets: Mapping[Where, int]) -> None:
+        for where, offset in offsets.items():
+            before = self._committed[group, where]
+            if offset < before:
+                self.violations.append(f"{group} moved {where} back from {before} to {offset}")
+            for stored in self._cluster.log(where).read(before, offset - before):
+                if stored.offset < offset and not self._is_finished(stored):
+                    self.violations.append(f"{group} committed {where} {offset}, past {stored.offset}, unfinished")
+            self._committed[group, where] = max(offset, before)
+
+    def _is_finished(self, stored: Stored) -> bool:
+        return (stored.topic, stored.partition, stored.offset) in self.caused or self._leaves_nothing(stored)

@@ -1,0 +1,97 @@
+"""Limit: an id is decided once, nobody gets more than the limit, and what is used up is known after every crash."""
+
+from typing import Any, cast
+
+from schemas.call import CallRow
+from schemas.control import Limits
+from schemas.flow import Accepted, Admitted, Completion
+from schemas.topics import ACCOUNTS, ADMITTED, CALLS, COMPLETIONS, VALIDATED
+from schemas.usage import Usage
+from streams.runtime.stage import State
+from streams.stages import limit
+from tests.fakes.call_rows import call_row
+from tests.fakes.kafka.log import Stored
+from tests.simulated.scenario import Scenario
+from tests.simulated.world import World
+from tests.unit.examples import DIGEST, OTHER_DIGEST, accepted, deployment, route, tenant
+
+PER_MINUTE, BURST = 6, 4
+USERS = (None, "ada", "bob")
+TENANTS = ("acme", "globex")
+
+
+def feed(world: World) -> None:
+    limits = Limits(requests_per_minute=PER_MINUTE, burst_requests=BURST, tokens_per_minute=60_000)
+    tenants = (tenant(name, limits=limits, user_limits=Limits(tokens_per_minute=30_000)) for name in TENANTS)
+    world.configure(deployment(), route(), *tenants)
+    world.on_written(ADMITTED, lambda stored: _call(world, stored))
+    after_ms = 0
+    for _ in range(world.random.randint(4, 16)):
+        after_ms += world.random.choice((0, 20, 400))
+        asked = accepted(
+            f"r-{world.random.randrange(10)}",
+            tenant_id=world.random.choice(TENANTS),
+            user_id=world.random.choice(USERS),
+            digest=DIGEST if world.random.random() < 0.8 else OTHER_DIGEST,
+        )
+        world.write(VALIDATED, asked, key=asked.ticket.tenant_id or "", after_ms=after_ms)
+
+
+def _call(world: World, stored: Stored) -> None:
+    """The request is carried out, and its tokens are booked, sometimes twice."""
+    ticket = Admitted.decode(stored.value or b"").ticket
+    row = call_row(
+        request_id=ticket.request_id,
+        tenant_id=ticket.tenant_id,
+        user_id=ticket.user_id,
+        attempt_id=f"attempt-{ticket.identity}",
+        usage=Usage(uncached_input_tokens=10, text_output_tokens=40),
+    )
+    for _ in range(world.random.choice((1, 1, 2))):
+        world.write(CALLS, row, key=ticket.tenant_id or "", after_ms=world.random.randrange(2_000))
+
+
+def judge(world: World) -> list[str]:
+    asked = {event.ticket.identity for event in world.events(VALIDATED, Accepted)}
+    admitted = {event.ticket.identity for event in world.events(ADMITTED, Admitted)}
+    refused = {event.ticket.identity for event in world.events(COMPLETIONS, Completion)}
+    wrong = [f"{identity} led to nothing" for identity in sorted(asked - admitted - refused)]
+    wrong += [f"{identity} was admitted and refused" for identity in sorted(admitted & refused)]
+    times = [stored.timestamp_ms for stored in world.cluster.records(world.kafka.topic(VALIDATED))]
+    most = BURST + PER_MINUTE * (max(times) - min(times)) / 60_000 + 1
+    for name in TENANTS:
+        count = sum(identity.startswith(f"{name}/") for identity in admitted)
+        if count > most:
+            wrong.append(f"{count} requests of {name} were admitted, {most:.1f} is the most")
+    return wrong
+
+
+def leaves_nothing(world: World, stored: Stored) -> bool:
+    """A repetition of what is decided already, or a row with nothing to settle."""
+    before = [
+        each for each in world.cluster.log((stored.topic, stored.partition)).records if each.offset < stored.offset
+    ]
+    if stored.topic == world.kafka.topic(CALLS):
+        row = CallRow.decode(stored.value or b"")
+        earlier = [CallRow.decode(each.value or b"").attempt_id for each in before]
+        return row.attempt_id in earlier or _was_decided_again(world, row)
+    mine = Accepted.decode(stored.value or b"")
+    asked = [Accepted.decode(each.value or b"") for each in before]
+    first = next((each for each in asked if each.ticket.identity == mine.ticket.identity), None)
+    return first is not None and first.digest == mine.digest
+
+
+def _was_decided_again(world: World, row: CallRow) -> bool:
+    """Admitted by a worker that died before its registration was written: the row may come before the next one's."""
+    identity = f"{row.tenant_id}/{row.request_id}"
+    admitted = [event.ticket.identity for event in world.events(ADMITTED, Admitted)]
+    registered = [stored.key for stored in world.cluster.records(world.kafka.topic(ACCOUNTS))]
+    return admitted.count(identity) > 1 or f"id/{identity}".encode() not in registered
+
+
+def picture(_world: World, state: State) -> Any:
+    known = cast("Any", state)
+    return dict(known._arrivals), dict(known._registered)
+
+
+LIMIT = Scenario("limit", limit.STAGE, feed, judge, leaves_nothing, picture)

@@ -1,0 +1,90 @@
+"""The schedules can fail: each of these runtimes breaks one promise, and is found out within a few hundred seeds."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from streams.runtime.frontier import Frontier, NextOffset
+from streams.runtime.membership import Membership
+from streams.runtime.outbox import Outbox
+from streams.runtime.partition import Parked, PartitionWork
+from streams.runtime.worker import Worker
+from tests.simulated.answering import POSTPROCESS
+from tests.simulated.caching import CACHE_STAGE
+from tests.simulated.limiting import LIMIT
+from tests.simulated.passing import ROUTE
+from tests.simulated.scenario import Scenario
+from tests.simulated.schedule import Schedule
+
+WITHIN_SEEDS = 300
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def commits_past_unfinished_events(patch: pytest.MonkeyPatch) -> None:
+    def finish(frontier: Any, offset: int) -> None:
+        frontier._open.remove(offset)
+        frontier._next = NextOffset(max(offset + 1, frontier._next or 0))
+
+    patch.setattr(Frontier, "finish", finish)
+
+
+def does_not_wait_for_acknowledgements(patch: pytest.MonkeyPatch) -> None:
+    def confirm(_outbox: Outbox, _timeout_s: float) -> bool:
+        return True
+
+    patch.setattr(Outbox, "confirm", confirm)
+
+
+def restores_nothing(patch: pytest.MonkeyPatch) -> None:
+    def restore(worker: Any, _starts: object) -> dict[int, int]:
+        return dict.fromkeys(worker._partitions, 0)
+
+    patch.setattr(Worker, "_restore", restore)
+
+
+def forgets_whom_it_holds_back(patch: pytest.MonkeyPatch) -> None:
+    def wake(_work: PartitionWork, _keys: object) -> None:
+        """Nobody is."""
+
+    def due(_work: PartitionWork, _now_ms: int) -> list[Parked]:
+        return []
+
+    patch.setattr(PartitionWork, "wake", wake)
+    patch.setattr(PartitionWork, "due", due)
+
+
+def drops_what_comes_while_it_waits(patch: pytest.MonkeyPatch) -> None:
+    confirm = vars(Worker)["_confirm"]
+
+    def forgetful(worker: Any, stop: threading.Event) -> None:
+        confirm(worker, stop)
+        worker._backlog.clear()
+
+    patch.setattr(Worker, "_confirm", forgetful)
+
+
+def does_not_ask_whether_it_still_owns_anything(patch: pytest.MonkeyPatch) -> None:
+    def decide_as_of(membership: Any, _positions: object) -> int:
+        return membership._now_ms()
+
+    patch.setattr(Membership, "decide_as_of", decide_as_of)
+
+
+@pytest.mark.parametrize(
+    ("break_", "scenario"),
+    [
+        (commits_past_unfinished_events, CACHE_STAGE),
+        (does_not_wait_for_acknowledgements, ROUTE),
+        (restores_nothing, POSTPROCESS),
+        (restores_nothing, LIMIT),
+        (forgets_whom_it_holds_back, CACHE_STAGE),
+        (drops_what_comes_while_it_waits, ROUTE),
+        (does_not_ask_whether_it_still_owns_anything, POSTPROCESS),
+    ],
+    ids=lambda value: value.name if isinstance(value, Scenario) else value.__name__,
+)
+def test_a_runtime_that(break_: Break, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_(monkeypatch)
+    assert any(Schedule(seed, scenario).run().violations for seed in range(WITHIN_SEEDS))
