@@ -20,8 +20,9 @@ class Answers:
         self._answers: dict[str, Place] = {}
         self._open: dict[Place, Asked] = {}
         self._open_under: dict[str, set[Place]] = {}
-        self._buried_early: dict[Place, Buried] = {}
+        self._buried_early: dict[Place, bool] = {}
         self._answered_early: dict[Place, Replied] = {}
+        self._read: dict[tuple[str, int], int] = {}
 
     @property
     def tallies(self) -> Sequence[Tally]:
@@ -51,11 +52,13 @@ class Answers:
 
     def _request(self, asked: Asked) -> None:
         self.requests += 1
+        self._read[asked.place[:2]] = asked.place.offset
         is_answered = self._answered_early.pop(asked.place, None) is not None
         if is_answered:
             self.asked.hold(None)
-        buried = self._buried_early.pop(asked.place, None)
-        if is_answered or asked.identity in self._answers or (buried is not None and _covers(buried, asked)):
+        was_reused = self._buried_early.pop(asked.place, None)
+        is_buried = was_reused is not None and _covers(asked, was_reused=was_reused)
+        if is_answered or is_buried or asked.identity in self._answers:
             return
         self._open[asked.place] = asked
         self._open_under.setdefault(asked.identity, set()).add(asked.place)
@@ -70,7 +73,7 @@ class Answers:
         if replied.answers in self._open:
             self.asked.hold(None)
             self._cover(replied.answers)
-        elif first == replied.place:
+        elif replied.answers.offset > self._read.get(replied.answers[:2], -1):
             self._answered_early[replied.answers] = replied
         for place in [*self._open_under.get(replied.identity, ())]:
             self._cover(place)
@@ -80,9 +83,10 @@ class Answers:
         if about is None:
             return
         asked = self._open.get(about)
+        was_reused = buried.reason == REUSED
         if asked is None:
-            self._buried_early[about] = buried
-        elif _covers(buried, asked):
+            self._buried_early[about] = was_reused or self._buried_early.get(about, False)
+        elif _covers(asked, was_reused=was_reused):
             self._cover(about)
 
     def _cover(self, place: Place) -> None:
@@ -106,6 +110,6 @@ class Answers:
             self.asked.hold(f"{replied.identity} at {where(replied.place)} answers {where(place)}, which is not there")
 
 
-def _covers(buried: Buried, asked: Asked) -> bool:
+def _covers(asked: Asked, *, was_reused: bool) -> bool:
     """A dead letter stands for an answer where an id was used before, and where there is no id to answer."""
-    return buried.reason == REUSED or asked.request_id is None
+    return was_reused or asked.request_id is None

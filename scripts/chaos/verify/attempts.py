@@ -46,6 +46,7 @@ class Attempts:
         self.by_id: dict[str, Attempt] = {}
         self.first_completions: dict[str, tuple[str, ...]] = {}
         self.unstored: dict[str, int] = {}
+        self.bills = 0
         self.billed_usd = Decimal(0)
 
     @property
@@ -79,6 +80,7 @@ class Attempts:
     def look(self, snapshot: Snapshot) -> None:
         """Before the invariants do."""
         for line in snapshot.bill:
+            self.bills += 1
             self.billed_usd += line.cost_usd
             attempt = self.by_id.get(line.attempt_id or "")
             if attempt is not None:

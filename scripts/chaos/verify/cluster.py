@@ -1,25 +1,29 @@
 """What the brokers say beside the records: how far topics reach, and what each group has committed."""
 
 from collections.abc import Mapping
-from concurrent.futures import Future
-from typing import Any, cast
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import cast
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
-from schemas.participants import PARTS
+from schemas.participants import PARTS, TRAFFIC, Part
 from scripts.chaos.verify.snapshot import GroupPartition
-from streams.runtime.clients import admin_config
+from streams.runtime.clients import admin_config, reader_config
 from streams.settings import KafkaSettings
 
-ASK_S = 10.0
+ASK_S = 5.0
 
 
 class Cluster:
     def __init__(self, kafka: KafkaSettings, counts: Mapping[str, int]) -> None:
-        self._kafka = kafka
         self._places = [TopicPartition(topic, p) for topic, count in counts.items() for p in range(count)]
         self._client = AdminClient(admin_config(kafka))
+        # consumers that never join: the admin client crashes the process when a coordinator that has just come up
+        # tells it to wait
+        self._members = {part: Consumer({**reader_config(kafka), "group.id": kafka.group(part)}) for part in PARTS}
+        self._read = {part: _read_by(part, kafka, counts) for part in PARTS}
+        self._threads = ThreadPoolExecutor(len(PARTS))
 
     def ends(self) -> dict[tuple[str, int], int]:
         """Raises KafkaException when the brokers cannot tell of every partition."""
@@ -32,22 +36,24 @@ class Cluster:
 
     def committed(self) -> dict[GroupPartition, int]:
         """Next offsets to be read. A group whose coordinator is away is left out, as is what was never committed."""
-        asked = {part: self._ask(part) for part in PARTS}
+        asked = {part: self._threads.submit(self._members[part].committed, self._read[part], ASK_S) for part in PARTS}
         found: dict[GroupPartition, int] = {}
         for part, future in asked.items():
             try:
-                group = future.result(ASK_S + 5)
+                offsets = future.result()
             except KafkaException:
                 continue
-            for each in cast("list[TopicPartition]", group.topic_partitions):
+            for each in offsets:
                 if each.error is None and each.offset >= 0:
                     found[part, each.topic, each.partition] = each.offset
         return found
 
-    def _ask(self, part: str) -> "Future[Any]":
-        group = self._kafka.group(part)
-        futures = cast(
-            "dict[str, Future[Any]]",
-            self._client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ASK_S),
-        )
-        return futures[group]
+    def close(self) -> None:
+        self._threads.shutdown()
+        for member in self._members.values():
+            member.close()
+
+
+def _read_by(part: Part, kafka: KafkaSettings, counts: Mapping[str, int]) -> list[TopicPartition]:
+    topics = [kafka.topic(each.topic) for each in TRAFFIC if part in each.readers]
+    return [TopicPartition(topic, partition) for topic in topics for partition in range(counts[topic])]

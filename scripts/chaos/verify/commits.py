@@ -98,12 +98,12 @@ class Commits:
             self._committed[where_] = max(before, offset)
         self._behind = _behind(self._committed, snapshot)
         for where_, found in self._inputs.items():
-            if where_[0] != "sink" or snapshot.rows is not None:
-                self._check(where_, found)
+            had = snapshot.sink_had if where_[0] == "sink" else self._committed
+            if had is not None:
+                self._check(where_, found, had.get(where_, -1))
 
-    def _check(self, where_: GroupPartition, found: _Input) -> None:
+    def _check(self, where_: GroupPartition, found: _Input, committed: int) -> None:
         part, topic, partition = where_
-        committed = self._committed.get(where_, -1)
         passed = [offset for offset in found.open if offset < committed]
         for offset in passed:
             fact = found.open.pop(offset)

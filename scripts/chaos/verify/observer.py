@@ -2,14 +2,16 @@
 what they promise to be there, and how far the topics reach last.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
 from schemas.topics import REQUESTS
 from scripts.chaos.verify.cluster import Cluster
 from scripts.chaos.verify.files import Journal, Lines, Logs, acknowledged, bill, found_in
-from scripts.chaos.verify.snapshot import Leak, Snapshot
+from scripts.chaos.verify.snapshot import GroupPartition, Leak, Snapshot, TableRow
 from scripts.chaos.verify.table import Table
 from scripts.local.layout import read_port
 from streams.settings import KafkaSettings
@@ -19,8 +21,16 @@ METRICS_EVERY_MS = 20_000
 _METRICS_S = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Rows on their way, and what the sink had committed before they were asked for."""
+
+    rows: Future[tuple[TableRow, ...] | None]
+    sink_had: Mapping[GroupPartition, int]
+
+
 class Observer:
-    """Belongs to one thread at a time."""
+    """Belongs to one thread at a time; asks ClickHouse on another, which may take as long as it likes."""
 
     def __init__(
         self, folder: Path, kafka: KafkaSettings, cluster: Cluster, table: Table, now_ms: Callable[[], int]
@@ -35,31 +45,61 @@ class Observer:
         self._journal_lines = Lines(folder / "journal.jsonl")
         self._journal = Journal()
         self._logs = Logs(folder / "logs")
-        self._rows_ms = 0
+        self._asking = ThreadPoolExecutor(1)
+        self._asked: _Asked | None = None
+        self._asked_ms = 0
         self._metrics_ms = 0
 
-    def take(self, rows_since_ms: int | None, *, whole: bool = False) -> Snapshot:
-        """`rows_since_ms`: of requests produced since then ClickHouse is asked; None: it is not. Raises KafkaException
-        when the brokers cannot tell how far the topics reach: then nothing was taken, and the next one has it all.
+    def take(self, rows_since_ms: int | None) -> Snapshot:
+        """`rows_since_ms`: of requests produced since then ClickHouse is asked, at most every five seconds; None: it is
+        not. Raises KafkaException when the brokers cannot tell how far the topics reach: then nothing was taken, and
+        the next snapshot has it all.
         """
         committed = self._cluster.committed()
-        rows = None
-        now_ms = self._now_ms()
-        if whole:
-            rows = self._table.whole()
-        elif rows_since_ms is not None and now_ms - self._rows_ms >= ROWS_EVERY_MS:
-            self._rows_ms = now_ms
-            rows = self._table.since(rows_since_ms)
-        # lines are read before the ends and kept until the ends are known
+        answered = self._asked if self._asked is not None and self._asked.rows.done() else None
+        self._fetch()
+        ends = self._cluster.ends()
+        if answered is not None:
+            self._asked = None
+        if self._asked is None and rows_since_ms is not None and self._now_ms() - self._asked_ms >= ROWS_EVERY_MS:
+            self._asked_ms = self._now_ms()
+            self._asked = _Asked(self._asking.submit(self._table.since, rows_since_ms), committed)
+        rows, had = (answered.rows.result(), answered.sink_had) if answered is not None else (None, None)
+        return self._snapshot(committed, ends, rows, had, whole=False)
+
+    def take_whole(self) -> Snapshot:
+        """With every row there is. Raises as `take` does; `rows` is None when ClickHouse does not answer."""
+        committed = self._cluster.committed()
+        rows = self._asking.submit(self._table.whole).result()
+        self._fetch()
+        ends = self._cluster.ends()
+        return self._snapshot(committed, ends, rows, committed, whole=True)
+
+    def close(self) -> None:
+        self._asking.shutdown()
+        self._cluster.close()
+
+    def _fetch(self) -> None:
+        """What is promised to be on the topics is read before their ends, and kept until those are known."""
         self._bill.fetch()
         self._load.fetch()
-        ends = self._cluster.ends()
+
+    def _snapshot(
+        self,
+        committed: Mapping[GroupPartition, int],
+        ends: Mapping[tuple[str, int], int],
+        rows: tuple[TableRow, ...] | None,
+        sink_had: Mapping[GroupPartition, int] | None,
+        *,
+        whole: bool,
+    ) -> Snapshot:
         return Snapshot(
-            at_ms=now_ms,
+            at_ms=self._now_ms(),
             committed=committed,
             ends=ends,
             bill=tuple(bill(self._bill.taken())),
             rows=rows,
+            sink_had=None if rows is None else sink_had,
             is_whole=whole and rows is not None,
             acknowledged=tuple(acknowledged(self._load.taken(), self._requests)),
             disruptions=self._journal.take(self._journal_lines.fetch().taken()),

@@ -65,8 +65,9 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`committed`: next offsets to be read. `rows` is None when ClickHouse did not answer; `is_whole` when they are all
-    the rows there are, and not only those of late. `bill`, `acknowledged` and `leaks` are what came since the last
+    """`committed`: next offsets to be read. `rows` is None when ClickHouse has said nothing since the last snapshot;
+    `sink_had` is what the sink had committed before they were asked for, None without them; `is_whole` when they are
+    all the rows there are, and not only those of late. `bill`, `acknowledged` and `leaks` are what came since the last
     snapshot; `disruptions` are all.
     """
 
@@ -75,6 +76,7 @@ class Snapshot:
     ends: Mapping[tuple[str, int], int]
     bill: tuple[BillLine, ...] = ()
     rows: tuple[TableRow, ...] | None = None
+    sink_had: Mapping[GroupPartition, int] | None = None
     is_whole: bool = False
     acknowledged: tuple[Acknowledged, ...] = ()
     disruptions: tuple[Disruption, ...] = ()

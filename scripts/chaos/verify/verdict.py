@@ -14,13 +14,17 @@ State = Literal["watching", "settled", "final"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`sent`: records on llm.requests. `waits`: why it has not settled, in words."""
+    """`sent`: records on llm.requests. `repeated`: paid calls beyond those of each request's first completion, known at
+    the end. `waits`: why it has not settled, in words.
+    """
 
     state: State
     at_ms: int
     sent: int
     answered: int
     open: int
+    billed: int
+    repeated: int
     waits: Sequence[str]
     invariants: Sequence[Tally]
 
@@ -46,6 +50,7 @@ def show(verdict: Verdict) -> None:
         right=("checks", "violations"),
     )
     print(f"{verdict.sent} requests, {verdict.answered} answered, {verdict.open} open")
+    print(f"{verdict.billed} calls on the bill, {verdict.repeated} of them repeated")
     for tally in verdict.invariants:
         for example in tally.examples:
             print(f"{tally.name}: {example}")

@@ -25,7 +25,7 @@ class Verifier:
     def __init__(self) -> None:
         self.attempts = Attempts()
         self.answers = Answers()
-        self._commits = Commits(self.attempts)
+        self._repeats = Repeats(self.attempts)
         self._invariants: Sequence[Invariant] = (
             self.answers,
             Kept(),
@@ -33,9 +33,9 @@ class Verifier:
             Started(self.attempts),
             Rows(self.attempts),
             Money(self.attempts),
-            Repeats(self.attempts),
+            self._repeats,
             Order(),
-            self._commits,
+            Commits(self.attempts),
             Limits(),
             Apart(self.attempts),
             Secrets(),
@@ -72,6 +72,8 @@ class Verifier:
             sent=self.answers.requests,
             answered=self.answers.answered,
             open=self.answers.open,
+            billed=self.attempts.bills,
+            repeated=self._repeats.repeated,
             waits=tuple(waits),
             invariants=tuple(self.tallies),
         )

@@ -53,15 +53,16 @@ class Watching:
             try:
                 return self._watch(aside, stop)
             finally:
+                self._observer.close()
                 self._follower.close()
 
     def _watch(self, aside: ThreadPoolExecutor, stop: threading.Event) -> Verdict:
         while not stop.is_set():
             began_s = time.monotonic()
             self._snapshot(aside, whole=False)
-            if self._hand_over(stop.is_set):
-                while not stop.is_set() and time.monotonic() - began_s < SNAPSHOT_EVERY_S:
-                    self._read()
+            self._hand_over(stop.is_set)
+            while not stop.is_set() and time.monotonic() - began_s < SNAPSHOT_EVERY_S:
+                self._read()
         return self._conclude(aside)
 
     def _conclude(self, aside: ThreadPoolExecutor) -> Verdict:
@@ -72,11 +73,14 @@ class Watching:
 
         self._hand_over(is_over)
         while not is_over():
+            began_s = time.monotonic()
             self._snapshot(aside, whole=True)
             last = self._pending
             if self._hand_over(is_over) and last is not None and last.is_whole:
                 self._verifier.end(last)
                 return self._last_word(None)
+            while time.monotonic() - began_s < SNAPSHOT_EVERY_S:
+                self._read()
         return self._last_word("the brokers and ClickHouse could not be read to the end")
 
     def _snapshot(self, aside: ThreadPoolExecutor, *, whole: bool) -> None:
@@ -84,7 +88,8 @@ class Watching:
         if self._pending is not None:
             return
         since_ms = self._verifier.attempts.oldest_unstored_ms
-        asked = aside.submit(self._observer.take, since_ms, whole=whole)
+        observer = self._observer
+        asked = aside.submit(observer.take_whole) if whole else aside.submit(observer.take, since_ms)
         while not asked.done():
             self._read()
         self._pending = _taken(asked)
