@@ -1,22 +1,44 @@
 """One process of one stage, from its settings to its exit."""
 
+import os
 import signal
+import socket
 import threading
 
 from streams.clock import now_ms
 from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
-from streams.observe.logs import configure_logging
+from streams.observe.logs import configure_logging, logger
 from streams.observe.metrics import Metrics
 from streams.settings import InvokeSettings, KafkaSettings, ObserveSettings, WorkerSettings
 
+log = logger(__name__)
+CLOSE_S = 10.0
+"""For leaving the group and closing the clients after the drain: five seconds when no broker answers."""
 
-def stop_on_signal() -> threading.Event:
-    """An event that SIGTERM and SIGINT set; the main thread must be the caller."""
+
+def stop_on_signal(within_s: float | None = None) -> threading.Event:
+    """An event that SIGTERM and SIGINT set; the main thread must be the caller.
+
+    With `within_s` the process ends by force that much later if it has not by itself: librdkafka waits without end for
+    the answer to a commit, and what waits in it hears no signal. Nothing is lost: what is not committed is done again.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
+    if within_s is not None:
+        heard, told = socket.socketpair()
+        told.setblocking(False)
+        signal.set_wakeup_fd(told.detach(), warn_on_full_buffer=False)  # written to wherever the main thread is
+        threading.Thread(target=_end_by_force, args=(heard, within_s), daemon=True).start()
     return stop
+
+
+def _end_by_force(heard: socket.socket, within_s: float) -> None:
+    heard.recv(1)
+    threading.Event().wait(within_s)
+    log.critical("hard_exit", why=f"the process did not end within {within_s:g} s of being told to")
+    os._exit(1)
 
 
 def run_stage(
@@ -41,4 +63,4 @@ def run_stage(
 
             clients = ConfluentClients(kafka)
             stage = Worker(SYNCHRONOUS[name], clients, kafka, worker, now_ms=now_ms, metrics=metrics, progress=progress)
-            stage.run(stop_on_signal())
+            stage.run(stop_on_signal(worker.drain_ms / 1000 + CLOSE_S))

@@ -80,8 +80,18 @@ class Outbox:
         return waiting == 0
 
 
+_TOO_LATE = frozenset(
+    {
+        KafkaError.INVALID_TIMESTAMP,
+        # of several records in one request, the client tells one that is too old from one in its company
+        KafkaError.INVALID_RECORD,
+        KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001  # a public error code whose name has an underscore
+    }
+)
+
+
 def _reason(failure: KafkaError) -> str:
-    if failure.code() == KafkaError.INVALID_TIMESTAMP:
+    if failure.code() in _TOO_LATE:
         return (
             "a record was refused for its time: this worker was away for too long, or its clock and the broker's "
             "differ, which `millrace doctor` would tell"

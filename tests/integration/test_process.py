@@ -1,32 +1,21 @@
 """A stage as the process that it is: it says when it is ready, finishes on SIGTERM, and loses nothing to SIGKILL."""
 
-import http.client
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from schemas.base import load_json
 from schemas.flow import Dispatch
 from schemas.topics import CONTROL, DEAD_LETTERS, DISPATCH, MISSES
-from scripts.stack.process import Child, Command, spawn
 from scripts.stack.readiness import holds_within
 from streams.settings import KafkaSettings
 from tests.integration.kafka_log import WITHIN_S
-from tests.integration.orphans import REPOSITORY
+from tests.integration.stage_process import StageProcess
 from tests.integration.worker_thread import Bench
 from tests.unit.examples import miss
 
 pytestmark = pytest.mark.integration
 NORMAL = DISPATCH["normal"]
-
-STAGE = """
-import sys
-from streams.process import run_stage
-from streams.settings import InvokeSettings, KafkaSettings, ObserveSettings, WorkerSettings
-run_stage(sys.argv[1], KafkaSettings(), WorkerSettings(), InvokeSettings(), ObserveSettings())
-"""
 
 
 @pytest.fixture
@@ -34,42 +23,6 @@ def bench(kafka: KafkaSettings) -> Iterator[Bench]:
     with Bench(kafka) as bench:
         bench.log.create(*DISPATCH.values(), MISSES, DEAD_LETTERS)
         yield bench
-
-
-class StageProcess:
-    def __init__(self, bench: Bench, directory: Path, name: str, *, commit_interval_ms: int = 250) -> None:
-        directory.mkdir()
-        self._port_file = directory / "port"
-        self.log = directory / "log"
-        kafka = bench.kafka.model_dump(mode="json", exclude_none=True)
-        settings = {f"MILLRACE_KAFKA_{field.upper()}": str(value) for field, value in kafka.items()}
-        self.child: Child = spawn(
-            Command(
-                argv=[sys.executable, "-c", STAGE, name],
-                log=self.log,
-                cwd=REPOSITORY,
-                env={
-                    **settings,
-                    "MILLRACE_OBSERVE_PORT_FILE": str(self._port_file),
-                    "MILLRACE_WORKER_BATCH_SIZE": "20",
-                    "MILLRACE_WORKER_COMMIT_INTERVAL_MS": str(commit_interval_ms),
-                },
-            )
-        )
-
-    def health(self) -> tuple[int, object] | None:
-        """None before it listens."""
-        if not self._port_file.exists():
-            return None
-        connection = http.client.HTTPConnection("127.0.0.1", int(self._port_file.read_text()), timeout=5)
-        try:
-            connection.request("GET", "/healthz")
-            response = connection.getresponse()
-            content = load_json(response.read())
-            assert isinstance(content, dict)
-            return response.status, content["state"]
-        finally:
-            connection.close()
 
 
 @pytest.fixture

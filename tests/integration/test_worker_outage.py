@@ -23,6 +23,7 @@ from tests.fakes.call_rows import call_row
 from tests.fakes.sink import FakeSink
 from tests.integration.invoke_bench import Desk, InvokeBench
 from tests.integration.kafka_log import WITHIN_S
+from tests.integration.stage_process import StageProcess
 from tests.integration.worker_thread import Note, passed_on, toy
 
 pytestmark = pytest.mark.integration
@@ -106,3 +107,20 @@ def test_a_worker_told_to_stop_while_its_broker_is_frozen_ends_in_bounded_time_a
     assert isinstance(worker.ended(), DrainTimeoutError)
     node.resume()
     assert bench.log.committed("route", MISSES) == {0: 1}
+
+
+def test_a_process_that_waits_in_the_client_for_a_frozen_broker_ends_all_the_same_when_told_to(
+    bench: InvokeBench, own_broker: Cluster, tmp_path: Path
+) -> None:
+    (node,) = own_broker.brokers
+    process = StageProcess(bench, tmp_path / "process", "route", drain_ms=100)
+    try:
+        assert holds_within(WITHIN_S, lambda: process.health() == (200, "running"))
+        node.pause()
+        # it proves that it is in its group every few seconds, and waits for the answer
+        assert holds_within(WITHIN_S, lambda: process.health() == (503, "stalled"))
+        assert process.child.stop(grace_s=60) == 1
+        assert "hard_exit" in process.log.read_text()
+    finally:
+        node.resume()
+        process.child.kill()
