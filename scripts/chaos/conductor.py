@@ -84,7 +84,12 @@ class Run:
             while each.is_alive():
                 each.join(_LOOK_S)
                 tick()
-        harness = self._end_load(journal, load, verifier)
+        failures = [failure for lane in self.lanes for failure in lane.failures]
+        carried_out = sum(lane.carried_out for lane in self.lanes)
+        harness = [
+            self._end_load(journal, load, verifier),
+            _invariant("what was broken works again", carried_out, failures),
+        ]
         in_time = self._settle(system, tick)
         journal.write(event="settled", in_time=in_time)
         assert self.watcher is not None  # noqa: S101  # set before the load began
@@ -125,7 +130,7 @@ class Run:
             time.sleep(min(_LOOK_S, left_s))
             tick()
 
-    def _end_load(self, journal: Journal, load: Child, verifier: Child) -> list[Invariant]:
+    def _end_load(self, journal: Journal, load: Child, verifier: Child) -> Invariant:
         """That the load and the verifier worked until now is an invariant: without them nothing is proved."""
         wrong: list[str] = []
         if not load.running:
@@ -138,7 +143,7 @@ class Run:
             wrong.append(
                 f"the verifier ended early with status {verifier.exit_status}: see {self.plan.layout.log('verify')}"
             )
-        return [_invariant("load and verifier worked to the end", 2, wrong)]
+        return _invariant("load and verifier worked to the end", 2, wrong)
 
     def _settle(self, system: System, tick: Callable[[], None]) -> bool:
         """Everything is healed, and left alone until nothing is left to do or the deadline is over."""

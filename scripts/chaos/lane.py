@@ -5,13 +5,10 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Final
 
-from confluent_kafka import KafkaException
-
 from scripts.chaos.faults.choice import fault_of
 from scripts.chaos.faults.fault import Fault
 from scripts.chaos.schedule import Planned
 from scripts.chaos.system import System
-from scripts.stack.errors import StackError
 
 _UNHINDERED_WITHIN_S: Final = 20.0
 _RECOVERS_WITHIN_S: Final = 60.0
@@ -28,12 +25,16 @@ class Lane:
         self._stop = stop
         self.now: Planned | None = None
         """What is injected at the moment."""
+        self.carried_out = 0
+        self.failures: list[str] = []
+        """Faults that could not be done or undone, and what did not work again afterwards, in words."""
 
     def run(self) -> None:
         for planned in self._faults:
             if self._stop.wait(max(0.0, self._start_s + planned.at_s - time.monotonic())):
-                return
-            self._carry_out(planned)
+                self._tell("skipped", planned, why="the load has ended")
+            else:
+                self._carry_out(planned)
 
     def _carry_out(self, planned: Planned) -> None:
         fault = fault_of(planned, self._system)
@@ -45,20 +46,28 @@ class Lane:
         try:
             fault.inject()
             self._stop.wait(planned.for_s)
-        except (StackError, KafkaException, OSError) as error:
-            self._tell("failed", planned, why=str(error))
+        except Exception as error:  # noqa: BLE001  # a fault that cannot be done is told, and the rest goes on
+            self._failed(planned, error)
         finally:
             self._heal(planned, fault)
             self.now = None
+            self.carried_out += 1
 
     def _heal(self, planned: Planned, fault: Fault) -> None:
         try:
             fault.heal()
-        except (StackError, KafkaException, OSError) as error:
-            self._tell("failed", planned, why=str(error))
+        except Exception as error:  # noqa: BLE001  # see above
+            self._failed(planned, error)
         recovered = self._holds_within(_RECOVERS_WITHIN_S, fault.recovered)
+        if not recovered and not self._stop.is_set():
+            self.failures.append(f"{planned.target} does not work {_RECOVERS_WITHIN_S:g} s after {planned.kind}")
         pid = self._system.pid(planned.target)
         self._tell("healed", planned, pid=pid, recovered=recovered)
+
+    def _failed(self, planned: Planned, error: Exception) -> None:
+        why = f"{planned.kind} {planned.target}: {type(error).__name__}: {error}"
+        self.failures.append(why)
+        self._tell("failed", planned, why=why)
 
     def _hindrance(self, fault: Fault) -> str:
         self._holds_within(_UNHINDERED_WITHIN_S, lambda: not fault.hindrance())

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from types import MappingProxyType
 from typing import Final, get_args
@@ -40,6 +40,8 @@ LASTS_S: Final[Mapping[Kind, tuple[float, float]]] = MappingProxyType(
         **dict.fromkeys(get_args(ProviderKind), _SOME_CALLS),
     }
 )
+_APART_S: Final = 5.0
+_OF_PROCESSES: Final = frozenset({"kill", "term", "freeze", "disk"})
 _ONE_OF_EACH: Final = ("watch", "clickhouse", "simulator")
 
 
@@ -66,49 +68,58 @@ def schedule(seed: int, minutes: float, chosen: frozenset[Option]) -> tuple[Plan
     if minutes < _LEAST_MINUTES:
         raise ValueError(f"a run takes at least {_LEAST_MINUTES} minutes, not {minutes:g}")
     end_s = minutes * 60 - CALM_AFTER_S
-    drawn = [
-        each
-        for lane, options in LANES.items()
-        if (possible := [option for option in options if option in chosen])
-        for each in _lane(lane, possible, Random(f"{seed} {lane}"), end_s)  # noqa: S311  # drawn to be drawn again
-    ]
+    drawn: list[Planned] = []
+    for lane, options in LANES.items():
+        possible = [option for option in options if option in chosen]
+        draw = Random(f"{seed} {lane}")  # noqa: S311  # drawn to be drawn again
+        drawn += _lane(lane, possible, draw, end_s, [each for each in drawn if each.kind in _OF_PROCESSES])
     drawn.sort(key=lambda each: (each.at_s, each.lane))
-    return tuple(
-        Planned(number + 1, each.lane, each.kind, each.part, each.target, each.at_s, each.for_s, each.strength)
-        for number, each in enumerate(drawn)
-    )
+    return tuple(replace(each, id=number + 1) for number, each in enumerate(drawn))
 
 
-def _lane(lane: Lane, options: Sequence[Option], draw: Random, end_s: float) -> Iterator[Planned]:
-    """The least used kind, and of its parts the least used one, come next."""
+def _lane(
+    lane: Lane, options: Sequence[Option], draw: Random, end_s: float, others: Sequence[Planned]
+) -> Iterator[Planned]:
+    """The least used kind, and of its parts the least used one, come next; `others` keep their targets to themselves
+    for as long as they last.
+    """
     kinds: Counter[str] = Counter()
     pairs: Counter[Option] = Counter()
     parts: Counter[str] = Counter()
-    at_s = CALM_BEFORE_S + draw.uniform(0, 3)
-    while True:
-        luck = {option: draw.random() for option in options}
-        option = min(options, key=lambda o: (kinds[o.kind], pairs[o], parts[o.part], luck[o]))
-        shortest_s, longest_s = lasts_s(option)
-        for_s = round(draw.uniform(shortest_s, longest_s), 1)
-        if at_s + for_s > end_s:
-            return
-        target = _target(option, draw)
-        yield Planned(0, lane, option.kind, option.part, target, round(at_s, 1), for_s, round(draw.random(), 3))
-        kinds[option.kind] += 1
-        pairs[option] += 1
-        parts[option.part] += 1
-        at_s += for_s + recovers_s(option) + draw.uniform(*_GAP_S[lane])
+    at_s = round(CALM_BEFORE_S + draw.uniform(0, 3), 1)
+    while at_s < end_s:
+        free = {option: [t for t in _targets(option) if not _is_busy(t, option, at_s, others)] for option in options}
+        luck = {option: draw.random() for option, targets in free.items() if targets}
+        if luck:
+            option = min(luck, key=lambda o: (kinds[o.kind], pairs[o], parts[o.part], luck[o]))
+            for_s = round(draw.uniform(*lasts_s(option)), 1)
+            target = draw.choice(free[option])
+            if at_s + for_s <= end_s:
+                yield Planned(0, lane, option.kind, option.part, target, at_s, for_s, round(draw.random(), 3))
+            kinds[option.kind] += 1
+            pairs[option] += 1
+            parts[option.part] += 1
+            at_s += for_s + recovers_s(option)
+        at_s = round(at_s + draw.uniform(*_GAP_S[lane]), 1)
 
 
-def _target(option: Option, draw: Random) -> str:
-    """The name of a process or of a gate."""
+def _is_busy(target: str, option: Option, at_s: float, others: Sequence[Planned]) -> bool:
+    """Whether it is, or will be, another fault's while this one lasts and it recovers."""
+    end_s = at_s + lasts_s(option)[1] + _APART_S
+    return option.kind in _OF_PROCESSES and any(
+        each.target == target and each.at_s < end_s and at_s < each.until_s + _APART_S for each in others
+    )
+
+
+def _targets(option: Option) -> list[str]:
+    """Names of processes or of gates."""
     if option.part in _ONE_OF_EACH:
-        return option.part
+        return [option.part]
     if option.kind == "scale":
-        return f"{option.part}-{COPIES + 1}"
+        return [f"{option.part}-{COPIES + 1}"]
     if option.part == "broker":
-        return f"broker-{draw.randrange(BROKERS)}"
-    return f"{option.part}-{draw.randrange(COPIES) + 1}"
+        return [f"broker-{number}" for number in range(BROKERS)]
+    return [f"{option.part}-{number + 1}" for number in range(COPIES)]
 
 
 def lasts_s(option: Option) -> tuple[float, float]:

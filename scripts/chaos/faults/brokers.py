@@ -39,6 +39,7 @@ class BrokerKilled(Down):
         for broker in self.brokers:
             self.system.deaths.want(broker_name(broker))
             broker.kill()
+            self.system.deaths.died(broker_name(broker), broker.exit_status)
 
 
 class BrokerStopped(Down):
@@ -47,6 +48,7 @@ class BrokerStopped(Down):
         for broker in self.brokers:
             self.system.deaths.want(broker_name(broker))
             broker.stop()
+            self.system.deaths.died(broker_name(broker), broker.exit_status)
 
 
 class BrokerFrozen(Down):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import ElectionType
 from confluent_kafka.admin import AdminClient
 
 from schemas.base import dump_json
@@ -12,7 +11,8 @@ from scripts.stack.java import tool_argv
 from scripts.stack.process import Command, spawn
 from scripts.stack.readiness import await_success
 
-_TOOL = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+_REASSIGN = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+_ELECT = "org.apache.kafka.tools.LeaderElectionCommand"
 _WITHIN_S = 60.0
 
 
@@ -40,16 +40,21 @@ class LeadersMove:
         ]
         file = folder / "leaders.json"
         file.write_bytes(dump_json({"version": 1, "partitions": moves}))
-        argv = tool_argv(_TOOL, "--bootstrap-server", servers, "--reassignment-json-file", str(file), "--execute")
-        log = folder / "logs" / "leaders.log"
-        await_success("moving the leaders", spawn(Command(argv, log)), log, within_s=_WITHIN_S)
-        admin.elect_leaders(ElectionType.PREFERRED, None, request_timeout=_WITHIN_S).result(_WITHIN_S)
+        self._tool(_REASSIGN, "--reassignment-json-file", str(file), "--execute")
+        # confluent-kafka 2.16.1 raises SystemError from `elect_leaders`, whatever it is given.
+        self._tool(_ELECT, "--election-type", "preferred", "--all-topic-partitions")
 
     def heal(self) -> None:
         """They may stay where they are."""
 
     def recovered(self) -> bool:
         return self._system.in_sync()
+
+    def _tool(self, main_class: str, *arguments: str) -> None:
+        stack = self._system.stack
+        argv = tool_argv(main_class, "--bootstrap-server", stack.kafka.bootstrap_servers, *arguments)
+        log = stack.layout.log("leaders")
+        await_success("moving the leaders", spawn(Command(argv, log)), log, within_s=_WITHIN_S)
 
 
 def turned(copies: Sequence[int]) -> list[int]:
