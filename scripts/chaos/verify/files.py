@@ -42,16 +42,17 @@ class Lines:
 
 
 class Logs:
-    """Searches what is added to a folder's `*.log` files, each byte once."""
+    """Searches what is added to a folder's logs, each byte once; one that was set aside begins anew."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._at: dict[Path, int] = {}
 
     def leaks(self) -> Iterator[Leak]:
-        for file in sorted(self._folder.glob("*.log")):
+        for file in sorted(self._folder.glob("*.log*")):
             with file.open("rb") as opened:
-                opened.seek(max(self._at.get(file, 0) - _LONGEST_MARK + 1, 0))
+                before = self._at.get(file, 0)
+                opened.seek(max(before - _LONGEST_MARK + 1, 0) if before <= file.stat().st_size else 0)
                 while chunk := opened.read(_CHUNK):
                     yield from found_in(chunk, f"{file.name} near byte {opened.tell() - len(chunk)}")
                     if len(chunk) == _CHUNK:  # a mark may lie across the boundary
