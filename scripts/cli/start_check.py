@@ -1,5 +1,6 @@
 """What every long-running process makes sure of before its first event, and how it says why it had to end."""
 
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
@@ -13,6 +14,7 @@ from scripts.cli.fault import Fault, Stopped, kafka_reason
 from scripts.cli.kafka import reach
 from scripts.cli.rights import missing_rights
 from streams.runtime.cluster import Cluster
+from streams.runtime.denial import ASK_FOR_RIGHTS
 from streams.runtime.outbox import DeliveryFailedError
 from streams.runtime.restore import RestoreStalledError
 from streams.runtime.worker import DrainTimeoutError
@@ -50,3 +52,28 @@ def running() -> Generator[None]:
         if error.errno not in _ADDRESS_UNUSABLE:
             raise
         raise Fault(f"{OBSERVED_AT} name an address that cannot be used: {error.strerror}; choose another") from error
+    except Exception as error:
+        reason = _asyncio_reason(error)
+        if reason is None:
+            raise
+        raise Stopped(f"stopped: Kafka: {reason}") from error
+
+
+def _asyncio_reason(error: Exception) -> str | None:
+    """What `invoke` and `watch` were told by their client; None for what is none of its errors."""
+    if "aiokafka" not in sys.modules:
+        return None
+    from aiokafka import errors  # noqa: PLC0415  # most processes never import it, and it takes a moment
+
+    denied = (
+        errors.TopicAuthorizationFailedError,
+        errors.GroupAuthorizationFailedError,
+        errors.ClusterAuthorizationFailedError,
+    )
+    match error:
+        case _ if isinstance(error, denied):
+            return f"{str(error).rstrip('.')}; {ASK_FOR_RIGHTS}"
+        case errors.KafkaError():
+            return str(error)
+        case _:
+            return None

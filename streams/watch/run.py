@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import faust
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 from faust.exceptions import ConsistencyError
 
 from streams.clock import now_ms
@@ -23,8 +24,9 @@ log = logger(__name__)
 
 
 def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettings) -> None:
-    """Returns after SIGTERM or SIGINT, when what was begun is finished and committed. Raises SystemExit with a status
-    other than 0 on anything that a fresh start may cure; whoever supervises the process starts it again.
+    """Returns after SIGTERM or SIGINT, when what was begun is finished and committed. Raises aiokafka's KafkaError or
+    KafkaException on what the cluster refuses, and SystemExit with a status other than 0 on anything else that a fresh
+    start may cure; whoever supervises the process starts it again.
     """
     configure_logging(STAGE, observe.log_level)
     tell_crashes()
@@ -56,6 +58,9 @@ def _run(app: faust.App) -> None:
         if isinstance(worker.crash_reason, ConsistencyError):
             log.error("tables_ahead_of_their_changelogs", todo="none: they are deleted and rebuilt at the next start")
             shutil.rmtree(app.conf.tabledir, ignore_errors=True)
+        reason = worker.crash_reason or end.__context__
+        if isinstance(reason, KafkaError | KafkaException):
+            raise reason from None  # what the cluster refuses is no bug: whoever called us says it
         if end.code:
             raise
     finally:
@@ -70,7 +75,7 @@ def _calm_the_libraries() -> None:
 
 
 def _without_needless_traceback(record: logging.LogRecord) -> bool:
-    """That Kafka cannot be reached is said in a sentence; where in a library it was noticed helps nobody."""
-    if record.exc_info and isinstance(record.exc_info[1], KafkaConnectionError):
+    """What Kafka refuses is said in a sentence; where in a library it was noticed helps nobody."""
+    if record.exc_info and isinstance(record.exc_info[1], KafkaError | KafkaException):
         record.exc_info = None
     return True
