@@ -13,12 +13,12 @@ ALLOWANCE_MS = 5_000
 @dataclass(slots=True)
 class Calling:
     """`attempt_since_ms` is when the newest attempt began, or the request was taken. `handed_until_ms` is what the new
-    owner of its partition was last told; `lost`: somebody owns its partition who was told nothing.
+    owner of its partition was last told; `lost`: somebody may have owned its partition who was told nothing in time.
     """
 
     delivery: Delivery
     dispatch: Dispatch
-    task: asyncio.Task[None]
+    task: asyncio.Task[bool]
     attempt_since_ms: int
     attempt_no: int = 0
     handed_until_ms: int | None = None

@@ -22,8 +22,8 @@ class Pool:
         self._lanes = lanes
         self._now_ms = now_ms
         self._failed = failed
-        self._taken_ms: dict[asyncio.Task[None], int] = {}
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._taken_ms: dict[asyncio.Task[bool], int] = {}
+        self._waiting: set[asyncio.Task[bool]] = set()
         self._assignment = 0
 
     def __len__(self) -> int:
@@ -34,23 +34,24 @@ class Pool:
         return next(iter(self._taken_ms.values()), None)
 
     def start(
-        self, priority: Priority, do: Callable[[Aside], Coroutine[Any, Any, None]], finished: Callable[[], None]
+        self, priority: Priority, do: Callable[[Aside], Coroutine[Any, Any, bool]], finished: Callable[[], None]
     ) -> None:
+        """`finished` is told when `do` returns True."""
         assignment = self._assignment
         self._lanes.enter(priority)
         task = asyncio.get_running_loop().create_task(do(lambda: self._aside(priority, assignment)))
         self._taken_ms[task] = self._now_ms()
 
-        def ended(done: asyncio.Task[None]) -> None:
+        def ended(done: asyncio.Task[bool]) -> None:
             del self._taken_ms[done]
             self._lanes.leave(priority)
             if done.cancelled():
                 return
             problem = done.exception()
-            if problem is None:
-                finished()
-            else:
+            if problem is not None:
                 self._failed(problem)
+            elif done.result():
+                finished()
 
         task.add_done_callback(ended)
 
@@ -59,7 +60,7 @@ class Pool:
         """Around what only waits: it holds no place in its lane, and when its partition is gone it is let go, for it
         can as well wait where the partition went.
         """
-        task = cast("asyncio.Task[None]", asyncio.current_task())
+        task = cast("asyncio.Task[bool]", asyncio.current_task())
         self._lanes.step_aside(priority)
         self._waiting.add(task)
         if assignment != self._assignment:
@@ -73,7 +74,7 @@ class Pool:
     async def any_ended(self, within_s: float) -> None:
         await asyncio.wait(self._taken_ms, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
 
-    def let_go(self, keep: Collection[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+    def let_go(self, keep: Collection[asyncio.Task[bool]]) -> list[asyncio.Task[bool]]:
         """The partitions are gone: cancels all but those in `keep` that do not just wait. Returns those."""
         self._assignment += 1
         leaving = [task for task in self._taken_ms if task in self._waiting or task not in keep]
@@ -92,7 +93,7 @@ class Pool:
         return await ended_within(CANCEL_S, list(self._taken_ms))
 
 
-async def ended_within(seconds: float, tasks: Collection[asyncio.Task[None]]) -> bool:
+async def ended_within(seconds: float, tasks: Collection[asyncio.Task[bool]]) -> bool:
     if not tasks:
         return True
     _, left = await asyncio.wait(tasks, timeout=seconds)

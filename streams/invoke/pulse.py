@@ -1,4 +1,4 @@
-"""Notices that this process stood still for so long that its group may have given its partitions away."""
+"""Notices that the group has not heard of this process for so long that it may have given its partitions away."""
 
 import asyncio
 import time
@@ -8,7 +8,9 @@ BEAT_S = 0.25
 
 
 class Pulse:
-    """`check` is also asked wherever a call would begin: whatever runs first after a standstill learns of it first."""
+    """`stood_still` is told. `check` is also asked wherever a call would begin: whatever runs first after a standstill
+    learns of it first.
+    """
 
     def __init__(
         self, limit_s: float, stood_still: Callable[[], None], clock_s: Callable[[], float] = time.monotonic
@@ -19,9 +21,14 @@ class Pulse:
         self._beat_s = clock_s()
 
     def check(self) -> None:
-        """Calls `stood_still`, once for each standstill of more than the limit."""
+        """Tells once of each standstill of more than the limit."""
         before_s, self._beat_s = self._beat_s, self._clock_s()
         if self._beat_s - before_s > self._limit_s:
+            self._stood_still()
+
+    def waited(self, seconds: float) -> None:
+        """For the broker to acknowledge something: it may have heard nothing of us in all that time."""
+        if seconds > self._limit_s:
             self._stood_still()
 
     async def beat(self) -> None:

@@ -19,6 +19,7 @@ from streams.invoke.caller import Aside, Caller, settled_row
 from streams.invoke.calling import Calling
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
+from streams.invoke.pulse import Pulse
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.providers.protocol import NotSent
@@ -40,7 +41,7 @@ class VoidError(Exception):
 
 
 class Work:
-    """`look_up` is asked before anything is begun: it tells `lose` of a standstill before a call is one too many."""
+    """`pulse` is looked at before a call is begun: whoever it tells of a standstill has told `lose` by then."""
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class Work:
         kafka: KafkaSettings,
         now_ms: Callable[[], int],
         metrics: Metrics,
-        look_up: Callable[[], None],
+        pulse: Pulse,
     ) -> None:
         self._outbox = outbox
         self._caller = caller
@@ -58,7 +59,7 @@ class Work:
         self._kafka = kafka
         self._now_ms = now_ms
         self._metrics = metrics
-        self._look_up = look_up
+        self._pulse = pulse
         self._calling: dict[str, Calling] = {}
         self._handing = asyncio.Lock()
         self._writing = 0
@@ -72,14 +73,15 @@ class Work:
         self._written = False
         return moves
 
-    def calling(self) -> Collection[asyncio.Task[None]]:
+    def calling(self) -> Collection[asyncio.Task[bool]]:
         return {calling.task for calling in self._calling.values()}
 
     async def hand_over(self) -> int:
         """Tells the new owners of our partitions what we still call for; returns how much that is when they can read
-        it. Raises aiokafka's KafkaError when the broker would not take it.
+        it. For what is lost that may be too late, or just in time. Raises aiokafka's KafkaError when the broker would
+        not take it.
         """
-        going = [calling for calling in self._calling.values() if calling.handed_until_ms is None and not calling.lost]
+        going = [calling for calling in self._calling.values() if calling.handed_until_ms is None]
         for calling in going:
             calling.handed_until_ms = calling.until_ms()
         async with self._handing:  # whatever one of them has to add comes after this
@@ -92,30 +94,31 @@ class Work:
         for calling in self._calling.values():
             calling.lost = calling.lost or calling.handed_until_ms is None
 
-    async def do(self, delivery: Delivery, aside: Aside) -> None:
-        """Returns when the event's completion is safe, or is another's to write. Raises only what must stop the worker:
-        the broker's refusal.
+    async def do(self, delivery: Delivery, aside: Aside) -> bool:
+        """Whether the event is finished: its completion is safe. Otherwise that is another worker's to see to. Raises
+        only what must stop this one: the broker's refusal.
         """
         try:
             dispatch = Dispatch.decode(delivery.value or b"")
         except ValidationError as problem:
             await self._give_up(delivery, "unreadable", problem)
-            return
+            return True
         identity = dispatch.ticket.identity
         if await self._is_completed(identity, aside):
             ids = _ids(Requester(dispatch.ticket))
             log.info("absorbed", reason="completed before", topic=delivery.topic, offset=delivery.offset, **ids)
             self._metrics.count("millrace_events_total", STAGE, "absorb")
-            return
-        task = cast("asyncio.Task[None]", asyncio.current_task())
+            return True
+        task = cast("asyncio.Task[bool]", asyncio.current_task())
         calling = self._calling[identity] = Calling(delivery, dispatch, task, self._now_ms())
         try:
             await self._complete(calling, aside)
         except VoidError:
             log.warning("call_void", attempt_no=calling.attempt_no, **_ids(Requester(dispatch.ticket)))
+            await self._tell_stopped(calling)
+            return False
         except asyncio.CancelledError:
-            if calling.handed_until_ms is not None:
-                await self._tell(calling, None)
+            await self._tell_stopped(calling)
             raise
         except KafkaError:
             raise
@@ -123,6 +126,7 @@ class Work:
             await self._give_up(delivery, "decision_failed", problem)
         finally:
             self._calling.pop(identity, None)
+        return True
 
     async def _is_completed(self, identity: str, aside: Aside) -> bool:
         """When it is, or when nobody is calling for it any more."""
@@ -149,8 +153,9 @@ class Work:
             if calling.handed_until_ms is not None:
                 await self._tell(calling, calling.until_ms())
             await self._write(calling.delivery, _row(row), first=2 * row.attempt_no)
+            self._pulse.waited((self._now_ms() - calling.attempt_since_ms) / 1000)
             if self._is_void(calling):
-                raise NotSent("interrupted", "The worker stood still before it could ask; another asks in its place.")
+                raise NotSent("interrupted", "The worker was cut off before it could ask; another asks in its place.")
 
         completion = await self._caller.complete(calling.dispatch, book, aside)
         if completion.status != "ok" and self._is_void(calling):
@@ -160,8 +165,12 @@ class Work:
         await self._finish(calling.delivery, completion)
 
     def _is_void(self, calling: Calling) -> bool:
-        self._look_up()
+        self._pulse.check()
         return calling.is_void(self._now_ms())
+
+    async def _tell_stopped(self, calling: Calling) -> None:
+        if calling.handed_until_ms is not None:
+            await self._tell(calling, None)
 
     async def _tell(self, calling: Calling, until_ms: int | None) -> None:
         async with self._handing:  # after what is being said of it

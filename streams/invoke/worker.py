@@ -38,7 +38,7 @@ log = logger(__name__)
 Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
 
 HAND_OVER_S = 5.0
-LEAVE_S = 5.0
+LEAVE_S = 10.0
 HARD_S = CANCEL_S + HAND_OVER_S + COMMIT_S + LEAVE_S + CANCEL_S
 """How long the end may take beyond the drain time."""
 UNHEARD_S = 2.0
@@ -79,7 +79,7 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._reconfigured = reconfigured
         self._topics: dict[str, Priority] = {kafka.topic(topic): priority for priority, topic in DISPATCH.items()}
         self._pulse = Pulse(kafka.session_timeout_ms / 1000 - UNHEARD_S, self._lose)
-        self._work = Work(outbox, caller, others, kafka, now_ms, metrics, self._pulse.check)
+        self._work = Work(outbox, caller, others, kafka, now_ms, metrics, self._pulse)
         self._offsets = Offsets(consumer, now_ms)
         self._pool = Pool(lanes, now_ms, self._fail)
         self._lag = Lag(STAGE, metrics, now_ms)
@@ -112,7 +112,7 @@ class InvokeWorker(ConsumerRebalanceListener):
             self._metrics.set("millrace_config_version", STAGE, to=self._follower.view.version)
             await self._reconfigured(self._follower.view)
         if self._must_rejoin:
-            self._must_rejoin = False
+            await self._part()
             self._consumer.unsubscribe()
             self._consumer.subscribe(list(self._topics), listener=self)
         if not self._taking:
@@ -204,14 +204,19 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._progress.state("stopping")
         self._stopping = True
         await self._part()
-        try:
-            async with asyncio.timeout(LEAVE_S):
-                await self._consumer.stop()
-        except (KafkaError, TimeoutError) as error:
-            log.warning("left_without_a_word", error=type(error).__name__)
+        leaving = asyncio.create_task(self._leave())
         if not await self._pool.finish(self._drain_s):
             self._die(f"{len(self._pool)} calls did not end within {CANCEL_S:g} s of being cancelled")
-        await asyncio.gather(*self._beside)
+        await asyncio.wait([leaving], timeout=LEAVE_S)
+        leaving.cancel()
+        await asyncio.gather(leaving, *self._beside, return_exceptions=True)
+
+    async def _leave(self) -> None:
+        """Takes as long as a rebalance under way: as its slowest member, or the session of a dead one."""
+        try:
+            await self._consumer.stop()
+        except KafkaError as error:
+            log.warning("left_without_a_word", error=type(error).__name__)
 
     async def _part(self) -> None:
         """Gives all partitions up: range assignment takes everything away at once. Nobody waits for our calls, so this
@@ -221,28 +226,25 @@ class InvokeWorker(ConsumerRebalanceListener):
             await self._give_up()
 
     async def _give_up(self) -> None:
-        owned = self._taking
         self._taking, self._must_rejoin = False, False
         self._assignment += 1
         if not await ended_within(CANCEL_S, self._pool.let_go(self._work.calling())):
             self._die(f"requests that only wait did not end within {CANCEL_S:g} s of being cancelled")
-        if owned:
-            try:
-                async with asyncio.timeout(HAND_OVER_S):
-                    calls = await self._work.hand_over()
-                log.info("handed_over", calls=calls)
-            except (KafkaError, TimeoutError):
-                self._die(f"the broker did not take what was handed over within {HAND_OVER_S:g} s")
-            if not await self._offsets.commit():
-                self._die(f"the broker did not take the last commit within {COMMIT_S:g} s")
+        try:
+            async with asyncio.timeout(HAND_OVER_S):
+                log.info("handed_over", calls=await self._work.hand_over())
+        except (KafkaError, TimeoutError):
+            self._die(f"the broker did not take what was handed over within {HAND_OVER_S:g} s")
+        if not await self._offsets.commit():
+            self._die(f"the broker did not take the last commit within {COMMIT_S:g} s")
         self._offsets.void()
         self._others.elsewhere.clear()
 
     def _lose(self) -> None:
-        """We stood still for so long that others may own our partitions: commit nothing, begin nothing, but let calls
-        in flight end, for they are paid. Then ask for partitions anew.
+        """The group has not heard of us for so long that others may own our partitions: commit nothing, begin nothing,
+        but let calls in flight end, for they are paid. Then ask for partitions anew.
         """
-        log.warning("stood_still", partitions=sorted({where.partition for where in self._offsets.frontiers}))
+        log.warning("lost_touch", partitions=sorted({where.partition for where in self._offsets.frontiers}))
         self._taking, self._must_rejoin = False, not self._stopping
         self._assignment += 1
         self._work.lose()

@@ -63,7 +63,7 @@ def test_a_worker_that_was_frozen_beyond_its_session_begins_nothing_and_what_it_
 
     bench.await_completed(called, called, queued)
     assert holds_within(WITHIN_S, lambda: bench.log.members("invoke") == 2)
-    assert any("stood_still" in line for line in ghosts[0].lines)
+    assert any("lost_touch" in line for line in ghosts[0].lines)
     bench.log.await_finished("postprocess", COMPLETIONS, 3)
     bench.dispatch(later, partition=0)
     bench.await_completed(called, called, queued, later)

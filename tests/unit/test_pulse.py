@@ -36,6 +36,16 @@ def test_each_standstill_is_told_once() -> None:
     assert watched.standstills == [104.5, 165.5]
 
 
+def test_an_acknowledgement_that_took_as_long_is_as_good_as_a_standstill() -> None:
+    watched = Watched()
+    pulse = watched.pulse()
+
+    pulse.waited(4.0)
+    assert watched.standstills == []
+    pulse.waited(4.1)
+    assert watched.standstills == [100.0]
+
+
 def test_who_looks_again_while_being_told_hears_nothing_new() -> None:
     watched = Watched()
     pulse = Pulse(4.0, lambda: (watched.standstills.append(watched.now_s), pulse.check())[0], lambda: watched.now_s)

@@ -1,6 +1,7 @@
 """What becomes of a call whose partition went to another worker: told, booked, and in nobody's way."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from streams.cost.ledger import FREE, UNKNOWN
 from streams.invoke.calling import ALLOWANCE_MS
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
+from streams.invoke.pulse import Pulse
 from streams.invoke.work import Work
 from streams.observe.metrics import Metrics
 from streams.providers.protocol import ProviderError, Reply
@@ -33,15 +35,18 @@ from tests.unit.examples import NOW_MS, control, deployment, dispatch, ticket
 
 KAFKA = KafkaSettings()
 TIMEOUT_MS = 15_000
+LIMIT_S = 4.0
 
 
 class Written(AsyncOutbox):
     def __init__(self) -> None:
         self.events: list[CallRow | Completion | HandedOver] = []
+        self.takes: Callable[[], object] = lambda: None
 
     @override
     async def write(self, envelopes: Sequence[Envelope]) -> None:
         kinds = {KAFKA.topic(CALLS): CallRow, KAFKA.topic(COMPLETIONS): Completion, KAFKA.topic(HANDOVERS): HandedOver}
+        self.takes()
         self.events += [kinds[envelope.topic].decode(envelope.value) for envelope in envelopes]
 
     @property
@@ -69,11 +74,11 @@ def nobody_else(here: World) -> Others:
 
 @dataclass
 class Bench:
-    """One worker's work; `during` happens while the provider is asked, `look_up` whenever it looks about itself."""
+    """One worker's work; `during` happens while the provider is asked; `pulse_s` is the time by its pulse."""
 
     here: World
     written: Written = field(default_factory=Written)
-    look_up: Callable[[], None] = lambda: None
+    pulse_s: Callable[[], float] = lambda: 0.0
 
     def __post_init__(self) -> None:
         self.work = Work(
@@ -83,11 +88,14 @@ class Bench:
             KAFKA,
             lambda: self.here.now_ms,
             Metrics(),
-            self._looks,
+            Pulse(LIMIT_S, self._lose, self._pulse_s),
         )
 
-    def _looks(self) -> None:
-        self.look_up()
+    def _lose(self) -> None:
+        self.work.lose()
+
+    def _pulse_s(self) -> float:
+        return self.pulse_s()
 
     def during(self, *steps: Callable[[], Awaitable[object]] | Callable[[], None]) -> None:
         """The first at the first question, and so on."""
@@ -99,9 +107,10 @@ class Bench:
 
         self.here.before_asking = step
 
-    async def do(self, asked: Dispatch) -> None:
+    async def do(self, asked: Dispatch) -> bool:
+        """Whether the event is finished."""
         delivery = Delivery("llm.dispatch.normal", 0, 7, b"r-1", asked.encode(), (), NOW_MS)
-        await self.work.do(delivery, nullcontext)
+        return await self.work.do(delivery, nullcontext)
 
 
 def bench(*script: Reply | ProviderError) -> Bench:
@@ -113,7 +122,7 @@ async def test_an_answer_that_comes_after_the_partition_was_lost_is_written_for_
     lost = bench(saying("Yes."))
     lost.during(lost.work.lose)
 
-    await lost.do(dispatch())
+    assert await lost.do(dispatch())
 
     assert lost.written.shape == ["started 1", "ok"]
 
@@ -124,7 +133,7 @@ async def test_a_failure_that_comes_after_the_partition_was_lost_is_booked_and_t
     lost = bench(LOST)
     lost.during(lost.work.lose)
 
-    await lost.do(dispatch(max_attempts=1))
+    assert not await lost.do(dispatch(max_attempts=1))
 
     assert lost.written.shape == ["started 1", "settled 1"]
     row = lost.written.events[-1]
@@ -137,7 +146,7 @@ async def test_after_the_partition_was_lost_nothing_is_begun() -> None:
     lost = bench(BUSY, saying("Yes."))
     lost.during(lost.work.lose)
 
-    await lost.do(dispatch(max_attempts=3))
+    assert not await lost.do(dispatch(max_attempts=3))
 
     assert lost.written.shape == ["started 1", "settled 1"]
     assert len(lost.here.providers["openai-1"].asked) == 1
@@ -146,16 +155,10 @@ async def test_after_the_partition_was_lost_nothing_is_begun() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("looks", "shape"), [(1, []), (2, ["started 1", "settled 1"])])
 async def test_whoever_stood_still_before_it_asked_does_not_ask(looks: int, shape: list[str]) -> None:
-    frozen, looked = bench(saying("Yes.")), 0
+    frozen, beats = bench(saying("Yes.")), itertools.count(1)
+    frozen.pulse_s = lambda: LIMIT_S + 1 if next(beats) >= looks else 0
 
-    def look_up() -> None:
-        nonlocal looked
-        looked += 1
-        if looked == looks:
-            frozen.work.lose()
-
-    frozen.look_up = look_up
-    await frozen.do(dispatch())
+    assert not await frozen.do(dispatch())
 
     assert frozen.written.shape == shape
     assert frozen.here.providers["openai-1"].asked == []
@@ -209,9 +212,37 @@ async def test_what_outlasted_the_time_it_was_handed_over_for_is_another_workers
         moved.here.now_ms += TIMEOUT_MS + ALLOWANCE_MS + 1
 
     moved.during(hand_over_and_freeze)
-    await moved.do(dispatch(max_attempts=3, timeout_ms=TIMEOUT_MS))
+    assert not await moved.do(dispatch(max_attempts=3, timeout_ms=TIMEOUT_MS))
 
-    assert moved.written.shape == ["started 1", "handed over", "settled 1"]
+    assert moved.written.shape == ["started 1", "handed over", "settled 1", "stopped"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("step", "ends"), [(saying("Yes."), ["ok"]), (LOST, ["settled 1", "stopped"])])
+async def test_what_was_lost_is_handed_over_late_for_its_next_owner_may_not_have_called_yet(
+    step: Reply | ProviderError, ends: list[str]
+) -> None:
+    lost = bench(step)
+
+    async def lose_and_hand_over() -> None:
+        lost.work.lose()
+        assert await lost.work.hand_over() == 1
+
+    lost.during(lose_and_hand_over)
+    await lost.do(dispatch(max_attempts=1))
+
+    assert lost.written.shape == ["started 1", "handed over", *ends]
+
+
+@pytest.mark.asyncio
+async def test_whoever_was_cut_off_while_it_wrote_that_it_would_ask_does_not_ask() -> None:
+    cut = bench(saying("Yes."))
+    cut.written.takes = lambda: setattr(cut.here, "now_ms", cut.here.now_ms + round(LIMIT_S * 1000) + 1)
+
+    assert not await cut.do(dispatch())
+
+    assert cut.written.shape == ["started 1", "settled 1"]
+    assert cut.here.providers["openai-1"].asked == []
 
 
 @pytest.mark.asyncio
