@@ -12,7 +12,7 @@ from streams.runtime.kafka import GroupConsumer
 from streams.runtime.membership import Membership
 from streams.settings import CLOCK_SKEW_MS, KafkaSettings
 
-HEARTBEAT_MS = 1_000
+HOLDS_MS = 1_000
 POSITIONS = {("t", 0): 0, ("t", 1): 7}
 
 
@@ -43,7 +43,7 @@ def coordinator() -> Coordinator:
 
 
 def member(coordinator: Coordinator) -> Membership:
-    return Membership(cast("GroupConsumer", coordinator), HEARTBEAT_MS, coordinator.clock)
+    return Membership(cast("GroupConsumer", coordinator), HOLDS_MS, coordinator.clock)
 
 
 def test_before_the_first_decision_a_position_is_committed_once_more_as_proof(coordinator: Coordinator) -> None:
@@ -55,7 +55,7 @@ def test_a_worker_that_commits_anyway_proves_nothing_besides(coordinator: Coordi
     worker = member(coordinator)
     for _ in range(10):
         assert worker.commit({("t", 0): 1})
-        coordinator.now_ms += HEARTBEAT_MS // 2
+        coordinator.now_ms += HOLDS_MS // 2
         assert worker.decide_as_of(POSITIONS) == coordinator.now_ms
     assert set(coordinator.committed) == {(0, 1)}
 
@@ -69,7 +69,7 @@ def test_who_wakes_after_its_partitions_moved_decides_nothing(coordinator: Coord
 
 
 def test_a_proof_counts_from_when_it_was_asked_for(coordinator: Coordinator) -> None:
-    coordinator.takes_ms = HEARTBEAT_MS + 1
+    coordinator.takes_ms = HOLDS_MS + 1
     assert member(coordinator).decide_as_of(POSITIONS) is None
 
 
