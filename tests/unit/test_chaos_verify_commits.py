@@ -6,8 +6,10 @@ import pytest
 
 from scripts.chaos.verify.attempts import Attempts
 from scripts.chaos.verify.commits import READERS, Commits
-from scripts.chaos.verify.facts import Seen
+from scripts.chaos.verify.facts import Passed, Seen
+from scripts.chaos.verify.follower import topic_names
 from scripts.chaos.verify.snapshot import Snapshot
+from streams.settings import KafkaSettings
 from streams.topology import INVOKE_READS, SYNCHRONOUS
 from tests.unit.chaos_history import (
     broken,
@@ -17,21 +19,24 @@ from tests.unit.chaos_history import (
     dispatched,
     fold,
     lettered,
+    place,
     priced,
     requested,
     responded,
     row,
+    seen,
     snapshot,
     sound,
     validated,
 )
 
+TOPICS = topic_names(KafkaSettings())
 WHOLE = snapshot(committed=committed(), rows=[row()])
 
 
 def commits(records: list[Seen], *snapshots: Snapshot) -> dict[str, list[str]]:
     attempts = Attempts()
-    invariant = Commits(attempts)
+    invariant = Commits(attempts, TOPICS)
     fold(invariant, records, *snapshots, attempts=attempts)
     return broken(invariant)
 
@@ -62,6 +67,15 @@ def test_an_event_that_invoke_or_postprocess_committed_and_lost_is_found() -> No
     assert "invoke committed 1" in commits(before, WHOLE)["commits follow outcomes"][0]
     unanswered = [*before, called(0, "started"), completed()]
     assert "postprocess committed 1" in commits(unanswered, WHOLE)["commits follow outcomes"][0]
+
+
+def test_a_row_is_not_yet_the_outcome_of_a_dispatch_nor_a_meter_that_of_a_request() -> None:
+    booked = [dispatched(), called(0, "started")]
+    assert commits(booked, snapshot(committed={("invoke", "llm.dispatch.normal", 0): 1})) != {}
+    charged_only = [validated(), seen("accounts", 0, Passed(), by="limit", cause=place("validated", 0))]
+    assert commits(charged_only, snapshot(committed={("limit", "llm.validated", 0): 1})) != {}
+    asked_only = [sound()[2], seen("cache", 0, Passed(), by="cache", cause=place("admitted", 0))]
+    assert commits(asked_only, snapshot(committed={("cache", "llm.admitted", 0): 1})) != {}
 
 
 def test_what_is_not_committed_yet_may_lead_to_nothing_yet() -> None:
@@ -133,7 +147,7 @@ def test_an_offset_that_moves_back_is_found_for_any_group() -> None:
 
 def test_groups_behind_the_ends_are_waited_for() -> None:
     attempts = Attempts()
-    invariant = Commits(attempts)
+    invariant = Commits(attempts, TOPICS)
     ends = {("llm.requests", 0): 3}
     invariant.look(replace(snapshot(committed={("validate", "llm.requests", 0): 1}), ends=ends))
     assert invariant.waits() == ["validate has 2 records to commit"]

@@ -6,8 +6,10 @@ that nothing was left to do, which has to be shown by what was done before. Reme
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from schemas.call import PHASE_VERSION
+from schemas.topics import DISPATCH
 from scripts.chaos.verify.attempts import Attempts
 from scripts.chaos.verify.facts import Called, Completed, Dispatched, Fact, Lettered, Responded, Seen, Validated
 from scripts.chaos.verify.snapshot import GroupPartition, Snapshot
@@ -15,18 +17,31 @@ from scripts.chaos.verify.tally import Tally
 from scripts.chaos.verify.wording import where
 from scripts.cli.audit_fold import Place
 
-READERS: Mapping[str, tuple[str, ...]] = {
-    "requests": ("validate",),
-    "validated": ("limit",),
-    "admitted": ("cache",),
-    "misses": ("route",),
-    "dispatch.high": ("invoke",),
-    "dispatch.normal": ("invoke",),
-    "dispatch.low": ("invoke",),
-    "completions": ("postprocess",),
-    "calls": ("limit", "sink"),
-}
+DISPATCHES = tuple(topic.name for topic in DISPATCH.values())
+READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "requests": ("validate",),
+        "validated": ("limit",),
+        "admitted": ("cache",),
+        "misses": ("route",),
+        **dict.fromkeys(DISPATCHES, ("invoke",)),
+        "completions": ("postprocess",),
+        "calls": ("limit", "sink"),
+    }
+)
 """Whose outcomes are known, by topic. `watch` counts and writes nothing for a single event."""
+
+OUTCOMES: Mapping[str, frozenset[tuple[str, str]]] = MappingProxyType(
+    {
+        "validate": frozenset({("requests", "validated"), ("requests", "completions")}),
+        "limit": frozenset({("validated", "admitted"), ("validated", "completions"), ("calls", "accounts")}),
+        "cache": frozenset({("admitted", "misses"), ("admitted", "completions")}),
+        "route": frozenset(("misses", topic) for topic in (*DISPATCHES, "completions")),
+        "invoke": frozenset((topic, "completions") for topic in DISPATCHES),
+        "postprocess": frozenset({("completions", "responses")}),
+    }
+)
+"""From which topic to which: what else a stage writes for an event (rows, flights, meters, handovers) ends nothing."""
 
 
 @dataclass(slots=True)
@@ -39,10 +54,13 @@ class _Input:
 
 
 class Commits:
-    def __init__(self, attempts: Attempts) -> None:
+    """`topics`: names without the prefix by full name."""
+
+    def __init__(self, attempts: Attempts, topics: Mapping[str, str]) -> None:
         self.forward = Tally("offsets go forward", "no group's committed offset ever moves back")
         self.finished = Tally("commits follow outcomes", "no committed offset passes an event without its outcome")
         self._attempts = attempts
+        self._topics = topics
         self._inputs: dict[GroupPartition, _Input] = {}
         self._committed: dict[GroupPartition, int] = {}
         self._first: dict[str, tuple[int, str]] = {}
@@ -65,8 +83,10 @@ class Commits:
                 pass
         for part in READERS.get(seen.topic, ()):
             self._event(part, seen.place, seen.fact)
-        if seen.cause is not None:
-            self._outcome(seen.cause.stage, seen.cause.place)
+        if (cause := seen.cause) is not None:
+            came_from = self._topics.get(cause.place.topic, "")
+            if (came_from, seen.topic) in OUTCOMES.get(cause.stage, ()):
+                self._outcome(cause.stage, cause.place)
 
     def _event(self, part: str, place: Place, fact: Fact) -> None:
         found = self._inputs.setdefault((part, place.topic, place.partition), _Input())
@@ -85,6 +105,7 @@ class Commits:
             self._done(part, fact)
 
     def _done(self, part: str, fact: Fact) -> None:
+        self.finished.hold(None)
         if part == "limit" and isinstance(fact, Called):
             self._attempts.by_id[fact.attempt_id].is_charged = True
 

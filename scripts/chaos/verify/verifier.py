@@ -1,6 +1,6 @@
 """All invariants over one history."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from scripts.chaos.verify.answers import Answers
 from scripts.chaos.verify.apart import Apart
@@ -22,7 +22,9 @@ from scripts.chaos.verify.verdict import State, Verdict
 
 
 class Verifier:
-    def __init__(self) -> None:
+    """`topics`: names without the prefix by full name."""
+
+    def __init__(self, topics: Mapping[str, str]) -> None:
         self.attempts = Attempts()
         self.answers = Answers()
         self._repeats = Repeats(self.attempts)
@@ -35,7 +37,7 @@ class Verifier:
             Money(self.attempts),
             self._repeats,
             Order(),
-            Commits(self.attempts),
+            Commits(self.attempts, topics),
             Limits(),
             Apart(self.attempts),
             Secrets(),

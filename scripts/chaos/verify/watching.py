@@ -41,9 +41,9 @@ class Watching:
         self._file = folder / "verdict.json"
         counts = partitions(kafka, time.sleep)
         self._reading = Reading(topic_names(kafka))
+        self._verifier = Verifier(topic_names(kafka))
         self._follower = Follower(kafka, counts)
         self._observer = Observer(folder, kafka, Cluster(kafka, counts), Table(clickhouse), _now_ms)
-        self._verifier = Verifier()
         self._pending: Snapshot | None = None
         self._written_s = 0.0
 
