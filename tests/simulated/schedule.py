@@ -44,6 +44,7 @@ def temper(random: Random) -> Temper:
             "reply lost": rough,
             "queue full": rough / 4,
             "sent late": 0.5,
+            "told as lost": 0.5,
             "stays fetched": 0.5,
         },
         slow=random.choice((0.0, 0.01, 0.1)),

@@ -9,6 +9,7 @@ Mishap = Literal[
     "reply lost",  # the broker did what it was asked to, and the client does not hear of it
     "queue full",  # the producer takes no more records for the moment
     "sent late",  # what its delivery timeout has already voided is sent all the same
+    "told as lost",  # partitions that were to be given up and are lost meanwhile: else as if nothing were amiss
     "stays fetched",  # records of a partition that is paused after they were fetched are handed out
 ]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError
 
+from streams.runtime.clients import HEARTBEAT_MS
 from tests.fakes.kafka.group import Answer, Joined
 from tests.fakes.kafka.host import Host
 from tests.fakes.kafka.log import Where
@@ -35,7 +36,6 @@ class Membership:
     def __init__(self, host: Host, group: str) -> None:
         self._host = host
         self._group = host.cluster.group(group)
-        self._beat_ms = max(1_000, host.cluster.session_ms // 10)
         self._topics: Sequence[str] = ()
         self._member_id: str | None = None
         self._generation = -1
@@ -94,7 +94,7 @@ class Membership:
         self._beat_later(self._stay)
 
     def _beat_later(self, stay: int) -> None:
-        self._host.after(self._beat_ms // 2 + self._host.conditions.up_to(self._beat_ms // 2), lambda: self._beat(stay))
+        self._host.after(HEARTBEAT_MS // 2 + self._host.conditions.up_to(HEARTBEAT_MS // 2), lambda: self._beat(stay))
 
     def _beat(self, stay: int) -> None:
         if stay != self._stay or self._member_id is None:
@@ -114,10 +114,10 @@ class Membership:
             self._give_up(is_past=True)
 
     def _give_up(self, *, is_past: bool) -> None:
-        """Told once; but what was to be given up may meanwhile be lost."""
+        """Told once, though what was to be given up may meanwhile be lost."""
         if not self._is_giving_up:
             self._is_giving_up = True
             self.news.append(Lost(is_past))
-        elif is_past:
+        elif is_past and self._host.conditions.happens("told as lost"):
             self.news = deque(Lost(is_past=True) if isinstance(news, Lost) else news for news in self.news)
         self._host.stir()
