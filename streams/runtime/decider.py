@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, assert_never
 
-from schemas.base import Event
 from schemas.flow import Ticket
 from schemas.response import Failure
 from streams.control import ControlView
@@ -15,6 +14,7 @@ from streams.runtime.envelope import Envelope, seal
 from streams.runtime.outbox import DeliveryFailedError, Outbox
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Park, Record
 from streams.runtime.partition import Parked, PartitionWork
+from streams.runtime.recall import recall
 from streams.runtime.stage import Stage, View, completion_record
 from streams.settings import KafkaSettings
 
@@ -61,15 +61,7 @@ class Decider:
             self._give_up(work, delivery, "decision_failed", problem)
 
     def learn(self, work: PartitionWork, delivery: Delivery) -> None:
-        """Takes a table record into the state. One that cannot be read is skipped: the log still has it."""
-        if not delivery.value or self._stage.table is None or self._stage.table.adapter is None:
-            return
-        try:
-            event: Event = self._stage.table.adapter.validate_json(delivery.value)
-        except ValueError:
-            log.error("table_record_unreadable", topic=delivery.topic, offset=delivery.offset)
-            return
-        work.wake(work.state.apply(event, self._now_ms()))
+        recall(self._stage, work, delivery, self._now_ms())
 
     def release(self, work: PartitionWork) -> None:
         """Decides again what was woken or is due; doing so may wake more."""

@@ -17,15 +17,15 @@ does not look for one, and it comes up anywhere later; this way of calling alway
 """
 
 
-def delivery_of(message: Message) -> Delivery:
-    """Only for messages without an error: those have a topic, a partition and an offset."""
+def delivery_of(message: Message, *, with_headers: bool = True) -> Delivery:
+    """Only for messages without an error: those have a topic, a partition and an offset. Headers are half the work."""
     return Delivery(
         topic=cast("str", message.topic()),
         partition=cast("int", message.partition()),
         offset=cast("int", message.offset()),
         key=message.key(),
         value=message.value(),
-        headers=_headers(message),
+        headers=_headers(message) if with_headers else (),
         timestamp_ms=message.timestamp()[1],
     )
 

@@ -45,7 +45,7 @@ class TableReader:
 
     def read(self, topic: str, since_ms: Mapping[int, int | None], apply: Callable[[Delivery], None]) -> dict[int, int]:
         """Hands every record from `since_ms` (by partition; None: the beginning) to the current end to `apply`, in
-        order within a partition. Returns the offset after the last one, by partition.
+        order within a partition, without their headers. Returns the offset after the last one, by partition.
         """
         self._look_up(topic)
         self._begin(self._starts(topic, since_ms))
@@ -54,7 +54,7 @@ class TableReader:
         while len(ends) < len(since_ms):
             for message in self._poll():
                 if message.error() is None:
-                    record = delivery_of(message)
+                    record = delivery_of(message, with_headers=False)
                     apply(record)
                     count += 1
                     if record.partition in ends:  # written after its end was reached, while others are still read

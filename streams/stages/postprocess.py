@@ -182,7 +182,9 @@ def _keep(completion: Completion, booked: list[Booked], now_ms: int) -> tuple[Re
         status=completion.status,
         failure=completion.failure,
     )
-    return (Record(CACHE, f"{slot.entry}/flight", ended, partition_by=slot.namespace),)
+    # a key of its own for each request: the end of one that is not in flight any more must not compact another away
+    key = f"{slot.entry}/flight/{completion.ticket.identity}"
+    return (Record(CACHE, key, ended, partition_by=slot.namespace),)
 
 
 def _calls_record(row: CallRow) -> Record:

@@ -9,7 +9,19 @@ from schemas.cached import Fill, FlightEnded, FlightStarted
 
 MAX_BYTES = 64 * 1024 * 1024
 """Of answers, per partition; the oldest make room."""
-_ENTRY_BYTES = 1024  # what an entry takes besides its text, about
+_ENTRY_BYTES = 600  # what an entry takes besides its answer, about
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """As objects an answer takes three to four times the room, and most are not asked for again."""
+
+    encoded: bytes
+    expires_at_ms: int
+
+    @property
+    def size(self) -> int:
+        return len(self.encoded) + _ENTRY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +38,13 @@ class KeptAnswers:
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._fills: OrderedDict[str, Fill] = OrderedDict()
+        self._fills: OrderedDict[str, _Kept] = OrderedDict()
         self._flights: OrderedDict[str, FlightStarted] = OrderedDict()
         self._landed: OrderedDict[str, Landed] = OrderedDict()
 
     def fill(self, entry: str, now_ms: int) -> Fill | None:
         found = self._fills.get(entry)
-        return found if found is not None and found.expires_at_ms > now_ms else None
+        return Fill.decode(found.encoded) if found is not None and found.expires_at_ms > now_ms else None
 
     def flight(self, entry: str, now_ms: int) -> FlightStarted | None:
         found = self._flights.get(entry)
@@ -78,15 +90,16 @@ class KeptAnswers:
         self._drop(event.entry)
         if event.expires_at_ms <= now_ms:
             return
-        self._fills[event.entry] = event
-        self._bytes += _size(event)
+        kept = _Kept(event.encode(), event.expires_at_ms)
+        self._fills[event.entry] = kept
+        self._bytes += kept.size
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._fills)))
 
     def _drop(self, entry: str) -> None:
         gone = self._fills.pop(entry, None)
         if gone is not None:
-            self._bytes -= _size(gone)
+            self._bytes -= gone.size
 
     def _forget_flights(self, now_ms: int) -> None:
         """Some never land: those whose request ended at a stage that failed."""
@@ -103,9 +116,3 @@ class KeptAnswers:
             if oldest.at_ms > now_ms - 60_000:
                 return
             del self._landed[entry]
-
-
-def _size(fill: Fill) -> int:
-    output = fill.answer.output
-    texts = (output.content, output.refusal, *(call.function.arguments for call in output.tool_calls))
-    return _ENTRY_BYTES + sum(len(text.encode()) for text in texts if text)

@@ -1,5 +1,7 @@
 """Answers until they expire or make room for newer ones, and questions in flight until they land or are given up."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -105,11 +107,24 @@ def test_the_room_is_never_overdrawn_and_never_lost(stored: list[tuple[int, str,
         expires_at_ms = NOW_MS + HOUR_MS if alive else NOW_MS
         state.apply(fill(f"acme/q/{number}", output=Output(content=text), expires_at_ms=expires_at_ms), NOW_MS)
         kept = [found for each in range(6) if (found := state.fill(f"acme/q/{each}", NOW_MS)) is not None]
-        assert sum(KIB + len((found.answer.output.content or "").encode()) for found in kept) <= 4 * KIB
+        assert sum(len(found.encode()) for found in kept) <= 4 * KIB
 
-    fresh = fill("acme/q/fresh", output=Output(content="x" * 3 * KIB))
+    fresh = fill("acme/q/fresh", output=Output(content="x" * 2 * KIB))
     state.apply(fresh, NOW_MS)
     assert state.fill("acme/q/fresh", NOW_MS) == fresh
+
+
+def test_answers_take_no_more_memory_than_their_room() -> None:
+    room = 8 * 1024 * KIB
+    state = KeptAnswers(room)
+    tracemalloc.start()
+    for number in range(6_000):
+        state.apply(fill(f"acme/q/{number:064x}", output=Output(content="x" * 1_500)), NOW_MS)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert state.fill(f"acme/q/{0:064x}", NOW_MS) is None  # the room is full
+    assert 0.7 * room < taken < 1.1 * room
 
 
 def test_a_question_is_in_flight_until_it_is_given_up() -> None:
