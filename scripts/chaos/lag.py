@@ -34,13 +34,13 @@ class Lag:
             part: Consumer({**reader_config(kafka), **QUIET, "group.id": kafka.group(part)}) for part in PARTS
         }
 
-    def now(self) -> dict[str, int] | None:
-        """By part; None when the brokers cannot tell within some seconds."""
+    def now(self) -> dict[str, int] | str:
+        """By part; or why the brokers cannot tell within some seconds."""
         try:
             ends = self._ends()
             return {part: self._of(consumer, self._places[part], ends) for part, consumer in self._groups.items()}
-        except (KafkaException, TimeoutError):
-            return None
+        except (KafkaException, TimeoutError) as error:
+            return str(error)
 
     def close(self) -> None:
         for consumer in self._groups.values():

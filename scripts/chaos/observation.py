@@ -19,17 +19,15 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """`lag` is None while no broker can tell it."""
+    """`lag` is None while no broker can tell it, and `without_lag` says why."""
 
     at_ms: int
     processes: Mapping[str, Taken] = field(default_factory=dict[str, Taken])
     lag: Mapping[str, int] | None = None
+    without_lag: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        shown = asdict(self)
-        if self.lag is None:
-            del shown["lag"]
-        return shown
+        return {name: value for name, value in asdict(self).items() if value not in (None, "")}
 
 
 def taken(pids: Mapping[str, int]) -> dict[str, Taken]:

@@ -29,7 +29,12 @@ class Watcher:
     def look(self) -> Observation:
         """Now, and beside the rhythm."""
         with self._lock:
-            seen = Observation(self._now_ms(), taken(self._system.pids()), self._lag.now())
+            lag = self._lag.now()
+            processes = taken(self._system.pids())
+            if isinstance(lag, str):
+                seen = Observation(self._now_ms(), processes, without_lag=lag)
+            else:
+                seen = Observation(self._now_ms(), processes, lag)
             self._seen.append(seen)
             self._file.write(dump_json(seen.as_json()) + b"\n")
         return seen
