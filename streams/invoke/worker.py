@@ -8,9 +8,9 @@ they end here while their new owner waits for them. A worker that cannot even do
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 from confluent_kafka import TopicPartition as Position
 
@@ -18,6 +18,7 @@ from schemas.request import Priority
 from schemas.topics import DISPATCH
 from streams.control import ControlView
 from streams.invoke.caller import Caller
+from streams.invoke.fetched import Fetched, delivery_of
 from streams.invoke.lanes import Lanes
 from streams.invoke.offsets import COMMIT_S, Offsets
 from streams.invoke.others import Others
@@ -28,14 +29,13 @@ from streams.invoke.work import STAGE, Work
 from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
-from streams.runtime.delivery import Delivery, Headers
+from streams.runtime.delivery import Delivery
 from streams.runtime.follower import ControlFollower
 from streams.runtime.lag import ASK_TIMEOUT_S, Lag
 from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings, WorkerSettings
 
 log = logger(__name__)
-Fetched = Mapping[TopicPartition, Sequence[ConsumerRecord[Any, Any]]]
 
 HAND_OVER_S = 5.0
 LEAVE_S = 10.0
@@ -266,13 +266,14 @@ class InvokeWorker(ConsumerRebalanceListener):
         """The client sends no heartbeats while this runs, so what may take long is done beside it."""
         if self._stopping:
             return
+        assignment = self._assignment
         self._progress.state("restoring")
         try:
             committed = {where: cast("int | None", await self._consumer.committed(where)) or 0 for where in assigned}
         except Exception as problem:  # noqa: BLE001  # aiokafka logs it and goes on: we would wait for work for ever
             self._fail(problem)
             return
-        begun = asyncio.create_task(self._begin(committed, self._assignment))
+        begun = asyncio.create_task(self._begin(committed, assignment))
         self._beside.add(begun)
         begun.add_done_callback(self._beside.discard)
 
@@ -297,15 +298,3 @@ class InvokeWorker(ConsumerRebalanceListener):
                 await self._others.follow(learned, superseded)
         except Exception as problem:  # noqa: BLE001  # nobody awaits this before the end
             self._fail(problem)
-
-
-def delivery_of(record: ConsumerRecord[Any, Any]) -> Delivery:
-    return Delivery(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        key=record.key,
-        value=record.value,
-        headers=cast("Headers", tuple(record.headers)),
-        timestamp_ms=record.timestamp,
-    )
