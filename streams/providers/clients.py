@@ -1,6 +1,7 @@
 """SDK clients that do what a deployment says and nothing else: no retries, no redirects, no address from outside."""
 
 import logging
+from typing import Any
 
 import anthropic
 import httpx2
@@ -9,7 +10,9 @@ from pydantic import SecretStr
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 ANTHROPIC_BASE_URL = "https://api.anthropic.com"
-"""The SDKs' own defaults. Left out, an environment variable of the process could send questions elsewhere."""
+"""The SDKs' own defaults. Left out, an environment variable of the process could send questions elsewhere; so could one
+that names a proxy, which is why `trust_env` is off.
+"""
 
 _LOGGERS = ("openai", "anthropic", "httpx2", "httpcore2")
 
@@ -20,7 +23,7 @@ def openai_client(base_url: str | None, key: SecretStr, connections: int) -> ope
         api_key=key.get_secret_value(),
         base_url=base_url or OPENAI_BASE_URL,
         max_retries=0,
-        http_client=openai.DefaultAioHttpClient(follow_redirects=False, limits=_limits(connections)),
+        http_client=openai.DefaultAioHttpClient(**_calls(connections)),
     )
     # The SDK takes these from the environment: every deployment would be billed to one organization.
     client.organization = None
@@ -34,8 +37,14 @@ def anthropic_client(base_url: str | None, key: SecretStr, connections: int) -> 
         api_key=key.get_secret_value(),
         base_url=base_url or ANTHROPIC_BASE_URL,
         max_retries=0,
-        http_client=anthropic.DefaultAioHttpClient(follow_redirects=False, limits=_limits(connections)),
+        http_client=anthropic.DefaultAioHttpClient(
+            follow_redirects=False, trust_env=False, limits=_limits(connections)
+        ),
     )
+
+
+def _calls(connections: int) -> dict[str, Any]:
+    return {"follow_redirects": False, "trust_env": False, "limits": _limits(connections)}
 
 
 def _limits(connections: int) -> httpx2.Limits:

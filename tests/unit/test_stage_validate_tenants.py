@@ -87,19 +87,44 @@ def test_any_of_a_tenants_keys_proves_it_wherever_it_stands(position: int) -> No
     assert accepted(request_json(), configured=rotating, headers=bearing(KEY)).ticket.tenant_id == "acme"
 
 
-def test_every_hash_is_compared_even_after_one_has_matched(monkeypatch: pytest.MonkeyPatch) -> None:
-    compared: list[str] = []
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Every comparison of hashes, given and known."""
+    seen: list[tuple[str, str]] = []
 
     def noting(given: str, known: str) -> bool:
-        compared.append(known)
+        seen.append((given, known))
         return given == known
 
     monkeypatch.setattr("streams.stages.validate.hmac.compare_digest", noting)
+    return seen
+
+
+def test_every_hash_is_compared_even_after_one_has_matched(compared: list[tuple[str, str]]) -> None:
     hashes = (KEY_SHA256, "1" * 64, "2" * 64)
 
     accepted(request_json(), configured=control(tenant(open_=False, key_sha256=hashes)), headers=bearing(KEY))
 
-    assert compared == list(hashes)
+    assert compared == [(KEY_SHA256, known) for known in hashes]
+
+
+@pytest.mark.parametrize(
+    ("tenant_id", "configured"),
+    [
+        ("nobody", control()),
+        ("acme", control(tenant(enabled=False, key_sha256=("1" * 64,)))),
+        ("acme", control(tenant(open_=False))),
+    ],
+    ids=["unknown", "off", "without keys"],
+)
+def test_where_no_key_can_prove_anything_it_is_hashed_and_compared_all_the_same(
+    compared: list[tuple[str, str]], tenant_id: str, configured: ControlView
+) -> None:
+    """Or else the time an answer takes would tell which tenants there are."""
+    outcome = outcome_of(request_json(tenant_id=tenant_id), configured=configured, headers=bearing(KEY))
+
+    assert finished(outcome).status == "rejected"
+    assert [given for given, _ in compared] == [KEY_SHA256]
 
 
 def test_a_tenant_without_keys_that_is_not_open_lets_nobody_in() -> None:
