@@ -46,6 +46,8 @@ def _make(data_dir: Path) -> None:
 
 
 def _run(app: faust.App) -> None:
+    # a kill may have torn what is on disk, and all of it is on the changelogs: it is read back, never trusted
+    shutil.rmtree(app.conf.tabledir, ignore_errors=True)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     # our own logging stays in force: Faust's would print tables and a spinner to standard output
@@ -56,8 +58,7 @@ def _run(app: faust.App) -> None:
         worker.execute_from_commandline()
     except SystemExit as end:
         if isinstance(worker.crash_reason, ConsistencyError):
-            log.error("tables_ahead_of_their_changelogs", todo="none: they are deleted and rebuilt at the next start")
-            shutil.rmtree(app.conf.tabledir, ignore_errors=True)
+            log.error("tables_ahead_of_their_changelogs", todo="none: they are rebuilt at the next start")
         reason = worker.crash_reason or end.__context__
         if isinstance(reason, KafkaError | KafkaException):
             raise reason from None  # what the cluster refuses is no bug: whoever called us says it

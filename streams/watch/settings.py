@@ -19,7 +19,7 @@ class WatchSettings(BaseSettings):
 
     data_dir: Path = Field(
         default=Path("watch-data"),
-        description="Tables on disk, a directory for each worker. Rebuilt from Kafka when deleted while stopped.",
+        description="Tables on disk, a directory for each worker. Rebuilt from Kafka at every start.",
     )
     window_s: Annotated[int, Field(ge=BUCKETS, le=600, multiple_of=BUCKETS)] = Field(
         default=30, description="Calls of this last while decide whether a deployment is healthy."
