@@ -29,12 +29,10 @@ from tests.integration.sink_bench import all_of, seen
 from tests.integration.worker_thread import Bench, WorkerThread
 
 pytestmark = pytest.mark.integration
-LONGEST_SILENCE_MS = 6_000
-"""After which the group takes a member that does not poll for gone; the broker allows no less."""
 
 
 class ImpatientClients(ConfluentClients):
-    """Of a group that waits for nobody."""
+    """Of a group that takes a member for gone which does not poll for as long as a session: no less is allowed."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         super().__init__(kafka)
@@ -42,7 +40,9 @@ class ImpatientClients(ConfluentClients):
 
     @override
     def group_consumer(self, stage: str) -> GroupConsumer:
-        return Consumer({**consumer_config(self._settings, stage), "max.poll.interval.ms": LONGEST_SILENCE_MS})
+        return Consumer(
+            {**consumer_config(self._settings, stage), "max.poll.interval.ms": self._settings.session_timeout_ms}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +180,12 @@ def test_a_batch_of_nothing_but_refused_rows_is_kept_row_by_row_and_the_next_is_
 
 def test_an_insert_slower_than_the_group_is_patient_keeps_its_partitions_and_is_stored_once(pipe: Pipe) -> None:
     pipe.write(*rows(0))
-    worker = pipe.start(clients=ImpatientClients(pipe.bench.kafka))
+    kafka = pipe.bench.kafka
+    worker = pipe.start(clients=ImpatientClients(kafka))
     pipe.await_stored(1)
     pipe.faults.hold_replies()
     pipe.write(*rows(*range(1, 500)))
-    assert holds_within(WITHIN_S, lambda: worker.progress.health().idle_ms > 1.5 * LONGEST_SILENCE_MS)
+    assert holds_within(WITHIN_S, lambda: worker.progress.health().idle_ms > 1.5 * kafka.session_timeout_ms)
     assert pipe.log.members("sink") == 1
 
     pipe.faults.let_go()
