@@ -18,7 +18,8 @@ ASK_S = 5.0
 class Cluster:
     def __init__(self, kafka: KafkaSettings, counts: Mapping[str, int]) -> None:
         self._places = [TopicPartition(topic, p) for topic, count in counts.items() for p in range(count)]
-        self._client = AdminClient(admin_config(kafka))
+        self._config = admin_config(kafka)
+        self._client = AdminClient(self._config)
         # consumers that never join: the admin client crashes the process when a coordinator that has just come up
         # tells it to wait
         self._members = {part: Consumer({**reader_config(kafka), "group.id": kafka.group(part)}) for part in PARTS}
@@ -32,7 +33,12 @@ class Cluster:
             "dict[TopicPartition, Future[ListOffsetsResultInfo]]",
             self._client.list_offsets(dict.fromkeys(self._places, latest), request_timeout=ASK_S),
         )
-        return {(each.topic, each.partition): future.result(ASK_S + 5).offset for each, future in futures.items()}
+        try:
+            return {(each.topic, each.partition): future.result(ASK_S + 5).offset for each, future in futures.items()}
+        except KafkaException:
+            # it remembers who led a partition, and would be told for ever that this was long ago
+            self._client = AdminClient(self._config)
+            raise
 
     def committed(self) -> dict[GroupPartition, int]:
         """Next offsets to be read. A group whose coordinator is away is left out, as is what was never committed."""
