@@ -1,7 +1,6 @@
 """Notices that the group has not heard of this process for so long that it may have given its partitions away."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 BEAT_S = 0.25
@@ -12,9 +11,7 @@ class Pulse:
     learns of it first.
     """
 
-    def __init__(
-        self, limit_s: float, stood_still: Callable[[], None], clock_s: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, limit_s: float, stood_still: Callable[[], None], clock_s: Callable[[], float]) -> None:
         self._limit_s = limit_s
         self._stood_still = stood_still
         self._clock_s = clock_s

@@ -78,7 +78,8 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._progress = progress
         self._reconfigured = reconfigured
         self._topics: dict[str, Priority] = {kafka.topic(topic): priority for priority, topic in DISPATCH.items()}
-        self._pulse = Pulse(kafka.session_timeout_ms / 1000 - UNHEARD_S, self._lose)
+        clock_s = asyncio.get_running_loop().time  # so that whoever runs the loop says what time it is
+        self._pulse = Pulse(kafka.session_timeout_ms / 1000 - UNHEARD_S, self._lose, clock_s)
         self._work = Work(outbox, caller, others, kafka, now_ms, metrics, self._pulse)
         self._offsets = Offsets(consumer, now_ms)
         self._pool = Pool(lanes, now_ms, self._fail)
