@@ -17,6 +17,8 @@ from streams.runtime.clients import producer_config
 from streams.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
+PURGE_S = 5.0
+"""What is purged fails at once; only the reports have to be heard."""
 
 
 class Publisher:
@@ -44,7 +46,7 @@ class Publisher:
         """Lets acknowledgements in; returns after `timeout_s` at the latest."""
         self._producer.poll(timeout_s)
         if self._failed:
-            self._send_again()
+            self.start_over()
 
     def flush(self) -> None:
         """Returns when everything sent is acknowledged, however long that takes."""
@@ -83,11 +85,12 @@ class Publisher:
         self._file.write(dump_json(line) + b"\n")
         self.acknowledged += 1
 
-    def _send_again(self) -> None:
+    def start_over(self) -> None:
         """An error that reaches us is one the client itself has given up on. After a fatal one it takes nothing any
-        more, so all that waits in it fails too, and goes to a new one.
+        more, so all that waits in it is made to fail too, and goes to a new one.
         """
-        self._producer.flush(5)
+        self._producer.purge()
+        self._producer.flush(PURGE_S)
         self._producer = self._new_producer()
         failed, self._failed = sorted(self._failed, key=lambda each: each[0]), []
         for number, sending in failed:
