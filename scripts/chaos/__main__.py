@@ -47,15 +47,11 @@ def chaos(
 def _carry_out(plan: RunPlan, console: Console) -> Line:
     run = Run(plan, lambda what: console.print(f"· {what}", highlight=False), heard_on(console))
     if console.is_terminal:
-        with Screen(console, run) as screen:
-            invariants = run.carry_out(screen.tick)
+        with Screen(console, run):
+            invariants = run.carry_out()
     else:
-        invariants = run.carry_out(_nothing)
+        invariants = run.carry_out()
     return as_json(plan, invariants, run.verdict(), read_journal(plan.file("journal.jsonl")))
-
-
-def _nothing() -> None:
-    """Nobody looks on."""
 
 
 def _end_on_sigterm(_number: int, _frame: object) -> NoReturn:

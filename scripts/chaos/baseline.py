@@ -1,7 +1,7 @@
 """Whether the system takes, after all faults, about what it took before the first: what grows without end is lost.
 
-Left out are the memory of brokers, as a Java heap grows to what it was allowed, and the threads of ClickHouse, which
-keeps those of its busiest moment.
+Left out are brokers, as a Java heap grows to what it was allowed, and the threads of ClickHouse, which keeps those of
+its busiest moment.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scripts.chaos.observation import Observation, Taken
-from scripts.chaos.verdict import Invariant
-
-MOST_EXAMPLES: Final = 10
+from scripts.chaos.verdict import Invariant, judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +49,9 @@ def no_lag(after: Sequence[Observation]) -> Invariant:
     """The last lag that could be told."""
     last = next((each.lag for each in reversed(after) if each.lag is not None), None)
     if last is None:
-        return _invariant("lag returns to zero", 0, ["no broker could tell the lag at the end"])
+        return judged("lag returns to zero", 0, ["no broker could tell the lag at the end"])
     waiting = [f"{count} records wait for {part}" for part, count in last.items() if count]
-    return _invariant("lag returns to zero", len(last), waiting)
+    return judged("lag returns to zero", len(last), waiting)
 
 
 def _compared(allowance: Allowance, before: Sequence[Observation], after: Sequence[Observation]) -> Invariant:
@@ -68,7 +66,7 @@ def _compared(allowance: Allowance, before: Sequence[Observation], after: Sequen
         allowed = int(baseline * allowance.factor) + allowance.plus
         if amount > allowed:
             wrong.append(f"{name} has {amount} {allowance.unit}; before it was {baseline}, allowed are {allowed}")
-    return _invariant(allowance.name, checks, wrong)
+    return judged(allowance.name, checks, wrong)
 
 
 def _most(allowance: Allowance, observations: Iterable[Observation]) -> dict[str, int]:
@@ -93,7 +91,3 @@ def part_of(name: str) -> str:
     """`limit-2` is a `limit`."""
     head, _, tail = name.rpartition("-")
     return head if tail.isdecimal() else name
-
-
-def _invariant(name: str, checks: int, wrong: list[str]) -> Invariant:
-    return Invariant(name=name, checks=checks, violations=len(wrong), examples=tuple(wrong[:MOST_EXAMPLES]))

@@ -1,57 +1,54 @@
 """One run from start to end: the system, the load, the verifier, the faults at their times, and what came of it."""
 
 import shutil
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from threading import Event, Thread
 from typing import Final
 
+from scripts.chaos.attack import Attack
 from scripts.chaos.baseline import compared, no_lag
+from scripts.chaos.companions import Companions
 from scripts.chaos.deaths import Deaths
 from scripts.chaos.journal import Heard, Journal
-from scripts.chaos.kinds import LANES
-from scripts.chaos.lane import Lane
 from scripts.chaos.network.gates import Gates
 from scripts.chaos.plan import RunPlan
 from scripts.chaos.schedule import BROKERS, CALM_BEFORE_S, COPIES, SESSION_S
 from scripts.chaos.system import System, broker_name
-from scripts.chaos.verdict import Invariant, Verdict, read_verdict
+from scripts.chaos.verdict import Invariant, Verdict, judged, read_verdict
 from scripts.chaos.watcher import Watcher
 from scripts.local.parts import Wishes
 from scripts.local.stack import LocalStack
 from scripts.stack.backoff import Backoff
-from scripts.stack.process import Child, Command, spawn
 from scripts.stack.supervisor import Supervisor
 from streams.clock import now_ms
 from streams.settings import KafkaSettings
 
 CONFIG: Final = Path(__file__).with_name("load") / "millrace.toml"
-_SETTLES_WITHIN_S: Final = 120.0
-_LOAD_ENDS_WITHIN_S: Final = 60.0
-_VERDICT_WITHIN_S: Final = 180.0
+SETTLES_WITHIN_S: Final = 120.0
 _LOOK_S: Final = 0.5
 _RESTARTS: Final = Backoff(first_s=0.3, factor=1.5, cap_s=2, forgive_after_s=10)
 
 
 class Run:
-    """`tick` is called about twice a second while a run waits for something."""
+    """`attack` and `watcher` are None until they have begun."""
 
     def __init__(self, plan: RunPlan, announce: Callable[[str], None], heard: Heard | None = None) -> None:
         self.plan = plan
-        self.lanes: Sequence[Lane] = ()
+        self.attack: Attack | None = None
         self.watcher: Watcher | None = None
         self._announce = announce
         self._heard = heard
-        self._stop = Event()
 
     def verdict(self) -> Verdict | None:
         return read_verdict(self.plan.file("verdict.json"))
 
-    def carry_out(self, tick: Callable[[], None]) -> list[Invariant]:
-        """Everything there is to be said about the run. Raises StackError when it could not be made."""
+    def carry_out(self) -> list[Invariant]:
+        """Everything there is to be said about the run.
+
+        Raises StackError when the system did not start. Nothing it started outlives it, however it ends.
+        """
         plan = self.plan
         shutil.rmtree(plan.layout.folder, ignore_errors=True)
         plan.layout.prepare()
@@ -64,114 +61,59 @@ class Run:
             system = System(held.enter_context(stack), gates, journal, deaths)
             held.callback(stack.abandon)
             held.callback(journal.close)  # what ends from here on is no fault
-            self.watcher = Watcher(system, plan.file("observations.jsonl"), now_ms)
-            held.callback(self.watcher.stop)
             for broker in stack.brokers:
                 deaths.started(broker_name(broker), broker.pid)
-            return self._under_load(system, held, tick)
+            self.watcher = Watcher(system, plan.file("observations.jsonl"), now_ms)
+            held.callback(self.watcher.stop)
+            companions = Companions(plan, stack.environment)
+            held.callback(companions.kill)
+            found = self._under_load(system, companions, self.watcher)
+            journal.write(event="ended", verdict="violated" if any(each.violations for each in found) else "held")
+            return found
 
-    def _under_load(self, system: System, held: ExitStack, tick: Callable[[], None]) -> list[Invariant]:
+    def _under_load(self, system: System, companions: Companions, watcher: Watcher) -> list[Invariant]:
         plan, journal = self.plan, system.journal
-        verifier = self._program(system, held, "verify")
-        load = self._program(system, held, "load", "--rate", f"{plan.rate:g}", "--seed", str(plan.seed))
         started_ms, start_s = now_ms(), time.monotonic()
         journal.write(event="started", seed=plan.seed, minutes=plan.minutes, rate=plan.rate, pids=system.pids())
-        held.callback(self._stop.set)
-        faults = self._start_lanes(system, start_s)
-        self._wait(start_s + plan.minutes * 60, tick, lambda: not load.running or not verifier.running)
-        self._stop.set()
-        for each in faults:
-            while each.is_alive():
-                each.join(_LOOK_S)
-                tick()
-        failures = [failure for lane in self.lanes for failure in lane.failures]
-        carried_out = sum(lane.carried_out for lane in self.lanes)
-        harness = [
-            self._end_load(journal, load, verifier),
-            _invariant("what was broken works again", carried_out, failures),
-        ]
-        in_time = self._settle(system, tick)
-        journal.write(event="settled", in_time=in_time)
-        assert self.watcher is not None  # noqa: S101  # set before the load began
-        before = self.watcher.between(started_ms, started_ms + int(CALM_BEFORE_S * 1000))
-        after = [self.watcher.look()]
-        verdict = self._final_verdict(verifier)
-        if verdict is None or verdict.state != "final":
-            harness.append(_invariant("the verifier came to a verdict", 1, [f"see {plan.layout.log('verify')}"]))
-        late = [] if in_time else [f"something was left to do {_SETTLES_WITHIN_S:g} s after the load had ended"]
-        found = [
-            *harness,
-            _invariant("everything is answered, stored and committed in time", 1, late),
-            *compared(before, after),
-            no_lag(after),
-            *(verdict.invariants if verdict else ()),
-        ]
-        journal.write(event="ended", verdict="violated" if any(each.violations for each in found) else "held")
-        return found
-
-    def _program(self, system: System, held: ExitStack, name: str, *arguments: str) -> Child:
-        folder = str(self.plan.layout.folder)
-        argv = [sys.executable, "-m", f"scripts.chaos.{name}", "--run-folder", folder, *arguments]
-        child = spawn(Command(argv, self.plan.layout.log(name), env=system.stack.environment))
-        held.callback(child.kill)
-        return child
-
-    def _start_lanes(self, system: System, start_s: float) -> list[Thread]:
-        drawn = self.plan.schedule
-        by_lane = [[each for each in drawn if each.lane == lane] for lane in LANES]
-        self.lanes = [Lane(system, planned, start_s, self._stop) for planned in by_lane]
-        threads = [Thread(target=lane.run, name="faults", daemon=True) for lane in self.lanes]
-        for thread in threads:
-            thread.start()
-        return threads
-
-    def _wait(self, until_s: float, tick: Callable[[], None], sooner: Callable[[], bool]) -> None:
-        while (left_s := until_s - time.monotonic()) > 0 and not sooner():
-            time.sleep(min(_LOOK_S, left_s))
-            tick()
-
-    def _end_load(self, journal: Journal, load: Child, verifier: Child) -> Invariant:
-        """That the load and the verifier worked until now is an invariant: without them nothing is proved."""
-        wrong: list[str] = []
-        if not load.running:
-            wrong.append(f"the load ended early with status {load.exit_status}: see {self.plan.layout.log('load')}")
-        status = load.stop(_LOAD_ENDS_WITHIN_S)
+        self.attack = Attack(system, plan.schedule, start_s)
+        try:
+            _wait(start_s + plan.minutes * 60, lambda: not companions.at_work)
+        finally:
+            self.attack.call_off()
+        healed = self.attack.end()
+        status, worked = companions.end_load()
         journal.write(event="load_ended", exit_status=status)
-        if status:
-            wrong.append(f"the load ended with status {status}: see {self.plan.layout.log('load')}")
-        if not verifier.running:
-            wrong.append(
-                f"the verifier ended early with status {verifier.exit_status}: see {self.plan.layout.log('verify')}"
-            )
-        return _invariant("load and verifier worked to the end", 2, wrong)
+        settled = self._settle(system, companions, watcher)
+        before = watcher.between(started_ms, started_ms + int(CALM_BEFORE_S * 1000))
+        after = [watcher.look()]
+        self._announce("reading everything once more")
+        return [worked, healed, settled, *compared(before, after), no_lag(after), *companions.final_verdict()]
 
-    def _settle(self, system: System, tick: Callable[[], None]) -> bool:
-        """Everything is healed, and left alone until nothing is left to do or the deadline is over."""
+    def _settle(self, system: System, companions: Companions, watcher: Watcher) -> Invariant:
+        """Left alone until nothing is left to do, or the deadline is over."""
         system.gates.heal()
         system.start_ended_brokers()
         self._announce("waiting until everything has been answered")
-        settled = False
 
         def nothing_left() -> bool:
-            nonlocal settled
-            verdict = self.verdict()
-            seen = self.watcher.latest if self.watcher is not None else None
-            settled = (
-                verdict is not None
-                and verdict.state == "settled"
-                and seen is not None
-                and seen.lag is not None
-                and not any(seen.lag.values())
-            )
-            return settled
+            verdict = companions.verdict()
+            lag = watcher.latest.lag if watcher.latest is not None else None
+            return verdict is not None and verdict.state == "settled" and lag is not None and not any(lag.values())
 
-        self._wait(time.monotonic() + _SETTLES_WITHIN_S, tick, nothing_left)
-        return settled
+        in_time = _wait(time.monotonic() + SETTLES_WITHIN_S, nothing_left)
+        system.journal.write(event="settled", in_time=in_time)
+        late = [] if in_time else [f"something was left to do {SETTLES_WITHIN_S:g} s after the load had ended"]
+        return judged("everything is answered, stored and committed in time", 1, late)
 
-    def _final_verdict(self, verifier: Child) -> Verdict | None:
-        self._announce("reading everything once more")
-        verifier.stop(_VERDICT_WITHIN_S)
-        return self.verdict()
+
+def _wait(until_s: float, sooner: Callable[[], bool]) -> bool:
+    """Whether `sooner` held before the time was up."""
+    while not sooner():
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            return False
+        time.sleep(min(_LOOK_S, left_s))
+    return True
 
 
 def _wishes(plan: RunPlan) -> Wishes:
@@ -190,7 +132,3 @@ def _wishes(plan: RunPlan) -> Wishes:
             delivery_timeout_ms=SESSION_S * 600,
         ),
     )
-
-
-def _invariant(name: str, checks: int, wrong: list[str]) -> Invariant:
-    return Invariant(name=name, checks=checks, violations=len(wrong), examples=tuple(wrong))

@@ -44,11 +44,9 @@ class Screen:
     def __exit__(self, *_: object) -> None:
         self._live.__exit__(None, None, None)
 
-    def tick(self) -> None:
-        """The table draws itself; this is only for who asks."""
-
     def _shown(self) -> RenderableType:
-        now = [f"{lane.now.kind} {lane.now.target}" for lane in self._run.lanes if lane.now is not None]
+        attack = self._run.attack
+        now = [] if attack is None else [f"{each.kind} {each.target}" for each in attack.now()]
         seen = self._run.watcher.latest if self._run.watcher is not None else None
         lag = "not known" if seen is None or seen.lag is None else _lag(seen.lag)
         verdict = self._run.verdict()

@@ -1,9 +1,11 @@
 """What the verifier says, as it stands in `verdict.json`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+MOST_EXAMPLES: Final = 10
 
 
 class Invariant(BaseModel):
@@ -24,6 +26,11 @@ class Verdict(BaseModel):
     sent: int
     answered: int
     invariants: tuple[Invariant, ...]
+
+
+def judged(name: str, checks: int, wrong: list[str]) -> Invariant:
+    """An invariant of which all violations are known in words."""
+    return Invariant(name=name, checks=checks, violations=len(wrong), examples=tuple(wrong[:MOST_EXAMPLES]))
 
 
 def read_verdict(path: Path) -> Verdict | None:
