@@ -22,6 +22,7 @@ GaugeName = Literal[
     "millrace_lag_records",  # records not yet committed, per topic and partition; grows when a stage is too slow
     "millrace_in_flight",  # events taken and not finished
     "millrace_parked",  # events held back: followers of a question in flight
+    "millrace_state_entries",  # ids, meters, answers and flights in memory; some 400 bytes each for `limit`
     "millrace_oldest_unfinished_seconds",  # age of the oldest unfinished event; growing means stuck
     "millrace_breaker_open",  # 1 while a deployment's breaker is open
     "millrace_config_version",  # control offset obeyed; workers should agree within seconds
@@ -29,6 +30,7 @@ GaugeName = Literal[
 HistogramName = Literal[
     "millrace_decide_seconds",  # time to decide one batch
     "millrace_confirm_seconds",  # time until the broker acknowledged a batch's records
+    "millrace_restore_seconds",  # time to read state back after an assignment; a stage stands still meanwhile
     "millrace_provider_seconds",  # one provider call, by deployment
     "millrace_added_seconds",  # total less provider time, per answered request
     "millrace_total_seconds",  # request's timestamp to response, per answered request
@@ -55,6 +57,7 @@ GAUGES: Mapping[GaugeName, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "millrace_lag_records": ("Records not yet committed.", ("stage", "topic", "partition")),
         "millrace_in_flight": ("Events taken and not finished.", ("stage", "lane")),
         "millrace_parked": ("Events held back.", ("stage",)),
+        "millrace_state_entries": ("Entries of state in memory.", ("stage",)),
         "millrace_oldest_unfinished_seconds": ("Age of the oldest unfinished event.", ("stage",)),
         "millrace_breaker_open": ("1 while a deployment's breaker is open.", ("deployment",)),
         "millrace_config_version": ("Control offset obeyed.", ("stage",)),
@@ -64,6 +67,7 @@ HISTOGRAMS: Mapping[HistogramName, tuple[str, tuple[str, ...]]] = MappingProxyTy
     {
         "millrace_decide_seconds": ("Time to decide one batch.", ("stage",)),
         "millrace_confirm_seconds": ("Time until a batch's records were acknowledged.", ("stage",)),
+        "millrace_restore_seconds": ("Time to read state back after an assignment.", ("stage",)),
         "millrace_provider_seconds": ("One provider call.", ("deployment", "model")),
         "millrace_added_seconds": ("Total less provider time of an answered request.", ()),
         "millrace_total_seconds": ("Request's timestamp to response.", ()),

@@ -79,6 +79,8 @@ def _fetching() -> dict[str, Any]:
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "queued.max.messages.kbytes": _FETCH_BUFFER_KIB,
+        # of each partition; a small record takes far more memory than its bytes, and the default is 100 000
+        "queued.min.messages": 5_000,
         # after a full local queue librdkafka waits this long before it fetches again; its default is a second
         "fetch.queue.backoff.ms": 10,
         "fetch.message.max.bytes": _FETCH_BYTES,

@@ -25,10 +25,17 @@ class State(Protocol):
         """Takes one table record in, old or new, and names the keys whose parked events should be decided again."""
         ...
 
+    def __len__(self) -> int:
+        """Entries held in memory, whatever they are."""
+        ...
+
 
 class Stateless:
     def apply(self, event: Event, now_ms: int) -> Sequence[str]:
         raise TypeError(f"a stage without a table was given {type(event).__name__} at {now_ms}")
+
+    def __len__(self) -> int:
+        return 0
 
 
 S = TypeVar("S", bound=State)

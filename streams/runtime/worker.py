@@ -214,6 +214,8 @@ class Worker:
         self._progress.looped(1 if unsaved_ms > UNSAVED_MS else self._unfinished(), moved=unsaved_ms <= UNSAVED_MS)
         if self._lag.is_due():
             self._lag.show(self._committed, self._ends.of(self._committed))
+            entries = sum(len(work.state) for work in self._partitions.values())
+            self._metrics.set("millrace_state_entries", self._stage.name, to=entries)
             held = [work.parked_since_ms for work in self._partitions.values() if work.parked_since_ms is not None]
             self._lag.show_oldest(min(held, default=None))
         if parked >= self._settings.max_parked:
@@ -238,7 +240,11 @@ class Worker:
         self._backlog.clear()
         starts = consumer.committed([where for where in assigned if where.topic in self._inputs], LOOKUP_TIMEOUT_S)
         self._committed = {(start.topic, start.partition): max(start.offset, 0) for start in starts}
+        started_ms = self._now_ms()
         restored = self._restore(starts)
+        if self._table is not None:
+            seconds = (self._now_ms() - started_ms) / 1000
+            self._metrics.observe("millrace_restore_seconds", self._stage.name, value=seconds)
         for where in assigned:
             if where.topic == self._table:
                 where.offset = restored[where.partition]

@@ -32,6 +32,9 @@ class Accounts:
         self._oldest: deque[bytes] = deque()  # an OrderedDict would take 100 bytes more for each id
         self._newest_ms = 0
 
+    def __len__(self) -> int:
+        return len(self._arrivals) + len(self._registered)
+
     def arrival_us(self, key: MeterKey) -> int | None:
         return self._arrivals.get(key)
 

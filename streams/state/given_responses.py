@@ -38,6 +38,9 @@ class GivenResponses:
     def __init__(self) -> None:
         self._given: OrderedDict[str, _Given] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._given)
+
     def __contains__(self, identity: str) -> bool:
         return identity in self._given
 

@@ -42,6 +42,9 @@ class KeptAnswers:
         self._flights: OrderedDict[str, FlightStarted] = OrderedDict()
         self._landed: OrderedDict[str, Landed] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._fills) + len(self._flights) + len(self._landed)
+
     def fill(self, entry: str, now_ms: int) -> Fill | None:
         found = self._fills.get(entry)
         return Fill.decode(found.encoded) if found is not None and found.expires_at_ms > now_ms else None

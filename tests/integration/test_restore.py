@@ -1,10 +1,14 @@
 """State is back before the first event is decided, as far back as an unfinished event could need it."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import TopicPartition
+from pydantic import TypeAdapter
 
+from schemas.account import AccountRecord, Meter, Registration
 from schemas.control import Tenant
 from schemas.flow import Admitted, Completion
 from schemas.response import Response
@@ -20,19 +24,29 @@ from schemas.topics import (
     RESPONSES,
     VALIDATED,
 )
+from scripts.stack.readiness import holds_within
 from streams.observe.metrics import Metrics
 from streams.process import now_ms
 from streams.runtime.delivery import Delivery
-from streams.runtime.kafka import ConfluentClients
+from streams.runtime.kafka import ConfluentClients, PartitionReader
+from streams.runtime.partition import PartitionWork
+from streams.runtime.recall import recall
 from streams.runtime.restore import TableReader
+from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings
 from streams.stages import cache, limit, postprocess
+from streams.state.accounts import Accounts, MeterKey
+from streams.state.registered import registered
+from tests.fakes.call_rows import call_row
 from tests.integration.cache_fill import write_fill
-from tests.integration.worker_thread import Bench, Note
+from tests.integration.kafka_log import WITHIN_S
+from tests.integration.stage_process import StageProcess
+from tests.integration.worker_thread import Bench, Note, passed_on, toy
 from tests.unit.examples import accepted, admitted, completion, limited_tenant, ticket
 
 pytestmark = pytest.mark.integration
 HOUR_MS = 3_600_000
+RECORDS: TypeAdapter[Meter | Registration] = TypeAdapter(AccountRecord)
 
 
 @pytest.fixture
@@ -153,3 +167,83 @@ def test_a_table_is_read_from_a_time_or_whole_up_to_its_end(bench: Bench, reader
     seen.clear()
     assert reader.read(name, {0: now + HOUR_MS}, seen.append) == {0: 3}
     assert seen == []
+
+
+def test_what_is_rebuilt_after_a_kill_is_what_the_log_says(bench: Bench, reader: TableReader, tmp_path: Path) -> None:
+    """The log's own account: of each key the newest record."""
+    configure(bench, limited_tenant(requests_per_minute=100_000, tokens_per_minute=10_000_000))
+    bench.log.create(VALIDATED, CALLS, ADMITTED, ACCOUNTS, COMPLETIONS)
+    for number in range(3_000):
+        bench.log.write(VALIDATED, accepted(f"r-{number}", user_id=f"u-{number % 7}"), key="acme")
+        bench.log.write(CALLS, call_row(number, request_id=f"r-{number}", tenant_id="acme"), key="acme")
+    bench.log.flush()
+    process = StageProcess(bench, tmp_path / "killed", "limit")
+    bench.log.read_count(ACCOUNTS, 1_000)
+    process.child.kill()
+    newest = {record.key: RECORDS.validate_json(record.value or b"") for record in bench.log.read(ACCOUNTS)}
+
+    states = [Accounts() for _ in range(bench.kafka.partitions)]
+    held = {partition: PartitionWork(state) for partition, state in enumerate(states)}
+    reader.read(
+        bench.kafka.topic(ACCOUNTS),
+        dict.fromkeys(held),
+        lambda record: recall(limit.STAGE, held[record.partition], record, now_ms()),
+    )
+
+    (state,) = filter(len, states)
+    assert len(state) == len(newest) > 300
+    for change in newest.values():
+        match change:
+            case Registration():
+                assert state.registered("acme", change.request_id) == registered(change)
+            case Meter():
+                assert state.arrival_us(MeterKey("acme", change.user_id, change.unit)) == change.arrival_us
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {"log", "port"}  # it keeps nothing on disk
+
+
+def test_a_worker_told_to_stop_while_it_reads_its_state_back_stops(bench: Bench) -> None:
+    bench.log.create(VALIDATED, CALLS, ADMITTED, ACCOUNTS, COMPLETIONS)
+    worker = bench.start(limit.STAGE, clients=Deaf(bench.kafka))
+    assert holds_within(WITHIN_S, lambda: worker.progress.health().state == "restoring")
+
+    worker.stop()
+
+    assert bench.log.committed("limit", VALIDATED) == {}
+
+
+class Deaf(ConfluentClients):
+    """Its reader of tables hears nothing."""
+
+    def reader(self, *, fetch_wait_ms: int | None = None) -> PartitionReader:
+        found = super().reader(fetch_wait_ms=fetch_wait_ms)
+        return found if fetch_wait_ms is None else cast("PartitionReader", Silent(found))
+
+
+class Silent:
+    def __init__(self, reader: PartitionReader) -> None:
+        self._reader = reader
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def poll(self, timeout: float, /) -> None:
+        self._reader.poll(timeout)
+
+
+def test_a_worker_that_fails_leaves_its_group_at_once(kafka: KafkaSettings) -> None:
+    """And not after its session, which here outlasts the test's patience."""
+    patient = kafka.model_copy(update={"session_timeout_ms": 120_000})
+    with Bench(patient) as bench:
+        bench.configure()
+        bench.log.create(MISSES)  # but not the topic to write to
+        bench.log.write(MISSES, Note(id="n-0"))
+        bench.log.flush()
+        failing = bench.start(toy(passed_on), drain_ms=100)
+        assert holds_within(WITHIN_S, lambda: failing.progress.health().in_flight > 0)
+        failing.ask_to_stop()
+        assert isinstance(failing.ended(), DrainTimeoutError)
+
+        bench.log.create(COMPLETIONS)
+        bench.start(toy(passed_on))
+
+        bench.log.await_finished("route", MISSES, 1)
