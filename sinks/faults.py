@@ -2,8 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from ssl import SSLCertVerificationError, SSLError
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error, OperationalError
+
+from sinks.certificate import distrust
 
 PASSING_S = 1.0
 """A broken connection or a restart: the next try may well succeed."""
@@ -68,6 +71,8 @@ def fault_of(error: ClickHouseError) -> RefusedValue | Outage:
     code = error.code if isinstance(error, Error) else None
     if code is None and isinstance(error, OperationalError):
         first = _first_cause(error)
+        if isinstance(first, SSLError):
+            return Outage(_no_trust(first), OPERATOR_S)
         return Outage(f"no answer ({type(first).__name__}: {_sentence(str(first))})", PASSING_S)
     if code in _REFUSED_VALUES:
         return RefusedValue(said)
@@ -75,6 +80,12 @@ def fault_of(error: ClickHouseError) -> RefusedValue | Outage:
         return Outage(said, OVERLOADED_S)
     way_out = None if code is None else _WAYS_OUT.get(code)
     return Outage(said if way_out is None else f"{way_out} ({said})", OPERATOR_S)
+
+
+def _no_trust(error: SSLError) -> str:
+    if isinstance(error, SSLCertVerificationError):
+        return distrust(error, "MILLRACE_CLICKHOUSE_CA_FILE")
+    return f"TLS does not come about ({error.reason}); check MILLRACE_CLICKHOUSE_SECURE and MILLRACE_CLICKHOUSE_PORT"
 
 
 def _first_cause(error: BaseException) -> BaseException:

@@ -1,9 +1,8 @@
 """Where ClickHouse is and how the sink speaks to it. Read once, from `MILLRACE_CLICKHOUSE_*`."""
 
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, FilePath, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -21,7 +20,7 @@ class ClickHouseSettings(BaseSettings):
     user: str = Field(default="default", description="user that may insert into `call_rows`")
     password: SecretStr = Field(default=SecretStr(""), description="password of that user")
     secure: bool = Field(default=False, description="speak HTTPS, and check the server's certificate")
-    ca_file: Path | None = Field(
+    ca_file: FilePath | None = Field(
         default=None,
         description="PEM file with the authority that signed the server's certificate; default: the system's",
     )

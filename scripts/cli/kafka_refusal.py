@@ -9,14 +9,13 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaError
 
 from scripts.cli.environment import variable
+from sinks.certificate import distrust
 from streams.runtime.clients import tls_context
 from streams.settings import KafkaSettings
 
 _PATIENCE_S = 3.0
 _HEARS_OF_REFUSAL_S = 1.0
 _DEFINITE = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001  # public codes, named so
-# https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/
-_NOT_YET_VALID, _EXPIRED, _HOSTNAME_MISMATCH, _ADDRESS_MISMATCH = 9, 10, 62, 64
 
 
 def is_definite(heard: Iterable[KafkaError]) -> bool:
@@ -82,7 +81,7 @@ def _shaken_hands(kafka: KafkaSettings) -> str | None:
                 # what a server makes of a client's certificate comes with its first bytes, not with the handshake
                 secured.recv(1)
         except ssl.SSLCertVerificationError as error:
-            return _distrusted(host, error)
+            return distrust(error, _name("ssl_ca_file"))
         except (ssl.SSLError, ConnectionError) as error:
             return _other_terms(error)
     return None
@@ -104,21 +103,6 @@ def _speaks_tls(connection: socket.socket) -> str | None:
             return f"it speaks TLS on this port; set {_name('security_protocol')} to SASL_SSL or SSL"
     except OSError:
         return None
-
-
-def _distrusted(host: str, error: ssl.SSLCertVerificationError) -> str:
-    match error.verify_code:
-        case code if code == _EXPIRED:
-            return "its certificate has expired; have the broker's certificate renewed"
-        case code if code == _NOT_YET_VALID:
-            return "its certificate is not valid yet; check the clocks, and the broker's certificate"
-        case code if code in (_HOSTNAME_MISMATCH, _ADDRESS_MISMATCH):
-            return f"its certificate is not made for {host}; use a name that is in it, or have one made for this name"
-        case _:
-            return (
-                "its certificate is signed by an authority that is not trusted here; set "
-                f"{_name('ssl_ca_file')} to that authority's certificate"
-            )
 
 
 def _reason(error: OSError) -> str:

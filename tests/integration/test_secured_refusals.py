@@ -73,7 +73,7 @@ def changed(cluster: SecuredCluster, **variables: str) -> dict[str, str]:
         ({AUTHORITY: "STRANGER"}, f"signed by an authority that is not trusted here; set {AUTHORITY}"),
         ({AUTHORITY: ""}, f"signed by an authority that is not trusted here; set {AUTHORITY}"),
         ({SERVERS: "EXPIRED"}, "its certificate has expired"),
-        ({SERVERS: "ELSEWHERE"}, "its certificate is not made for 127.0.0.1"),
+        ({SERVERS: "ELSEWHERE"}, "its certificate is not made for the name it is called by"),
     ],
     ids=["password", "plain password", "mechanism", "authority", "system's authority", "expired", "other host"],
 )
