@@ -8,6 +8,8 @@ import httpx2
 import openai
 from pydantic import SecretStr
 
+from streams.providers.length import bound
+
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 ANTHROPIC_BASE_URL = "https://api.anthropic.com"
 """The SDKs' own defaults. Left out, an environment variable of the process could send questions elsewhere; so could one
@@ -38,13 +40,18 @@ def anthropic_client(base_url: str | None, key: SecretStr, connections: int) -> 
         base_url=base_url or ANTHROPIC_BASE_URL,
         max_retries=0,
         http_client=anthropic.DefaultAioHttpClient(
-            follow_redirects=False, trust_env=False, limits=_limits(connections)
+            follow_redirects=False, trust_env=False, limits=_limits(connections), event_hooks={"response": [bound]}
         ),
     )
 
 
 def _calls(connections: int) -> dict[str, Any]:
-    return {"follow_redirects": False, "trust_env": False, "limits": _limits(connections)}
+    return {
+        "follow_redirects": False,
+        "trust_env": False,
+        "limits": _limits(connections),
+        "event_hooks": {"response": [bound]},
+    }
 
 
 def _limits(connections: int) -> httpx2.Limits:

@@ -1,5 +1,7 @@
 """What the adapters make of a peer that misbehaves below the protocol, and what they send to one that does not."""
 
+import asyncio
+import gzip
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -8,6 +10,7 @@ from pydantic import SecretStr
 
 from schemas.base import dump_json, load_json
 from schemas.prompt import Prompt, UserMessage
+from streams.providers import length
 from streams.providers.protocol import Lost, Misconfigured, Provider, ProviderError, Question, TurnedAway
 from streams.providers.registry import Wiring, build
 from tests.fakes.http_server import Answer, RawServer, events, raw, serving, whole
@@ -207,3 +210,41 @@ async def test_an_error_in_a_stream_of_openais_is_read_by_its_code() -> None:
     assert isinstance(got, TurnedAway)
     assert got.error_class == "overloaded"
     assert "thyme" not in got.message
+
+
+def endless(head: bytes, piece: bytes) -> Answer:
+    """Sends until the connection is closed on it."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        while not writer.is_closing():
+            writer.write(piece)
+            await writer.drain()
+
+    return answer
+
+
+@BOTH
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_without_an_end_is_given_up_long_before_it_fills_the_memory(
+    dialect: str, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(length, "WHOLE_BYTES", 2 * length.MIB)
+    monkeypatch.setattr(length, "STREAM_BYTES", 2 * length.MIB)
+    content_type = b"text/event-stream" if stream else b"application/json"
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: " + content_type + b"\r\ncontent-length: 99999999999\r\n\r\n"
+    got = await error_from(endless(head, b"x" * 65_536), dialect, stream=stream)
+    assert isinstance(got, Lost)
+    assert got.error_class == "malformed_response"
+
+
+@BOTH
+async def test_an_answer_that_is_packed_is_given_up_before_it_is_unpacked(
+    dialect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(length, "WHOLE_BYTES", length.MIB)
+    bomb = gzip.compress(b" " * (64 * length.MIB))
+    assert len(bomb) > length.MIB / length.PACKED
+    got = await error_from(whole(bomb, content_encoding="gzip"), dialect)
+    assert isinstance(got, Lost)
+    assert got.error_class == "malformed_response"
