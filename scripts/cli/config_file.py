@@ -30,11 +30,16 @@ class _NotGiven(Exception):
 def parse(text: str, file: str, given: Mapping[str, str]) -> tuple[ConfigObject, ...]:
     """Every object of the file, in its order. Raises Fault with all problems, each naming file, object and field."""
     try:
+        return _parsed(text, file, given)
+    except RecursionError:
+        raise Fault(f"{file} is nested too deeply to be a configuration") from None
+
+
+def _parsed(text: str, file: str, given: Mapping[str, str]) -> tuple[ConfigObject, ...]:
+    try:
         document = tomllib.loads(text)
     except ValueError as error:  # TOML's own error is one, and so is that of a number with too many digits
         raise Fault(f"{file} is not readable TOML: {error}") from None
-    except RecursionError:
-        raise Fault(f"{file} is not readable TOML: it is nested too deeply") from None
     objects: list[ConfigObject] = []
     problems = [*_unused(text, given)]
     for kind, table in _tables(document, problems):

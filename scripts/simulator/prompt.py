@@ -20,7 +20,7 @@ IMAGE_TOKENS = 765
 SMALL_IMAGE_TOKENS = 85
 CLAUDE_IMAGE_TOKENS = 1_590
 
-_COMMAND = re.compile(r"\[\[(\w+):(.*?)\]\]", re.DOTALL)
+_COMMAND = re.compile(r"\[\[(\w+):((?:(?!\[\[|\]\]).)*)\]\]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

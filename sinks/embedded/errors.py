@@ -6,6 +6,9 @@ from http import HTTPStatus
 _PREFIX = re.compile(r"(?:Code: ([0-9]{1,9})\. DB::(?:\w*)Exception: )+")
 _SUFFIX = re.compile(r"(?:[.,]*\s*\(([A-Z][A-Z0-9_]*)\)(?:\s*\(version [^)]*\))?)+\.?\s*$")
 
+_LONGEST_SUFFIX = 500
+"""Looked for no further from the end: clients have their own words repeated in errors, as long as they like."""
+
 # The names ClickHouse's HTTP handler gives a status of their own; every other error is a 500.
 _STATUS_OF_NAMES = {
     HTTPStatus.UNAUTHORIZED: "REQUIRED_PASSWORD",
@@ -60,7 +63,7 @@ def read_engine_error(text: str) -> ClickHouseError:
     if prefix is None:
         return ClickHouseError(1002, "UNKNOWN_EXCEPTION", text.strip() or "The engine gave no reason.")
     rest = text[prefix.end() :]
-    suffix = _SUFFIX.search(rest)
+    suffix = _SUFFIX.search(rest, max(0, len(rest) - _LONGEST_SUFFIX))
     name = "UNKNOWN_EXCEPTION" if suffix is None else suffix[1]
     message = rest if suffix is None else rest[: suffix.start()]
     return ClickHouseError(int(prefix[1]), name, f"{message.strip().rstrip('.')}.")

@@ -21,7 +21,7 @@ ONE_BLOCK = tuple(
     for name in ("max_insert_block_size", "min_insert_block_size_rows", "min_insert_block_size_bytes")
 )
 
-_ABOUT_THE_FILE = re.compile(r":? ?\(in file/uri [^)]*\)|: While executing File(?=: data for INSERT)")
+_ABOUT_THE_FILE = re.compile(r":? ?\(in file/uri [^)]{0,400}\)|: While executing File(?=: data for INSERT)")
 
 
 def insert_rows(connection: Connection, statement: RowInsert, rows: memoryview) -> Outcome:

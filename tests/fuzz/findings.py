@@ -26,12 +26,16 @@ FINDINGS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
             b"\x01\x01\x01a\xd8\x0d" + b"Array(" * 290 + bytes(8),
             b"\x01\x02\x01a\x13Array(Array(UInt8))" + b"\xff" * 40,
         ),
-        "clickhouse-errors": (b"Code: " + _MANY_DIGITS + b". DB::Exception: x (SYNTAX_ERROR)",),
+        "clickhouse-errors": (
+            b"Code: " + _MANY_DIGITS + b". DB::Exception: x (SYNTAX_ERROR)",
+            *(b"Code: 395. DB::Exception: " + said * 60_000 for said in (b".", b" ", b" (A)")),
+        ),
         "audit": (joined(golden("request")[0], (1 << 60).to_bytes(8, "big")), joined(b"{}", b"\xff")),
         "config-file": (
             b"a = " + b"[" * 100_000,
             b"a = " + _MANY_DIGITS,
             b'[[tenant]]\nname = "a"\ncache_ttl_s = 0x' + _MANY_DIGITS,
+            b"[[tenant]]\n" + b"a." * 4_000 + b"a = 1",
         ),
         "openai-answer": (
             joined(
@@ -49,6 +53,10 @@ FINDINGS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
             joined(
                 b"/v1/chat/completions",
                 b'{"model":"gpt-4o","messages":[{"role":"user","content":"[[fault:cut after=inf]]"}]}',
+            ),
+            joined(
+                b"/v1/chat/completions",
+                b'{"model":"gpt-4o","messages":[{"role":"user","content":"' + b"[[a:" * 60_000 + b'"}]}',
             ),
             joined(
                 b"/v1/chat/completions",
