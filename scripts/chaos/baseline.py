@@ -4,7 +4,7 @@ Left out are brokers, as a Java heap grows to what it was allowed, and the threa
 its busiest moment.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,53 +38,50 @@ ALLOWANCES: Final = (
 )
 
 
-def compared(before: Sequence[Observation], after: Sequence[Observation]) -> list[Invariant]:
+def compared(ready: Mapping[str, int], before: Sequence[Observation], after: Observation) -> list[Invariant]:
     """One invariant for each allowance; a check is one process after the faults, against the most that any of its
     part took before.
+
+    `ready` has the pids of those that worked when the load began: what was only being started took less than it takes
+    at work, and is no measure.
     """
-    return [_compared(allowance, before, after) for allowance in ALLOWANCES]
+    measured = [
+        {name: taken for name, taken in each.processes.items() if taken.pid == ready.get(name)} for each in before
+    ]
+    return [_compared(allowance, measured, after) for allowance in ALLOWANCES]
 
 
-def no_lag(after: Sequence[Observation]) -> Invariant:
-    """The last lag that could be told."""
-    last = next((each.lag for each in reversed(after) if each.lag is not None), None)
-    if last is None:
-        return judged("lag returns to zero", 0, ["no broker could tell the lag at the end"])
-    waiting = [f"{count} records wait for {part}" for part, count in last.items() if count]
-    return judged("lag returns to zero", len(last), waiting)
+def no_lag(after: Observation) -> Invariant:
+    if after.lag is None:
+        return judged("lag returns to zero", 0, [f"no broker could tell the lag at the end: {after.without_lag}"])
+    waiting = [f"{count} records wait for {part}" for part, count in after.lag.items() if count]
+    return judged("lag returns to zero", len(after.lag), waiting)
 
 
-def _compared(allowance: Allowance, before: Sequence[Observation], after: Sequence[Observation]) -> Invariant:
+def _compared(allowance: Allowance, before: Iterable[Mapping[str, Taken]], after: Observation) -> Invariant:
     most = _most(allowance, before)
     checks = 0
     wrong: list[str] = []
-    for name, amount in _last(allowance, after).items():
+    for name, taken in after.processes.items():
         baseline = most.get(part_of(name))
         if baseline is None:
             continue
         checks += 1
+        amount = allowance.of(taken)
         allowed = int(baseline * allowance.factor) + allowance.plus
         if amount > allowed:
             wrong.append(f"{name} has {amount} {allowance.unit}; before it was {baseline}, allowed are {allowed}")
     return judged(allowance.name, checks, wrong)
 
 
-def _most(allowance: Allowance, observations: Iterable[Observation]) -> dict[str, int]:
+def _most(allowance: Allowance, observed: Iterable[Mapping[str, Taken]]) -> dict[str, int]:
     """By part."""
     found: dict[str, int] = {}
-    for observation in observations:
-        for name, taken in observation.processes.items():
+    for processes in observed:
+        for name, taken in processes.items():
             if (part := part_of(name)) not in allowance.without:
                 found[part] = max(found.get(part, 0), allowance.of(taken))
     return found
-
-
-def _last(allowance: Allowance, observations: Iterable[Observation]) -> dict[str, int]:
-    """By process, of those that run at the end."""
-    last: Observation | None = None
-    for observation in observations:
-        last = observation
-    return {} if last is None else {name: allowance.of(taken) for name, taken in last.processes.items()}
 
 
 def part_of(name: str) -> str:
