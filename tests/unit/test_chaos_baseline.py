@@ -5,7 +5,7 @@ from scripts.chaos.observation import Observation, Taken
 from scripts.chaos.verdict import Invariant
 
 MIB_KB = 1024
-READY = dict.fromkeys(("limit-1", "invoke-1", "invoke-2", "broker-0", "clickhouse"), 1)
+READY: dict[str, int] = dict.fromkeys(("limit-1", "invoke-1", "invoke-2", "broker-0", "clickhouse"), 1)
 
 
 def seen(at_ms: int = 0, lag: dict[str, int] | None = None, **processes: Taken) -> Observation:
