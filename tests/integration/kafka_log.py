@@ -8,6 +8,8 @@ from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
     Producer,
     TopicPartition,
 )
@@ -24,6 +26,8 @@ from streams.runtime.messages import END_OF_PARTITION, delivery_of
 from streams.settings import KafkaSettings
 
 WITHIN_S = 25.0
+MOVING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE)
+"""What a broker says while it takes up the group."""
 E = TypeVar("E", bound=Event)
 
 
@@ -168,10 +172,21 @@ class KafkaLog:
     def _groups(self, stage: str, where: list[TopicPartition]) -> list[TopicPartition]:
         # not by the admin client: librdkafka crashes when a coordinator that has just come up tells it to wait
         asking = Consumer({**reader_config(self._kafka), "group.id": self._kafka.group(stage)})
+        found: list[TopicPartition] = []
+
+        def is_told() -> bool:
+            try:
+                found[:] = asking.committed(where, WITHIN_S)
+            except KafkaException as problem:
+                if problem.args[0].code() not in MOVING:
+                    raise
+            return bool(found)
+
         try:
-            return asking.committed(where, WITHIN_S)
+            assert holds_within(WITHIN_S, is_told), f"nobody tells what {stage} has committed"
         finally:
             asking.close()
+        return found
 
     def _done(self, futures: Mapping[Any, Future[Any]]) -> dict[Any, Any]:
         return {name: future.result(WITHIN_S) for name, future in futures.items()}

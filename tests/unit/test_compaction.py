@@ -86,7 +86,9 @@ ACCOUNT_EVENTS = st.one_of(
 
 
 @given(asked=st.lists(ACCOUNT_EVENTS, max_size=30), cut=st.integers(0, 80), again=st.integers(0, 30))
-def test_accounts(asked: Sequence[tuple[str, str, str | None, bool]], cut: int, again: int) -> None:
+def test_accounts_are_rebuilt_from_what_compaction_leaves(
+    asked: Sequence[tuple[str, str, str | None, bool]], cut: int, again: int
+) -> None:
     config = control(limited_tenant(requests_per_minute=60, tokens_per_minute=6_000, user_limits=LIMITS))
     log, live = Log(ACCOUNTS), Accounts()
     history: list[tuple[int, Accepted | CallRow, str | None]] = []
@@ -134,7 +136,7 @@ STEPS = st.builds(
 
 @settings(max_examples=300)
 @given(steps=st.lists(STEPS, max_size=25), cut=st.integers(0, 40))
-def test_kept_answers_and_questions_in_flight(steps: Sequence[Step], cut: int) -> None:
+def test_kept_answers_and_flights_are_rebuilt_from_what_compaction_leaves(steps: Sequence[Step], cut: int) -> None:
     log, live, now_ms = Log(CACHE), KeptAnswers(), NOW_MS
     ended: set[int] = set()
     for step in steps:
@@ -165,7 +167,7 @@ def _cache_outcome(step: Step, asked: Admitted, live: KeptAnswers, now_ms: int) 
 
 
 @given(ended=st.lists(st.sampled_from(IDS), max_size=20), again=st.integers(0, 20))
-def test_given_responses(ended: Sequence[str], again: int) -> None:
+def test_given_responses_are_rebuilt_from_what_was_written_once_or_twice(ended: Sequence[str], again: int) -> None:
     """Their topic is not compacted; what was not committed is answered by the same response or by none."""
     log, live = Log(RESPONSES), GivenResponses()
     for request_id in chain(ended, ended[again:]):
@@ -195,7 +197,9 @@ OBJECTS: tuple[Tenant | Deployment | Route | Breaker, ...] = (
     written=st.lists(st.tuples(st.sampled_from(OBJECTS), st.booleans()), max_size=30),
     cut=st.integers(0, 30),
 )
-def test_control(written: Sequence[tuple[Tenant | Deployment | Route | Breaker, bool]], cut: int) -> None:
+def test_the_configuration_is_rebuilt_from_what_compaction_leaves(
+    written: Sequence[tuple[Tenant | Deployment | Route | Breaker, bool]], cut: int
+) -> None:
     records = [
         (f"{each.kind}/{each.name}", b"" if is_deleted else CONTROL_OBJECTS.dump_json(each))
         for each, is_deleted in written
