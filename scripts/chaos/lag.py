@@ -38,9 +38,16 @@ class Lag:
         """By part; or why the brokers cannot tell within some seconds."""
         try:
             ends = self._ends()
-            return {part: self._of(consumer, self._places[part], ends) for part, consumer in self._groups.items()}
         except (KafkaException, TimeoutError) as error:
             return str(error)
+        found: dict[str, int] = {}
+        why = ""
+        for part, consumer in self._groups.items():
+            try:
+                found[part] = self._of(consumer, self._places[part], ends)
+            except KafkaException as error:
+                why = str(error)  # all are asked: each learns by its own refusal that its coordinator has moved
+        return why or found
 
     def close(self) -> None:
         for consumer in self._groups.values():
@@ -59,4 +66,5 @@ class Lag:
     @staticmethod
     def _of(consumer: Consumer, places: list[TopicPartition], ends: dict[tuple[str, int], int]) -> int:
         committed = consumer.committed(places, _WITHIN_S)
-        return sum(ends[at.topic, at.partition] - max(at.offset, 0) for at in committed)
+        # The ends were asked for first, and may be behind what is committed by now.
+        return sum(max(ends[at.topic, at.partition] - max(at.offset, 0), 0) for at in committed)
