@@ -11,7 +11,7 @@ from streams.stages import postprocess
 from streams.state.given_responses import identity_of
 from tests.fakes.kafka.log import Stored
 from tests.simulated.scenario import Scenario
-from tests.simulated.world import World, repeats
+from tests.simulated.world import World, repeats, synchronous
 from tests.unit.examples import attempt, completion, deployment, route, tenant, ticket
 
 
@@ -45,4 +45,4 @@ def picture(_world: World, state: State) -> Any:
     return set(cast("Any", state)._given)
 
 
-POSTPROCESS = Scenario("postprocess", postprocess.STAGE, feed, judge, leaves_nothing, picture)
+POSTPROCESS = Scenario("postprocess", synchronous(postprocess.STAGE), feed, judge, leaves_nothing, picture)

@@ -11,7 +11,7 @@ from streams.runtime.stage import State
 from streams.stages import cache
 from tests.fakes.kafka.log import Stored
 from tests.simulated.scenario import Scenario
-from tests.simulated.world import World
+from tests.simulated.world import World, synchronous
 from tests.unit.examples import admitted, answer, deployment, route, tenant
 
 DAY_MS = 86_400_000
@@ -112,4 +112,4 @@ def _never(_world: World, _stored: Stored) -> bool:
     return False
 
 
-CACHE_STAGE = Scenario("cache", cache.STAGE, feed, judge, _never, picture)
+CACHE_STAGE = Scenario("cache", synchronous(cache.STAGE), feed, judge, _never, picture)

@@ -10,11 +10,14 @@ from tests.simulated.scheduler import Scheduler, Task
 
 Fault = Literal["kill", "stop", "freeze", "freeze long", "disconnect", "outage", "another worker", "compaction"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
+HARD: frozenset[Fault] = frozenset({"kill", "freeze long", "disconnect"})
 BRIEF_MS, LONG_MS = (50, 4_000), (9_000, 40_000)
 
 
 class Faults:
-    """Strikes at most `most` times, each turn with a probability of `rate`."""
+    """Strikes at most `most` times, each turn with a probability of `rate`. `struck` collects the names of those it did
+    more to than every process has to bear.
+    """
 
     def __init__(
         self,
@@ -22,6 +25,7 @@ class Faults:
         *,
         rate: float,
         most: int,
+        struck: set[str],
         stop: Callable[[Host], None],
         start: Callable[[], None],
     ) -> None:
@@ -29,6 +33,7 @@ class Faults:
         self._random: Random = scheduler.random
         self._rate = rate
         self._left = most
+        self._struck = struck
         self._stop = stop
         self._start = start
         self.happened: Counter[Fault] = Counter()
@@ -57,6 +62,8 @@ class Faults:
 
     def _break(self, fault: Fault, task: Task) -> None:
         host = task.host
+        if fault in HARD:
+            self._struck.add(host.name)
         self._scheduler.note(f"=== {fault} {host.name}")
         match fault:
             case "kill":
@@ -95,6 +102,7 @@ class Faults:
     def _outage(self, host: Host) -> None:
         cluster = host.cluster
         cluster.is_reachable = False
+        self._struck.update(task.host.name for task in self._scheduler.tasks)
 
         def back() -> None:
             cluster.is_reachable = True

@@ -1,9 +1,9 @@
 """What may never be, watched while a schedule runs: every record as it is written, every commit as it is accepted."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from schemas.topics import DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, Topic
 from streams.settings import KafkaSettings
 from tests.fakes.kafka.cluster import Cluster
 from tests.fakes.kafka.log import Stored, Where
@@ -13,10 +13,19 @@ Position = tuple[str, int, int]
 
 
 class Ledger:
-    """`leaves_nothing`: says of an input that needs no record to be finished, because an earlier one did its work."""
+    """`outcomes`: topics on which a record ends an input; all, when none is named.
+    `leaves_nothing`: says of an input that needs no record to be finished, because an earlier one did its work.
+    """
 
-    def __init__(self, cluster: Cluster, kafka: KafkaSettings, leaves_nothing: Callable[[Stored], bool]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        kafka: KafkaSettings,
+        outcomes: Sequence[Topic],
+        leaves_nothing: Callable[[Stored], bool],
+    ) -> None:
         self._cluster = cluster
+        self._outcomes = frozenset(kafka.topic(topic) for topic in (*outcomes, DEAD_LETTERS)) if outcomes else None
         self._dead_letters = kafka.topic(DEAD_LETTERS)
         self._leaves_nothing = leaves_nothing
         self._committed: dict[tuple[str, Where], int] = defaultdict(int)
@@ -27,7 +36,7 @@ class Ledger:
 
     def _appended(self, stored: Stored) -> None:
         cause = self._cause(stored)
-        if cause is not None:
+        if cause is not None and (self._outcomes is None or stored.topic in self._outcomes):
             self.caused[cause] += 1
 
     def _cause(self, stored: Stored) -> Position | None:

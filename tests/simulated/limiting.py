@@ -12,7 +12,7 @@ from streams.stages import limit
 from tests.fakes.call_rows import call_row
 from tests.fakes.kafka.log import Stored
 from tests.simulated.scenario import Scenario
-from tests.simulated.world import World
+from tests.simulated.world import World, synchronous
 from tests.unit.examples import DIGEST, OTHER_DIGEST, accepted, deployment, route, tenant
 
 PER_MINUTE, BURST = 6, 4
@@ -94,4 +94,4 @@ def picture(_world: World, state: State) -> Any:
     return dict(known._arrivals), dict(known._registered)
 
 
-LIMIT = Scenario("limit", limit.STAGE, feed, judge, leaves_nothing, picture)
+LIMIT = Scenario("limit", synchronous(limit.STAGE), feed, judge, leaves_nothing, picture)

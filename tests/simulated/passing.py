@@ -8,7 +8,7 @@ from streams.runtime.outbox import DeliveryFailedError
 from streams.stages import route
 from tests.fakes.kafka.log import Stored
 from tests.simulated.scenario import Scenario
-from tests.simulated.world import World
+from tests.simulated.world import World, synchronous
 from tests.unit.examples import deployment, miss, tenant
 from tests.unit.examples import route as route_object
 
@@ -23,7 +23,7 @@ def feed(world: World) -> None:
 
 def judge(world: World) -> list[str]:
     """Where records were given up, a later event may have gone ahead; taken again, all come in their order."""
-    gave_up = any(isinstance(running.task.failure, DeliveryFailedError) for running in world.workers)
+    gave_up = any(isinstance(process.failure, DeliveryFailedError) for process in world.workers)
     asked = _numbers_by_key(world.events(MISSES, Miss))
     came = _numbers_by_key(world.events(DISPATCH["normal"], Dispatch))
     in_order = _contains if gave_up else _begins_with
@@ -55,4 +55,4 @@ def _never(_world: World, _stored: Stored) -> bool:
     return False
 
 
-ROUTE = Scenario("route", route.STAGE, feed, judge, _never)
+ROUTE = Scenario("route", synchronous(route.STAGE), feed, judge, _never)

@@ -1,12 +1,13 @@
-"""What one kind of schedule is about: a stage, what comes in, and what must have come of it."""
+"""What one kind of schedule is about: a part of the pipeline, what comes in, and what must have come of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from streams.runtime.stage import Stage, State
+from schemas.topics import Topic
+from streams.runtime.stage import State
 from tests.fakes.kafka.log import Stored
-from tests.simulated.world import World
+from tests.simulated.world import Part, World
 
 
 def no_state(_world: World, _state: State) -> Any:
@@ -19,14 +20,16 @@ class Scenario:
     `leaves_nothing`: that no record need come of an input.
     `judge` returns what is wrong when all is done.
     `picture`: of a state, what must be equal wherever it is held.
+    `outcomes`: topics on which a record ends an input; all, when none is named.
     """
 
     name: str
-    stage: Stage[Any, Any]
+    part: Part
     feed: Callable[[World], None]
     judge: Callable[[World], list[str]]
     leaves_nothing: Callable[[World, Stored], bool]
     picture: Callable[[World, State], Any] = no_state
+    outcomes: tuple[Topic, ...] = ()
 
 
 Scenarios = Mapping[str, Scenario]

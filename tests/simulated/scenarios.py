@@ -2,11 +2,12 @@
 
 from tests.simulated.answering import POSTPROCESS
 from tests.simulated.caching import CACHE_STAGE
+from tests.simulated.calling import INVOKE
 from tests.simulated.limiting import LIMIT
 from tests.simulated.passing import ROUTE
 from tests.simulated.scenario import Scenario
 
-SCENARIOS: tuple[Scenario, ...] = (ROUTE, LIMIT, CACHE_STAGE, POSTPROCESS)
+SCENARIOS: tuple[Scenario, ...] = (ROUTE, LIMIT, CACHE_STAGE, POSTPROCESS, INVOKE)
 
 
 def scenario_of(seed: int) -> Scenario:

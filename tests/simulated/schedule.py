@@ -60,14 +60,18 @@ class Schedule:
         self._scheduler = Scheduler(self._timeline, self._random, temper(self._random))
         self._verdict = Verdict(seed, scenario.name)
         self._scheduler.trace = self._verdict.trace if trace else None
-        self._world = World(scenario.stage, self._random, self._scheduler, self._timeline)
+        self._world = World(scenario.part, self._random, self._scheduler, self._timeline)
         self._ledger = Ledger(
-            self._world.cluster, self._world.kafka, lambda stored: scenario.leaves_nothing(self._world, stored)
+            self._world.cluster,
+            self._world.kafka,
+            scenario.outcomes,
+            lambda stored: scenario.leaves_nothing(self._world, stored),
         )
         self._faults = Faults(
             self._scheduler,
             rate=self._random.choice((0.002, 0.01, 0.03)),
             most=self._random.randint(0, 8),
+            struck=self._world.struck,
             stop=self._world.stop,
             start=self._start,
         )
@@ -77,7 +81,7 @@ class Schedule:
         for _ in range(self._random.randint(1, 2)):
             self._world.start()
         self._work()
-        if not self._violations:
+        if not self._violations and self._scenario.part.table is not None:
             self._compare_states()
         if not self._violations:
             self._violations.extend(self._scenario.judge(self._world))
@@ -111,26 +115,25 @@ class Schedule:
     def _turn(self) -> None:
         self._scheduler.turn()
         self._violations.extend(self._ledger.violations)
-        for running in self._world.workers:
-            failure = running.task.failure
-            if failure is not None and running.host.is_up:
-                running.host.end()
-                if not isinstance(failure, EXPECTED_ENDS):
-                    self._violations.append(f"{running.host.name} ended with {failure!r}")
+        self._violations.extend(self._world.wrong)
+        for process in self._world.workers:
+            failure = process.failure
+            if process.host.is_up and not process.is_alive:
+                process.host.end()
+                if failure is not None and not isinstance(failure, EXPECTED_ENDS):
+                    self._violations.append(f"{process.host.name} ended with {failure!r}")
 
     def _is_quiet(self) -> bool:
-        """Every partition has one owner, who has nothing left to do."""
+        """Nothing is left to do, and where there is state, every partition's is held once."""
+        if self._scenario.part.table is None or not self._world.is_settled():
+            return self._world.is_settled()
         held = self._world.states()
-        return (
-            self._world.is_settled()
-            and len(held) == self._world.kafka.partitions
-            and all(len(states) == 1 for states in held.values())
-        )
+        return len(held) == self._world.kafka.partitions and all(len(states) == 1 for states in held.values())
 
     def _compare_states(self) -> None:
         self._compare("the workers' state")
-        for running in self._world.alive():
-            running.stop.set()
+        for process in self._world.alive():
+            process.stop.set()
         while self._world.alive():
             self._turn()
         self._world.start()

@@ -1,5 +1,6 @@
 """Who goes on next, decided by the seed. Every worker runs in a greenlet and stops at each call of its clients."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -117,7 +118,13 @@ class Scheduler:
         hub = getcurrent().parent
         if hub is None:
             raise RuntimeError("a client was called outside a task: what happens by itself must not wait")
-        hub.switch()
+        # asyncio knows one running loop for each thread; here each greenlet may have one
+        running = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            hub.switch()
+        finally:
+            asyncio._set_running_loop(running)
 
     def latency_ms(self) -> int:
         if self.random.random() < self.temper.slow:

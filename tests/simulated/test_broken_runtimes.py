@@ -1,11 +1,15 @@
 """The schedules can fail: each of these runtimes breaks one promise, and is found out within a few hundred seeds."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from streams.invoke.outbox import AsyncOutbox
+from streams.invoke.relearn import Learned
+from streams.invoke.work import Work
+from streams.runtime.envelope import Envelope
 from streams.runtime.frontier import Frontier, NextOffset
 from streams.runtime.membership import Membership
 from streams.runtime.outbox import Outbox
@@ -13,6 +17,7 @@ from streams.runtime.partition import Parked, PartitionWork
 from streams.runtime.worker import Worker
 from tests.simulated.answering import POSTPROCESS
 from tests.simulated.caching import CACHE_STAGE
+from tests.simulated.calling import INVOKE
 from tests.simulated.limiting import LIMIT
 from tests.simulated.passing import ROUTE
 from tests.simulated.scenario import Scenario
@@ -72,6 +77,28 @@ def does_not_ask_whether_it_still_owns_anything(patch: pytest.MonkeyPatch) -> No
     patch.setattr(Membership, "decide_as_of", decide_as_of)
 
 
+def does_not_wait_for_its_ledger(patch: pytest.MonkeyPatch) -> None:
+    async def write(outbox: Any, envelopes: Sequence[Envelope]) -> None:
+        for each in envelopes:
+            await outbox._producer.send(each.topic, each.value, each.key, each.partition, headers=each.headers)
+
+    patch.setattr(AsyncOutbox, "write", write)
+
+
+def forgets_what_others_completed(patch: pytest.MonkeyPatch) -> None:
+    def nothing(*_: object) -> Learned:
+        return Learned()
+
+    patch.setattr("streams.invoke.others.relearn", nothing)
+
+
+def hands_nothing_over(patch: pytest.MonkeyPatch) -> None:
+    async def hand_over(_work: Work) -> int:
+        return 0
+
+    patch.setattr(Work, "hand_over", hand_over)
+
+
 @pytest.mark.parametrize(
     ("break_", "scenario"),
     [
@@ -82,6 +109,9 @@ def does_not_ask_whether_it_still_owns_anything(patch: pytest.MonkeyPatch) -> No
         (forgets_whom_it_holds_back, CACHE_STAGE),
         (drops_what_comes_while_it_waits, ROUTE),
         (does_not_ask_whether_it_still_owns_anything, POSTPROCESS),
+        (does_not_wait_for_its_ledger, INVOKE),
+        (forgets_what_others_completed, INVOKE),
+        (hands_nothing_over, INVOKE),
     ],
     ids=lambda value: value.name if isinstance(value, Scenario) else value.__name__,
 )

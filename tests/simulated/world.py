@@ -1,4 +1,4 @@
-"""One stage at work on a cluster in memory: its topics, the outside world's records, and the workers."""
+"""One part of the pipeline at work on a cluster in memory: its topics, the outside world's records, and the workers."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -12,8 +12,7 @@ from schemas.topics import CONTROL, TOPICS, Topic
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.runtime.cluster import wanted
-from streams.runtime.kafka import Clients
-from streams.runtime.stage import Stage, State
+from streams.runtime.stage import Stage, State, Stateless
 from streams.runtime.worker import Worker
 from streams.settings import KafkaSettings, WorkerSettings
 from tests.fakes.kafka.clients import FakeClients
@@ -32,31 +31,67 @@ KAFKA = KafkaSettings(partitions=2, session_timeout_ms=10_000, delivery_timeout_
 
 
 @dataclass(slots=True)
-class Running:
-    """A worker and how to stop it. `worker` is None until it has made its clients."""
+class Process:
+    """One process of the part under test. `task` is its main thread; `worker` what runs on it, once it is made."""
 
     host: Host
-    task: Task
+    now_ms: Callable[[], int]
     stop: threading.Event
     progress: Progress
+    task: Task | None = None
     worker: Worker | None = None
+
+    @property
+    def failure(self) -> BaseException | None:
+        return self.task.failure if self.task is not None else None
+
+    @property
+    def is_alive(self) -> bool:
+        return self.host.is_up and self.task is not None and not self.task.has_ended
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Of the pipeline: what it reads, the table its state is in, and what each of its processes does."""
+
+    name: str
+    reads: tuple[Topic, ...]
+    run: Callable[["World", Process], None]
+    table: Topic | None = None
+    state: Callable[[], State] = Stateless
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call that reached the provider."""
+
+    identity: str
+    host: str
+    at_ms: int
 
 
 class World:
-    """`expected` counts records the outside world is still to write; `history` is the stage's table, uncompacted."""
+    """`expected` counts records the outside world is still to write; `history` is the part's table, uncompacted.
+    `asked` and `refused` are the provider's view: all calls, and those it did nothing for. `wrong` is what was seen
+    while it happened; `struck` are the hosts of which more was taken than a moment.
+    """
 
-    def __init__(self, stage: Stage[Any, Any], random: Random, scheduler: Scheduler, timeline: Timeline) -> None:
-        self.stage = stage
+    def __init__(self, part: Part, random: Random, scheduler: Scheduler, timeline: Timeline) -> None:
+        self.part = part
         self.kafka = KAFKA
         self.random = random
         self.scheduler = scheduler
         self.history: list[Stored] = []
+        self.asked: list[Asked] = []
+        self.refused: list[Asked] = []
+        self.wrong: list[str] = []
+        self.struck: set[str] = set()
         self.timeline = timeline
         self.cluster = Cluster(timeline, session_ms=KAFKA.session_timeout_ms)
         self.cluster.create([wanted(topic, KAFKA) for topic in TOPICS])
-        if stage.table is not None:
-            self.on_written(stage.table, self.history.append)
-        self.workers: list[Running] = []
+        if part.table is not None:
+            self.on_written(part.table, self.history.append)
+        self.workers: list[Process] = []
         self.expected = 0
         self.settings = WorkerSettings(
             batch_size=random.choice((1, 3, 50)),
@@ -65,8 +100,10 @@ class World:
             drain_ms=random.choice((500, 4_000)),
             max_parked=random.choice((1, 3, 50)),
         )
-        self._metrics = Metrics()
+        self.metrics = Metrics()
         self._started = 0
+        self._group = KAFKA.group(part.name)
+        self._inputs = [(KAFKA.topic(topic), p) for topic in part.reads for p in range(KAFKA.partitions)]
 
     def configure(self, *objects: Any) -> None:
         for each in objects:
@@ -83,8 +120,8 @@ class World:
         def arrive() -> None:
             self.expected -= 1
             self.cluster.append((KAFKA.topic(topic), partition), key.encode(), value)
-            for running in self.workers:
-                running.host.stir()
+            for process in self.workers:
+                process.host.stir()
 
         self.timeline.after(after_ms, arrive)
 
@@ -100,61 +137,65 @@ class World:
         self._started += 1
         host = Host(f"worker-{self._started}", self.cluster, self.scheduler)
         skew_ms = self.random.randint(-MOST_SKEWED_MS, MOST_SKEWED_MS)
-        stop = threading.Event()
 
         def now_ms() -> int:
             return self.timeline.now_ms + skew_ms
 
-        def body() -> None:
-            clients: Clients = FakeClients(host, KAFKA)
-            running.worker = Worker(
-                self.stage, clients, KAFKA, self.settings, now_ms=now_ms, metrics=self._metrics, progress=progress
-            )
-            running.worker.run(stop)
-
-        progress = Progress(now_ms, STALL_MS)
-        running = Running(host, self.scheduler.start(host, body), stop, progress)
-        self.workers.append(running)
+        process = Process(host, now_ms, threading.Event(), Progress(now_ms, STALL_MS))
+        process.task = self.scheduler.start(host, lambda: self.part.run(self, process))
+        self.workers.append(process)
 
     def stop(self, host: Host) -> None:
-        for running in self.alive():
-            if running.host is host:
-                running.stop.set()
+        for process in self.alive():
+            if process.host is host:
+                process.stop.set()
 
-    def alive(self) -> list[Running]:
-        return [running for running in self.workers if not running.task.has_ended and running.host.is_up]
+    def alive(self) -> list[Process]:
+        return [process for process in self.workers if process.is_alive]
 
     def is_settled(self) -> bool:
         """Everything written has been worked on, and that is committed."""
         if self.expected:
             return False
-        committed = self.cluster.group(KAFKA.group(self.stage.name)).committed
-        return all(
-            committed.get((KAFKA.topic(topic), p), 0) == self.cluster.log((KAFKA.topic(topic), p)).end
-            for topic in self.stage.reads
-            for p in range(KAFKA.partitions)
-        )
+        committed = self.cluster.group(self._group).committed
+        return all(committed.get(where, 0) == self.cluster.log(where).end for where in self._inputs)
 
     def states(self) -> dict[int, list[State]]:
         """What workers hold in memory, read back to the end, by partition: one each, when all is quiet."""
         held: dict[int, list[State]] = {}
-        for running in self.alive():
-            if running.progress.health().state == "running":
+        for process in self.alive():
+            if process.progress.health().state == "running":
                 # the worker keeps its state to itself; a simulation may look
-                partitions: dict[int, Any] = cast("Any", running.worker)._partitions
+                partitions: dict[int, Any] = cast("Any", process.worker)._partitions
                 for partition, work in partitions.items():
                     held.setdefault(partition, []).append(work.state)
         return held
 
     def folded(self) -> dict[int, State]:
         """What the table's records say each partition's state must be."""
-        table = self.stage.table
+        table = self.part.table
         if table is None or table.adapter is None:
             return {}
-        states: dict[int, State] = {p: self.stage.state() for p in range(KAFKA.partitions)}
+        states: dict[int, State] = {p: self.part.state() for p in range(KAFKA.partitions)}
         for stored in self.history:
             states[stored.partition].apply(table.adapter.validate_json(stored.value or b""), self.timeline.now_ms)
         return states
+
+
+def synchronous(stage: Stage[Any, Any]) -> Part:
+    def run(world: World, process: Process) -> None:
+        process.worker = Worker(
+            stage,
+            FakeClients(process.host, KAFKA),
+            KAFKA,
+            world.settings,
+            now_ms=process.now_ms,
+            metrics=world.metrics,
+            progress=process.progress,
+        )
+        process.worker.run(process.stop)
+
+    return Part(stage.name, stage.reads, run, stage.table, stage.state)
 
 
 def repeats(identities: Iterable[str]) -> list[str]:

@@ -85,6 +85,14 @@ class Group:
             self.committed.update(offsets)
         return problem
 
+    def commit_as_nobody(self, offsets: Mapping[Where, int]) -> int | None:
+        """A group that has no members takes it from anybody."""
+        if self._members:
+            return KafkaError.UNKNOWN_MEMBER_ID
+        self._on_commit(offsets)
+        self.committed.update(offsets)
+        return None
+
     def _problem(self, member_id: str, generation: int) -> int | None:
         if member_id not in self._members:
             return KafkaError.UNKNOWN_MEMBER_ID

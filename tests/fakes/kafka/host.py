@@ -36,9 +36,14 @@ class Host:
 
     def call(self, name: str) -> None:
         """Before everything a client is asked to do."""
-        self._must_be_up()
+        self.must_be_up()
         self.conditions.step(name)
-        self._must_be_up()
+        self.must_be_up()
+
+    def idle(self, for_ms: int) -> None:
+        """At most; less when something happens."""
+        self.conditions.wait(self.timeline.now_ms + for_ms)
+        self.must_be_up()
 
     def wait(self, holds: Callable[[], bool], timeout_s: float) -> bool:
         """Whether it held before the timeout; a negative timeout is none."""
@@ -47,7 +52,7 @@ class Host:
             if self.timeline.now_ms >= deadline_ms:
                 return False
             self.conditions.wait(deadline_ms)
-            self._must_be_up()
+            self.must_be_up()
         return True
 
     def ask(self, name: str, timeout_s: float) -> None:
@@ -75,6 +80,6 @@ class Host:
             self.is_up = False
             self.stir()
 
-    def _must_be_up(self) -> None:
+    def must_be_up(self) -> None:
         if not self.is_up:
             raise Gone

@@ -31,9 +31,13 @@ News = Gained | Lost
 
 
 class Membership:
-    """`news` is for the application to hear of inside its next poll; until then it works on as if nothing were."""
+    """`news` is for the application to hear of inside its next poll; until then it works on as if nothing were.
 
-    def __init__(self, host: Host, group: str) -> None:
+    `commits_as_nobody`: whether it still asks for commits when it has lost its place, under no name.
+    """
+
+    def __init__(self, host: Host, group: str, *, commits_as_nobody: bool = False) -> None:
+        self._commits_as_nobody = commits_as_nobody
         self._host = host
         self._group = host.cluster.group(group)
         self._topics: Sequence[str] = ()
@@ -53,6 +57,7 @@ class Membership:
 
     def leave(self) -> None:
         self._stay += 1
+        self.news.clear()
         member_id, self._member_id = self._member_id, None
         if member_id is not None and self._host.reaches_cluster:
             self._host.timeline.after(self._host.conditions.latency_ms(), lambda: self._group.leave(member_id))
@@ -60,7 +65,7 @@ class Membership:
     def commit(self, offsets: Mapping[Where, int]) -> int | None:
         """An error code, or None. What the coordinator says of our place, we have heard then."""
         if self._member_id is None:
-            return KafkaError.UNKNOWN_MEMBER_ID
+            return self._group.commit_as_nobody(offsets) if self._commits_as_nobody else KafkaError.UNKNOWN_MEMBER_ID
         problem = self._group.commit(self._member_id, self._generation, offsets)
         self._hear(problem)
         return problem
