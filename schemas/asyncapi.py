@@ -104,6 +104,7 @@ def _channel(traffic: Traffic, payload: Node | None) -> Node:
         f"Read by {_names(traffic.readers)}." if traffic.readers else "",
         f"Followed, without a group, by {_names(traffic.followers)}." if traffic.followers else "",
         "Partitions: a number that all these channels share." if topic.partitions == "all" else "",
+        "Records dated longer ago than the delivery timeout are refused." if topic.fenced else "",
     ]
     return {
         "address": DEFAULT_PREFIX + topic.name,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from time import time_ns
 
 from schemas.control import Deployment
-from schemas.topics import CONTROL, REQUESTS, TOPICS
+from schemas.topics import CONTROL, REQUESTS, TOPICS, VALIDATED
 from scripts.cli.check import Check
 from scripts.cli.clock_skew import newest_record
 from scripts.cli.config_consistency import inconsistencies
@@ -64,7 +64,9 @@ def keys(deployments: Mapping[str, Deployment], secrets: ProviderKeys) -> Iterat
 
 
 def _clocks(cluster: LiveCluster) -> Iterator[Check]:
-    name = cluster.settings.topic(REQUESTS)
-    if name in cluster.topics:
-        newest = newest_ms(cluster.settings, {name: cluster.topics[name]})
-        yield newest_record(name, newest, time_ns() // 1_000_000)
+    """Producers' clocks, and the workers', which date what they decide."""
+    for topic in (REQUESTS, VALIDATED):
+        name = cluster.settings.topic(topic)
+        if name in cluster.topics:
+            newest = newest_ms(cluster.settings, {name: cluster.topics[name]})
+            yield newest_record(name, newest, time_ns() // 1_000_000)
