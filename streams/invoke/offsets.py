@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -51,7 +52,7 @@ class Offsets:
             for where, frontier in self.frontiers.items()
             if frontier.next_offset is not None and frontier.next_offset != self.committed.get(where)
         }
-        if not moved:
+        if not moved or not _is_member(self._consumer):
             self._uncommitted_ms = None
             return True
         committed = self.committed  # a rebalance meanwhile puts another in its place
@@ -65,3 +66,10 @@ class Offsets:
         self._uncommitted_ms = None
         committed.update(moved)
         return True
+
+
+def _is_member(consumer: AIOKafkaConsumer) -> bool:
+    """Once the group has put it out, aiokafka commits under no name, and a group that has no members by then takes that
+    from anybody: what others have finished meanwhile would be set back.
+    """
+    return cast("Any", consumer)._coordinator.generation >= 0  # noqa: SLF001  # aiokafka tells it nowhere else

@@ -32,7 +32,7 @@ class Listener(Protocol):
 class FakeAioConsumer:
     def __init__(self, host: Host, group: str) -> None:
         self._host = host
-        self._membership = Membership(host, group, commits_as_nobody=True)
+        self._coordinator = Membership(host, group, commits_as_nobody=True)
         self._next: dict[TopicPartition, int] = {}
         self._listener: Listener | None = None
         self._coordinating: asyncio.Task[None] | None = None
@@ -45,22 +45,22 @@ class FakeAioConsumer:
         """Anew after `unsubscribe`: what was assigned is given up, and asked for again."""
         self._host.call("subscribe")
         self._listener = listener
-        self._membership.join(topics)
+        self._coordinator.join(topics)
         if self._coordinating is None:
             self._coordinating = asyncio.get_running_loop().create_task(self._coordinate())
 
     def unsubscribe(self) -> None:
         self._host.call("unsubscribe")
         self._next = {}
-        self._membership.leave()
+        self._coordinator.leave()
 
     async def _coordinate(self) -> None:
         """The listener is told of one thing after the other; while it is told of an assignment no heartbeat is sent."""
         while not self._is_closing:
-            if not self._membership.news:
+            if not self._coordinator.news:
                 await passed(NEWS_S)
                 continue
-            match self._membership.news.popleft():
+            match self._coordinator.news.popleft():
                 case Gained(partitions):
                     await self._gain([TopicPartition(*where) for where in partitions])
                 case Lost():
@@ -75,7 +75,7 @@ class FakeAioConsumer:
         if self._listener is not None:
             await self._listener.on_partitions_revoked(list(self._next))
         self._next = {}
-        self._membership.join()
+        self._coordinator.join()
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int, max_records: int
@@ -109,7 +109,7 @@ class FakeAioConsumer:
 
     async def _committed(self, partition: TopicPartition) -> int | None:
         await self._reached()
-        return self._membership.committed((partition.topic, partition.partition))
+        return self._coordinator.committed((partition.topic, partition.partition))
 
     async def _reached(self) -> None:
         """The real one tries again for ever too; whoever waits sets the limit."""
@@ -120,11 +120,11 @@ class FakeAioConsumer:
         self._host.call("commit")
         await self._reached()
         asked: dict[Where, int] = {(where.topic, where.partition): offset for where, offset in offsets.items()}
-        problem = self._membership.commit(asked)
+        problem = self._coordinator.commit(asked)
         while self._host.conditions.happens("reply lost"):
             await passed(RETRY_S)
             await self._reached()
-            problem = self._membership.commit(asked)
+            problem = self._coordinator.commit(asked)
         if problem is not None:
             raise CommitFailedError(str(KafkaError(problem)))
 
@@ -139,7 +139,7 @@ class FakeAioConsumer:
         self._is_closing = True
         if self._coordinating is not None:
             await asyncio.wait([self._coordinating])
-        self._membership.leave()
+        self._coordinator.leave()
 
 
 class FakeAioProducer:

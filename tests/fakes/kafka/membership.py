@@ -48,6 +48,11 @@ class Membership:
         self._is_giving_up = False
         self.news: deque[News] = deque()
 
+    @property
+    def generation(self) -> int:
+        """-1 before it has a place, and after it has lost it."""
+        return -1 if self._member_id is None else self._generation
+
     def join(self, topics: Sequence[str] | None = None) -> None:
         """Anew, once the application has given up what it held."""
         self._topics = topics or self._topics
