@@ -8,7 +8,7 @@ import httpx2
 import openai
 from pydantic import SecretStr
 
-from streams.providers.length import bound
+from streams.providers.length import PLAIN, bound
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 ANTHROPIC_BASE_URL = "https://api.anthropic.com"
@@ -39,9 +39,7 @@ def anthropic_client(base_url: str | None, key: SecretStr, connections: int) -> 
         api_key=key.get_secret_value(),
         base_url=base_url or ANTHROPIC_BASE_URL,
         max_retries=0,
-        http_client=anthropic.DefaultAioHttpClient(
-            follow_redirects=False, trust_env=False, limits=_limits(connections), event_hooks={"response": [bound]}
-        ),
+        http_client=anthropic.DefaultAioHttpClient(**_calls(connections)),
     )
 
 
@@ -50,6 +48,7 @@ def _calls(connections: int) -> dict[str, Any]:
         "follow_redirects": False,
         "trust_env": False,
         "limits": _limits(connections),
+        "headers": {"accept-encoding": PLAIN},
         "event_hooks": {"response": [bound]},
     }
 

@@ -11,12 +11,18 @@ WHOLE_BYTES = 64 * MIB
 """Ten times what fits on a topic of ours."""
 STREAM_BYTES = 256 * MIB
 """A million tokens, each in an event of its own."""
-PACKED = 32
-"""A packed body may be as many times shorter: it is unpacked as it comes."""
+PLAIN = "identity"
+"""The only encoding that is asked for. What is packed is a thousand times as long when it is unpacked, and a single
+piece of it may fill the memory before anybody can count.
+"""
 
 
 class AnswerTooLong(ValueError):
     """Read as what it is: not an answer in the provider's protocol."""
+
+
+class AnswerPacked(ValueError):
+    """Nor is this: nobody asked for it."""
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -41,6 +47,6 @@ class _Bounded(httpx2.AsyncByteStream):
 async def bound(response: httpx2.Response) -> None:
     """A response hook: before anything of the body is read."""
     limit = STREAM_BYTES if "event-stream" in response.headers.get("content-type", "") else WHOLE_BYTES
-    if response.headers.get("content-encoding", "identity") != "identity":
-        limit //= PACKED
+    if response.headers.get("content-encoding", PLAIN).lower() != PLAIN:
+        raise AnswerPacked("the answer is packed")
     response.stream = _Bounded(cast("httpx2.AsyncByteStream", response.stream), limit)
