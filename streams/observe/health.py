@@ -1,18 +1,24 @@
 """Health is work that moves: a process with unfinished events whose frontier stands still is not healthy."""
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from typing_extensions import override
 
 from schemas.base import dump_json
+from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
+
+log = logger(__name__)
+IDLE_CLIENT_S = 30
+"""A client that connects and says nothing, or takes nothing, holds a thread no longer."""
 
 State = Literal["starting", "restoring", "running", "stalled", "stopping"]
 
@@ -63,11 +69,24 @@ class Progress:
         return Health(self._state, self._in_flight, idle)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever asked and did not wait for the answer is no news either; a bug of ours is, as one line."""
+        problem = sys.exception()
+        if not isinstance(problem, OSError):
+            log.error("observation_failed", problem=type(problem).__name__)
+
+
 class ObservationServer:
     """GET /healthz (200 or 503, JSON) and GET /metrics (Prometheus text), on a thread of its own."""
 
     def __init__(self, host: str, port: int, health: Callable[[], Health], metrics: Metrics) -> None:
         class Handler(BaseHTTPRequestHandler):
+            timeout = IDLE_CLIENT_S
+
             def do_GET(self) -> None:
                 if self.path == "/healthz":
                     now = health()
@@ -91,8 +110,7 @@ class ObservationServer:
             def log_message(self, format: str, *args: object) -> None:
                 """A scrape every few seconds is not news."""
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), Handler)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="observation", daemon=True)
 
