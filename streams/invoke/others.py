@@ -3,6 +3,7 @@ followed only while somebody's call is waited for.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -15,7 +16,7 @@ from streams.observe.logs import logger
 from streams.runtime.delivery import Delivery
 from streams.runtime.kafka import Clients, PartitionReader
 from streams.runtime.messages import END_OF_PARTITION, delivery_of
-from streams.runtime.restore import TableReader
+from streams.runtime.restore import RestoreStoppedError, TableReader
 from streams.settings import KafkaSettings
 
 log = logger(__name__)
@@ -40,6 +41,8 @@ class Others:
         self._clients = clients
         self._reader = reader
         self._reading = asyncio.Lock()
+        self._stop = threading.Event()
+        reader.obey(self._stop)
         self._kafka = kafka
         self._window_ms = window_ms
         self._now_ms = now_ms
@@ -51,7 +54,7 @@ class Others:
                 learned = await asyncio.to_thread(
                     relearn, self._reader, self._kafka, starts, self._now_ms(), self._window_ms, superseded
                 )
-            except SupersededError:
+            except (SupersededError, RestoreStoppedError):
                 return None
         if superseded():
             return None
@@ -60,6 +63,10 @@ class Others:
         for told in learned.handed_over:
             self._hear(told)
         return learned
+
+    def stop(self) -> None:
+        """Nothing is relearned from now on: what is being read is given up, even if brokers say nothing at all."""
+        self._stop.set()
 
     async def follow(self, learned: Learned, superseded: Callable[[], bool]) -> None:
         """Returns when nobody's call is waited for any more. Not to be cancelled: a thread is reading. Raises

@@ -204,6 +204,7 @@ class InvokeWorker(ConsumerRebalanceListener):
         """
         self._progress.state("stopping")
         self._stopping = True
+        self._others.stop()
         await self._part()
         leaving = asyncio.create_task(self._leave())
         if not await self._pool.finish(self._drain_s):

@@ -68,6 +68,24 @@ def test_who_has_much_to_read_back_stays_in_the_group_meanwhile(bench: InvokeBen
     assert desk.asked == ["only"]
 
 
+class Deaf(TableReader):
+    """Hears nothing of any partition."""
+
+    @override
+    def read(self, topic: str, since_ms: Mapping[int, int | None], apply: Callable[[Delivery], None]) -> dict[int, int]:
+        while True:
+            self._poll()
+
+
+def test_who_is_told_to_stop_while_nothing_is_heard_of_what_it_reads_back_ends_in_order(bench: InvokeBench) -> None:
+    worker = bench.start_invoke(Desk(), reader_type=Deaf)
+    assert holds_within(WITHIN_S, lambda: worker.progress.health().state == "restoring")
+
+    worker.ask_to_stop()
+
+    assert worker.ended() is None
+
+
 class Blocking(Desk):
     """Its first answer keeps the whole loop waiting."""
 
