@@ -79,14 +79,19 @@ class Work:
     async def hand_over(self) -> int:
         """Tells the new owners of our partitions what we still call for; returns how much that is when they can read
         it. For what is lost that may be too late, or just in time. Raises aiokafka's KafkaError when the broker would
-        not take it.
+        not take it; then, and when cancelled, it is all lost.
         """
         going = [calling for calling in self._calling.values() if calling.handed_until_ms is None]
         for calling in going:
             calling.handed_until_ms = calling.until_ms()
-        async with self._handing:  # whatever one of them has to add comes after this
-            envelopes = [each for calling in going for each in self._told(calling, calling.handed_until_ms)]
-            await self._outbox.write(envelopes)
+        try:
+            async with self._handing:  # whatever one of them has to add comes after this
+                envelopes = [each for calling in going for each in self._told(calling, calling.handed_until_ms)]
+                await self._outbox.write(envelopes)
+        except BaseException:
+            for calling in going:
+                calling.lost = True
+            raise
         return len(going)
 
     def lose(self) -> None:
@@ -149,11 +154,13 @@ class Work:
                 return
             if self._is_void(calling):
                 raise VoidError
-            calling.attempt_no, calling.attempt_since_ms = row.attempt_no, self._now_ms()
+            began_ms = self._now_ms()
+            calling.attempt_no, calling.attempt_since_ms = row.attempt_no, began_ms
             if calling.handed_until_ms is not None:
                 await self._tell(calling, calling.until_ms())
             await self._write(calling.delivery, _row(row), first=2 * row.attempt_no)
-            self._pulse.waited((self._now_ms() - calling.attempt_since_ms) / 1000)
+            calling.attempt_since_ms = self._now_ms()  # the call has its whole time yet
+            self._pulse.waited((calling.attempt_since_ms - began_ms) / 1000)
             if self._is_void(calling):
                 raise NotSent("interrupted", "The worker was cut off before it could ask; another asks in its place.")
 

@@ -7,6 +7,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 from typing_extensions import override
 
 from schemas.call import CallRow
@@ -232,6 +233,41 @@ async def test_what_was_lost_is_handed_over_late_for_its_next_owner_may_not_have
     await lost.do(dispatch(max_attempts=1))
 
     assert lost.written.shape == ["started 1", "handed over", *ends]
+
+
+@pytest.mark.asyncio
+async def test_what_the_broker_would_not_take_a_handover_of_is_lost_for_its_next_owner_calls_for_it_too() -> None:
+    moved = bench(LOST, saying("Yes."))
+
+    def refuse() -> None:
+        raise KafkaTimeoutError
+
+    async def hand_over_in_vain() -> None:
+        moved.written.takes = refuse
+        with pytest.raises(KafkaTimeoutError):
+            await moved.work.hand_over()
+        moved.written.takes = lambda: None
+
+    moved.during(hand_over_in_vain)
+    assert not await moved.do(dispatch(max_attempts=3))
+
+    assert moved.written.shape == ["started 1", "settled 1", "stopped"]
+
+
+@pytest.mark.asyncio
+async def test_what_took_long_to_be_on_the_ledger_is_handed_over_for_all_the_time_its_call_may_last() -> None:
+    slow = bench(saying("Yes."))
+
+    async def hand_over_at_once() -> None:
+        slow.written.takes = lambda: None
+        await slow.work.hand_over()
+
+    slow.during(hand_over_at_once)
+    slow.written.takes = lambda: setattr(slow.here, "now_ms", NOW_MS + 3_000)
+    await slow.do(dispatch(timeout_ms=TIMEOUT_MS))
+
+    (told,) = (event for event in slow.written.events if isinstance(event, HandedOver))
+    assert told.until_ms == NOW_MS + 3_000 + TIMEOUT_MS + ALLOWANCE_MS
 
 
 @pytest.mark.asyncio
