@@ -5,6 +5,7 @@ certificate was not accepted, but not whether it is old, somebody else's or sign
 import socket
 import ssl
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from confluent_kafka import KafkaError
 
@@ -14,6 +15,7 @@ from streams.runtime.clients import tls_context
 from streams.settings import KafkaSettings
 
 _PATIENCE_S = 3.0
+_DEFAULT_PORT = 9092  # librdkafka's
 _HEARS_OF_REFUSAL_S = 1.0
 _DEFINITE = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001  # public codes, named so
 
@@ -35,7 +37,7 @@ def refusal(kafka: KafkaSettings, heard: Iterable[KafkaError]) -> str | None:
             return _unauthenticated(kafka, error.str())
     try:
         return _shaken_hands(kafka)
-    except OSError:
+    except (OSError, ValueError):  # nobody is there, or what is configured is no address
         return None
 
 
@@ -68,11 +70,11 @@ def _unauthenticated(kafka: KafkaSettings, said: str) -> str:
 
 
 def _shaken_hands(kafka: KafkaSettings) -> str | None:
-    """Raises OSError when nobody is there, or nobody says anything."""
-    host, _, port = kafka.bootstrap_servers.split(",")[0].strip().rpartition(":")
-    host = host.strip("[]")
+    """Raises OSError when nobody is there, or nobody says anything; ValueError for what is no address."""
+    first = urlsplit(f"//{kafka.bootstrap_servers.split(',')[0].strip()}")
+    host, port = first.hostname or "", first.port or _DEFAULT_PORT
     context = tls_context(kafka)
-    with socket.create_connection((host, int(port)), _PATIENCE_S) as connection:
+    with socket.create_connection((host, port), _PATIENCE_S) as connection:
         if context is None:
             return _speaks_tls(connection)
         try:
