@@ -22,6 +22,7 @@ class Offsets:
         self._now_ms = now_ms
         self._tried_ms = 0
         self._uncommitted_ms: int | None = None
+        self._asked: asyncio.Future[None] | None = None
         self.frontiers: dict[TopicPartition, Frontier] = {}
         self.committed: dict[TopicPartition, NextOffset] = {}
 
@@ -31,6 +32,7 @@ class Offsets:
 
     def void(self) -> None:
         """Nothing of these partitions is ours to commit any more, whatever still finishes."""
+        self._withdraw()
         self.frontiers = {}
         self.committed = {}
         self._uncommitted_ms = None
@@ -56,16 +58,31 @@ class Offsets:
             self._uncommitted_ms = None
             return True
         committed = self.committed  # a rebalance meanwhile puts another in its place
-        try:
-            async with asyncio.timeout(COMMIT_S):  # aiokafka tries again for ever
-                await self._consumer.commit(moved)
-        except (KafkaError, TimeoutError) as error:
+        self._withdraw()
+        asked = self._asked = asyncio.ensure_future(self._consumer.commit(moved))
+        await asyncio.wait([asked], timeout=COMMIT_S)  # aiokafka tries again for ever
+        if asked.cancelled():
+            return True
+        is_silent = not asked.done()
+        error = asked.exception() if asked.done() else TimeoutError()
+        self._withdraw()
+        if error is None:
+            self._uncommitted_ms = None
+            committed.update(moved)
+        elif isinstance(error, KafkaError | TimeoutError):
             self._uncommitted_ms = self._uncommitted_ms or self._tried_ms
             log.warning("commit_failed", error=type(error).__name__)
-            return not isinstance(error, TimeoutError)
-        self._uncommitted_ms = None
-        committed.update(moved)
-        return True
+        else:
+            raise error
+        return not is_silent
+
+    def _withdraw(self) -> None:
+        """What is still being asked. When the group has changed meanwhile, aiokafka would ask again as the member it is
+        then, and commit for partitions that others own by now.
+        """
+        if self._asked is not None:
+            self._asked.cancel()
+            self._asked = None
 
 
 def _is_member(consumer: AIOKafkaConsumer) -> bool:
