@@ -69,6 +69,11 @@ class Outbox:
         """Records sent and not confirmed."""
         return len(self._producer)
 
+    @property
+    def is_clear(self) -> bool:
+        """Nothing that was sent can still be written. What was given up without the broker's word can."""
+        return not self.waiting and self._failure is None
+
     def confirm(self, timeout_s: float) -> bool:
         """True when everything sent so far is safe; False when some is still on its way after `timeout_s`.
 

@@ -92,9 +92,11 @@ class Worker:
         except RestoreStoppedError:
             log.info("stopped_while_restoring")
         except Exception:
-            # the group would go on counting on us until our session is over; what is unconfirmed stays uncommitted
-            self._is_leaving = True
-            self._consumer.close()
+            # the group would go on counting on us until our session is over. While a record of ours may still be
+            # written it shall: our successor must read it back, and once the session is over brokers refuse it
+            if self._outbox.is_clear:
+                self._is_leaving = True
+                self._consumer.close()
             raise
         self._consumer.close()
         self._control.close()

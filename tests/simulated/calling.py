@@ -62,12 +62,13 @@ class Desk:
         self._world.asked.append(asked)
         self._look_for_its_row(question, asked)
         if self._world.random.random() < 0.1:
-            self._world.refused.append(asked)
+            self._world.failed.append(asked)
             raise TurnedAway("rate_limited", "The provider refused (HTTP 429): wait.", http_status=429)
         try:
             async with asyncio.timeout(question.timeout_ms / 1000):
                 await passed(self._world.random.choice((0.01, 0.5, LONGEST_CALL_S)))
         except TimeoutError:
+            self._world.failed.append(asked)
             raise Lost("timeout", "The provider did not answer in time.") from None
         return saying(f"{deployment.name} answers {name}")
 
@@ -136,7 +137,7 @@ def _paid_twice(world: World) -> list[str]:
     broken = {process.host.name for process in world.workers if process.failure is not None} | world.struck
     latest: dict[str, Asked] = {}
     for asked in world.asked:
-        if asked in world.refused:
+        if asked in world.failed:
             continue
         before = latest.get(asked.identity)
         if before is not None and before.host not in broken:

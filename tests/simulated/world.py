@@ -72,7 +72,7 @@ class Asked:
 
 class World:
     """`expected` counts records the outside world is still to write; `history` is the part's table, uncompacted.
-    `asked` and `refused` are the provider's view: all calls, and those it did nothing for. `wrong` is what was seen
+    `asked` are all calls, `failed` those that the caller was told have failed. `wrong` is what was seen
     while it happened; `struck` are the hosts of which more was taken than a moment.
     """
 
@@ -83,7 +83,7 @@ class World:
         self.scheduler = scheduler
         self.history: list[Stored] = []
         self.asked: list[Asked] = []
-        self.refused: list[Asked] = []
+        self.failed: list[Asked] = []
         self.wrong: list[str] = []
         self.struck: set[str] = set()
         self.timeline = timeline
