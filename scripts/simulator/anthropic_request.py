@@ -9,7 +9,7 @@ from scripts.simulator.ask import Ask, Refusal, Tool, ToolChoice, invalid
 from scripts.simulator.openai_request import last_user_text
 from scripts.simulator.prices import Catalog, Effort
 from scripts.simulator.prompt import Block
-from scripts.simulator.shapes import Object, as_array, as_int, as_object, as_text, objects_in
+from scripts.simulator.shapes import Object, as_array, as_id, as_int, as_object, as_text, objects_in
 
 _EFFORTS: dict[object, Effort] = {
     "low": "low",
@@ -54,7 +54,7 @@ def read(catalog: Catalog, endpoint: str, body: Object, *, counting: bool) -> As
         choice=_choice(body),
         answering_tools=any(block.get("type") == "tool_result" for block in last),
         schema=as_object((as_object(output.get("format")) or {}).get("schema")),
-        effort=_EFFORTS.get(output.get("effort"), "medium") if thinks else "none",
+        effort=_EFFORTS.get(as_id(output.get("effort")), "medium") if thinks else "none",
         max_thinking=as_int(thinking.get("budget_tokens")),
     )
 

@@ -1,9 +1,9 @@
 """Why Anthropic would answer 400 to a message request: the objections to a body, in its words, most basic first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from scripts.simulator.ask import Refusal, invalid
-from scripts.simulator.shapes import Object, as_array, as_int, as_number, as_object, as_text, objects_in
+from scripts.simulator.shapes import Object, as_array, as_id, as_int, as_number, as_object, as_text, objects_in
 
 _BLOCKS = (
     "document",
@@ -82,7 +82,7 @@ def _of_messages(body: Object) -> Iterator[Refusal]:
             return
         yield from _of_message(message, at)
         blocks = objects_in(message.get("content"))
-        answered = {block.get("tool_use_id") for block in blocks if block.get("type") == "tool_result"}
+        answered = {as_id(block.get("tool_use_id")) for block in blocks if block.get("type") == "tool_result"}
         if missing := called - answered:
             yield invalid(
                 f"{at}: `tool_use` ids were found without `tool_result` blocks immediately after: {_listed(missing)}. "
@@ -93,7 +93,7 @@ def _of_messages(body: Object) -> Iterator[Refusal]:
                 f"{at}: unexpected `tool_use_id` found in `tool_result` blocks: {_listed(unasked)}. Each `tool_result` "
                 "block must have a corresponding `tool_use` block in the previous message."
             )
-        called = {block.get("id") for block in blocks if block.get("type") == "tool_use"}
+        called = {as_id(block.get("id")) for block in blocks if block.get("type") == "tool_use"}
     if called:
         yield invalid(f"messages: `tool_use` ids were found without `tool_result` blocks: {_listed(called)}")
 
@@ -145,7 +145,7 @@ def _of_parameters(body: Object) -> Iterator[Refusal]:
 def _of_tools(body: Object) -> Iterator[Refusal]:
     names: set[object] = set()
     for index, tool in enumerate(objects_in(body.get("tools"))):
-        names.add(tool.get("name"))
+        names.add(as_id(tool.get("name")))
         if tool.get("type") not in (None, "custom"):
             continue  # the provider's own tools come with their schema; they are never called here
         for field, value in (
@@ -161,7 +161,7 @@ def _of_tools(body: Object) -> Iterator[Refusal]:
         yield invalid("tool_choice: Input tag should be one of: 'any', 'auto', 'none', 'tool'")
     if not names and choice.get("type") != "none":
         yield invalid("tool_choice may only be specified while providing tools")
-    if choice.get("type") == "tool" and choice.get("name") not in names:
+    if choice.get("type") == "tool" and as_id(choice.get("name")) not in names:
         yield invalid(f"Tool '{choice.get('name')}' not found in provided tools")
 
 
@@ -173,5 +173,5 @@ def _of_caching(body: Object) -> Iterator[Refusal]:
         yield invalid("a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block")
 
 
-def _listed(ids: set[object]) -> str:
+def _listed(ids: Iterable[object]) -> str:
     return ", ".join(sorted(str(item) for item in ids))

@@ -7,6 +7,7 @@ commands take their turns one after the other. `provider=` and `model=` narrow a
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Annotated, Literal, Self, assert_never, get_args, overload
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -71,6 +72,10 @@ Flaw = Cut | Malformed | Slow
 Fault = Refuse | Silence | Flaw
 
 
+_LONGEST_S = 30 * 86_400
+_MOST = 1_000_000_000
+
+
 class Rule(BaseModel):
     """The share of calls, of one model or of all, that meet a fault."""
 
@@ -79,9 +84,9 @@ class Rule(BaseModel):
     kind: Kind
     rate: Annotated[float, Field(ge=0, le=1)]
     model: str | None = None
-    retry_after_s: Annotated[float, Field(ge=0)] | None = None
-    delay_s: Annotated[float, Field(ge=0)] = 5
-    after_tokens: Annotated[int, Field(ge=0)] | None = None
+    retry_after_s: Annotated[float, Field(ge=0, le=_LONGEST_S)] | None = None
+    delay_s: Annotated[float, Field(ge=0, le=_LONGEST_S)] = 5
+    after_tokens: Annotated[int, Field(ge=0, le=_MOST)] | None = None
 
 
 class Plan(BaseModel):
@@ -168,8 +173,6 @@ def commanded(ask: Ask, seen_before: int) -> Fault | None:
             turn -= int(times)
             continue
         after = _number(options, "after", None)
-        if after == float("inf"):
-            raise ValueError(f"the prompt's fault has after={options['after']}; a number of tokens belongs there")
         return fault(
             kind,
             retry_after_s=_number(options, "retry_after", None),
@@ -207,9 +210,12 @@ def _number(options: Mapping[str, str], name: str, default: float | None) -> flo
     if word is None:
         return default
     try:
-        return max(0, float(word))
+        number = float(word)
     except ValueError:
-        raise ValueError(f"the prompt's fault has {name}={word}; a number belongs there") from None
+        number = inf
+    if not number <= _MOST:
+        raise ValueError(f"the prompt's fault has {name}={word}; a number of at most {_MOST} belongs there")
+    return max(0, number)
 
 
 class Faults:

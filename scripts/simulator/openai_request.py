@@ -8,7 +8,7 @@ from scripts.simulator.ask import Ask, Refusal, Tool, ToolChoice, invalid
 from scripts.simulator.openai_rules import objections
 from scripts.simulator.prices import Catalog, Effort, Model
 from scripts.simulator.prompt import Block
-from scripts.simulator.shapes import Object, as_array, as_int, as_object, as_text, objects_in
+from scripts.simulator.shapes import Object, as_array, as_id, as_int, as_object, as_text, objects_in
 
 _EFFORTS: dict[object, Effort] = {effort: effort for effort in get_args(Effort)}
 
@@ -123,4 +123,4 @@ def _schema(body: Object) -> Object | None:
 def _effort(body: Object, model: Model) -> Effort:
     if model.default_effort is None:
         return "none"
-    return _EFFORTS.get(body.get("reasoning_effort"), model.default_effort)
+    return _EFFORTS.get(as_id(body.get("reasoning_effort")), model.default_effort)

@@ -1,10 +1,10 @@
 """Why OpenAI would answer 400 to a chat completion: the objections to a body, in its words, most basic first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from scripts.simulator.ask import Refusal, invalid
 from scripts.simulator.prices import Model
-from scripts.simulator.shapes import Object, as_array, as_int, as_number, as_object, as_text, kind_of, objects_in
+from scripts.simulator.shapes import Object, as_array, as_id, as_int, as_number, as_object, as_text, kind_of, objects_in
 
 _ROLES = ("system", "assistant", "user", "function", "tool", "developer")
 _PARTS = ("text", "image_url", "input_audio", "file", "refusal")
@@ -54,17 +54,17 @@ def _of_messages(body: Object) -> Iterator[Refusal]:
             return
         yield from _of_message(message, at)
         if message.get("role") == "tool":
-            if message.get("tool_call_id") not in waiting:
+            if as_id(message.get("tool_call_id")) not in waiting:
                 yield invalid(
                     "Invalid parameter: messages with role 'tool' must be a response to a preceding message with "
                     "'tool_calls'.",
                     f"{at}.role",
                 )
-            waiting.discard(message.get("tool_call_id"))
+            waiting.discard(as_id(message.get("tool_call_id")))
             continue
         if waiting:
             break
-        waiting = {call.get("id") for call in objects_in(message.get("tool_calls"))}
+        waiting = {as_id(call.get("id")) for call in objects_in(message.get("tool_calls"))}
     if waiting:
         yield invalid(
             "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
@@ -169,7 +169,7 @@ def _of_tools(body: Object) -> Iterator[Refusal]:
     names: set[object] = set()
     for index, tool in enumerate(objects_in(body.get("tools"))):
         function = as_object(tool.get("function")) or {}
-        names.add(function.get("name"))
+        names.add(as_id(function.get("name")))
         if not as_text(function.get("name")):
             name = f"tools[{index}].function.name"
             yield invalid(f"Missing required parameter: '{name}'.", name, "missing_required_parameter")
@@ -178,7 +178,7 @@ def _of_tools(body: Object) -> Iterator[Refusal]:
         yield invalid(
             "Invalid value for 'tool_choice': 'tool_choice' is only allowed when 'tools' are specified.", "tool_choice"
         )
-    demanded = (as_object((as_object(choice) or {}).get("function")) or {}).get("name")
+    demanded = as_id((as_object((as_object(choice) or {}).get("function")) or {}).get("name"))
     if demanded is not None and demanded not in names:
         yield invalid(f"Invalid value for 'tool_choice': function '{demanded}' is not among 'tools'.", "tool_choice")
 
@@ -218,5 +218,5 @@ def _unknown(value: object, param: str, known: tuple[str, ...]) -> Refusal:
     )
 
 
-def _listed(ids: set[object]) -> str:
+def _listed(ids: Iterable[object]) -> str:
     return ", ".join(sorted(str(item) for item in ids))

@@ -3,7 +3,7 @@
 Patterns are not honoured, and of several alternatives the first that is not null is taken.
 """
 
-from math import ceil
+from math import ceil, isfinite
 from random import Random
 
 from scripts.simulator.prose import WORDS
@@ -14,6 +14,9 @@ _DEEPEST = 6
 # Where even that does not end it, or a schema asks for millions of items, the value stops fitting instead.
 _ABSURD_DEPTH = 40
 _MOST = 1_000
+# A schema of a few lines can describe more values than there is time to draw.
+_MOST_STEPS = 5_000
+_LARGEST = 2**63  # that an answer in JSON can hold
 
 _FORMATS = {
     "date-time": "2026-01-15T09:30:00Z",
@@ -38,9 +41,12 @@ class _Sampler:
     def __init__(self, root: Object, dice: Random) -> None:
         self._root = root
         self._dice = dice
+        self._steps = 0
 
     def draw(self, schema: Object, depth: int) -> object:
-        schema = self._resolved(schema, depth) if depth < _ABSURD_DEPTH else {"const": None}
+        if depth >= _ABSURD_DEPTH or self._steps >= _MOST_STEPS:
+            return None
+        schema = self._resolved(schema, depth)
         fixed = [schema["const"]] if "const" in schema else as_array(schema.get("enum"))
         if fixed:
             return self._dice.choice(fixed)
@@ -63,6 +69,9 @@ class _Sampler:
         return drawn
 
     def _resolved(self, schema: Object, depth: int) -> Object:
+        self._steps += 1
+        if self._steps > _MOST_STEPS:
+            return {}
         if reference := as_text(schema.get("$ref")):
             target: Object | None = self._root
             for step in reference.removeprefix("#").strip("/").split("/"):
@@ -106,16 +115,19 @@ class _Sampler:
         return text if most is None else text[:most]
 
     def _number(self, schema: Object, *, whole: bool) -> float:
-        step = as_number(schema.get("multipleOf")) or (1 if whole else 0.25)
+        step = abs(as_number(schema.get("multipleOf")) or (1 if whole else 0.25))
         low = _bound(schema, "minimum", "exclusiveMinimum", step)
         high = _bound(schema, "maximum", "exclusiveMaximum", -step)
         if low is None:
             low = 0 if high is None or high >= 0 else high - 100 * step
         if high is None:
             high = low + 100 * step
+        if not (isfinite(low / step) and isfinite(high / step)):
+            return 0
         first = ceil(low / step)
         last = max(first, int(high // step))
-        return self._dice.randint(first, last) * step
+        drawn = self._dice.randint(first, last) * step
+        return drawn if abs(drawn) < _LARGEST else 0
 
 
 def _type_of(schema: Object, depth: int) -> str:

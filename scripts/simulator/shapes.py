@@ -27,6 +27,11 @@ def as_text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def as_id(value: object) -> str | None:
+    """A name or an id, comparable with others whatever was written in its place; None where nothing was."""
+    return None if value is None else str(value)
+
+
 def as_int(value: object) -> int | None:
     """JSON's true and false are not numbers, though Python counts with them."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None

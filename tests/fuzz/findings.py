@@ -8,6 +8,43 @@ from tests.fuzz.target import golden, joined
 _MANY_DIGITS = b"1" * 5_000
 _DEEP = b"[" * 900 + b"]" * 900
 
+_ODD_PARTS = (
+    b'"tools":[{"type":"function","name":{"a":1},"function":{"name":{"a":1}}}]',
+    b'"reasoning_effort":{"a":1},"output_config":{"effort":[1]},"thinking":{"type":"adaptive"}',
+    (
+        b'"messages":[{"role":"assistant","tool_calls":[{"id":[1]}],"content":[{"type":"tool_use","id":[1]}]},'
+        b'{"role":"tool","tool_call_id":[1],"content":"x"}]'
+    ),
+    b'"tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"tool","name":[1],"function":{"name":[1]}}',
+)
+"""Objects where names belong."""
+_ODD_FAULTS = (b"429 retry_after=inf", b"503 retry_after=nan", b"slow delay=inf", b"cut after=nan", b"500 times=nan")
+_MANY = b",".join(b'"%x":{"$ref":"#"}' % number for number in range(12))
+_ODD_SCHEMAS = (
+    b'{"type":"object","properties":{' + _MANY + b"}}",
+    b'{"allOf":[' + b",".join([b'{"$ref":"#"}'] * 8) + b"]}",
+    b'{"type":"array","minItems":1000,"items":{"$ref":"#"}}',
+    b'{"type":"number","minimum":1e308,"multipleOf":1e-300}',
+    b'{"type":"integer","maximum":-1.7e308,"multipleOf":-1e307}',
+    b'{"type":"integer","minimum":22222222222222222222222222}',
+)
+"""A few lines that describe more values than there is time for, and numbers that are none."""
+
+
+def _ask_openai(part: bytes) -> bytes:
+    said = b"" if b'"messages"' in part else b'"messages":[{"role":"user","content":"json"}],'
+    return joined(b"/v1/chat/completions", b'{"model":"gpt-5",' + said + part + b"}")
+
+
+def _ask_anthropic(part: bytes) -> bytes:
+    said = b"" if b'"messages"' in part else b'"messages":[{"role":"user","content":"x"}],'
+    return joined(b"/v1/messages", b'{"model":"claude-haiku-4-5","max_tokens":9,' + said + part + b"}")
+
+
+def _format(schema: bytes) -> bytes:
+    return b'{"type":"json_schema","json_schema":{"name":"n","schema":' + schema + b"}}"
+
+
 FINDINGS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
     {
         "tables": tuple(
@@ -50,6 +87,12 @@ FINDINGS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
             ),
         ),
         "simulator": (
+            joined(b"/_control/faults", b'{"rules":[{"kind":"cut","rate":0.5,"after_tokens":36893488147419103232}]}'),
+            joined(b"/_control/faults", b'{"rules":[{"kind":"429","rate":1,"retry_after_s":Infinity}]}'),
+            *(_ask_openai(b'"messages":[{"role":"user","content":"[[fault:' + said + b']]"}]') for said in _ODD_FAULTS),
+            *(_ask_openai(part) for part in _ODD_PARTS),
+            *(_ask_anthropic(part) for part in _ODD_PARTS),
+            *(_ask_openai(b'"response_format":' + _format(schema)) for schema in _ODD_SCHEMAS),
             joined(
                 b"/v1/chat/completions",
                 b'{"model":"gpt-4o","messages":[{"role":"user","content":"[[fault:cut after=inf]]"}]}',
