@@ -108,6 +108,20 @@ def test_a_worker_told_to_stop_waits_a_bounded_time_for_the_broker_and_ends_with
     assert set(bench.log.committed("route", MISSES).values()) <= {0}
 
 
+def test_a_worker_that_ends_with_records_on_their_way_stays_in_its_group_until_brokers_refuse_them(
+    bench: Bench,
+) -> None:
+    """Left at once, its successor would read its state back without what is written a moment later."""
+    write_notes(bench, 14)
+    worker = bench.start(toy(passed_on), drain_ms=100)
+    assert holds_within(WITHIN_S, lambda: worker.progress.health().in_flight > 0)
+
+    worker.ask_to_stop()
+
+    assert isinstance(worker.ended(), DrainTimeoutError)
+    assert bench.log.members("route") == 1
+
+
 def test_a_worker_whose_partitions_are_taken_while_the_broker_does_not_acknowledge_ends_without_committing(
     bench: Bench,
 ) -> None:
