@@ -13,7 +13,8 @@ ALLOWANCE_MS = 5_000
 @dataclass(slots=True)
 class Calling:
     """`attempt_since_ms` is when the newest attempt began, or the request was taken. `handed_until_ms` is what the new
-    owner of its partition was last told; `lost`: somebody may have owned its partition who was told nothing in time.
+    owner of its partition was last told; `lost`: somebody may have owned its partition who was told nothing in time;
+    `ended`: its completion is on its way, and may be read at any moment.
     """
 
     delivery: Delivery
@@ -23,6 +24,7 @@ class Calling:
     attempt_no: int = 0
     handed_until_ms: int | None = None
     lost: bool = False
+    ended: bool = False
 
     def until_ms(self) -> int:
         """The latest moment at which the newest attempt's end, or the start of another, can be known to all."""

@@ -123,7 +123,8 @@ class Work:
             await self._tell_stopped(calling)
             return False
         except asyncio.CancelledError:
-            await self._tell_stopped(calling)
+            if not calling.ended:  # or whoever reads this before the completion would call again
+                await self._tell_stopped(calling)
             raise
         except KafkaError:
             raise
@@ -169,6 +170,7 @@ class Work:
             for attempt in completion.attempts[-1:]:  # whoever calls now has its own to tell; this one is booked alone
                 await book(settled_row(calling.dispatch, attempt))
             raise VoidError
+        calling.ended = True
         await self._finish(calling.delivery, completion)
 
     def _is_void(self, calling: Calling) -> bool:

@@ -56,6 +56,21 @@ class Written(AsyncOutbox):
         return [_shape(event) for event in self.events]
 
 
+class Unheard(Written):
+    """Takes everything, and of a completion never says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_completion = asyncio.Event()
+
+    @override
+    async def write(self, envelopes: Sequence[Envelope]) -> None:
+        await super().write(envelopes)
+        if isinstance(self.events[-1], Completion):
+            self.has_completion.set()
+            await asyncio.Event().wait()
+
+
 def _shape(event: CallRow | Completion | HandedOver) -> str:
     match event:
         case CallRow():
@@ -316,4 +331,20 @@ async def test_a_call_that_is_cut_is_given_up_to_whoever_waits_for_it(*, is_hand
         await task
 
     assert moved.written.shape == ["started 1", *(["handed over", "stopped"] if is_handed_over else [])]
+    assert task.cancelled()
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_is_cut_while_its_completion_is_being_written_is_not_given_up() -> None:
+    written = Unheard()
+    moved = Bench(world(saying("Yes."), control=control(deployment())), written)
+    moved.during(moved.work.hand_over)
+    task = asyncio.create_task(moved.do(dispatch()))
+    async with asyncio.timeout(5):
+        await written.has_completion.wait()
+
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert written.shape == ["started 1", "handed over", "ok"]
     assert task.cancelled()
