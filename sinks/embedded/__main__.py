@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import resource
 import signal
 import socket
 import sys
@@ -81,7 +82,20 @@ def _port_number(text: str) -> int:
     return int(text)
 
 
+def _refuse_limited_files() -> None:
+    """What the kernel refuses the engine for the size of a file (EFBIG), it acknowledges as written: seen in 26.9 on an
+    insert. A disk that is full it does refuse.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if soft != resource.RLIM_INFINITY:
+        raise OSError(
+            f"files may not grow beyond {soft} bytes here, and inserts would be lost: "
+            "lift that limit (ulimit -f unlimited)"
+        )
+
+
 async def _serve(options: Options) -> int:
+    _refuse_limited_files()
     claim_directory(options.path, options.limits)
     listener = _listen(options.port)
     port = listener.getsockname()[1]

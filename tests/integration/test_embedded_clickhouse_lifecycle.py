@@ -116,6 +116,15 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
             start_embedded_clickhouse(tmp_path, port=port)
 
 
+def test_a_limit_on_the_size_of_files_is_refused_since_inserts_would_be_lost(tmp_path: Path) -> None:
+    script = f'ulimit -f 1000; exec "{sys.executable}" -m sinks.embedded --port 0 --path "{tmp_path}"'
+    shell = ["/bin/sh", "-c", script]
+    said = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603  # our own words
+    assert said.returncode == 1
+    assert said.stderr.endswith("inserts would be lost: lift that limit (ulimit -f unlimited)\n")
+    assert "Traceback" not in said.stderr
+
+
 def test_damaged_data_are_an_error_in_one_sentence(tmp_path: Path) -> None:
     with start_embedded_clickhouse(tmp_path) as server:
         ask(server, "CREATE TABLE kept (a UInt64) ENGINE = MergeTree ORDER BY a")

@@ -6,11 +6,12 @@ from types import MappingProxyType
 from typing import Final, get_args
 
 from scripts.chaos.faults.brokers import BrokerFrozen, BrokerKilled, BrokerStopped
-from scripts.chaos.faults.disk import BrokerDiskFull, DiskFull
+from scripts.chaos.faults.disk import BrokerDiskFull
 from scripts.chaos.faults.fault import Fault
 from scripts.chaos.faults.leaders import LeadersMove
 from scripts.chaos.faults.network import CutOff, Disturbed
 from scripts.chaos.faults.provider import Misbehaving
+from scripts.chaos.faults.quota import QuotaReached
 from scripts.chaos.faults.scale import FurtherWorker
 from scripts.chaos.faults.signals import Ended, Frozen
 from scripts.chaos.kinds import Kind, ProviderKind
@@ -60,7 +61,7 @@ MAKERS: Final[Mapping[Kind, _Maker]] = MappingProxyType(
         "kill": lambda planned, system: Ended(system, planned.target, signal.SIGKILL),
         "term": lambda planned, system: Ended(system, planned.target, signal.SIGTERM),
         "freeze": lambda planned, system: Frozen(system, planned.target),
-        "disk": lambda planned, system: DiskFull(system, planned.target),
+        "disk": lambda planned, system: QuotaReached(system, planned.target),
         "scale": lambda planned, system: FurtherWorker(system, planned.part, planned.target),
         "cut": lambda planned, system: CutOff(system, planned.target),
         "drop": lambda planned, system: Disturbed(system, planned.target, Losing()),

@@ -1,4 +1,4 @@
-"""Disks that are full for one process: the kernel refuses every write beyond the first bytes of a file.
+"""A disk that is full for one broker: the kernel refuses every write beyond the first bytes of a file.
 
 A limit on the size of files is all that can be set from outside a process, without root, while it runs.
 """
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from scripts.chaos.faults.brokers import Down
-from scripts.chaos.system import System, broker_name
+from scripts.chaos.system import broker_name
 
 if sys.platform == "linux":
     import resource
@@ -29,35 +29,6 @@ else:
 
 _BROKER_BYTES = 4096
 """Below what a partition of a busy topic holds."""
-_CLICKHOUSE_BYTES = 512
-"""Below what a part of some rows takes."""
-
-
-class DiskFull:
-    """ClickHouse: inserts fail, and it stays up."""
-
-    def __init__(self, system: System, name: str) -> None:
-        self._system = system
-        self._name = name
-        self._pid: int | None = None
-
-    def hindrance(self) -> str:
-        self._pid = self._system.pid(self._name)
-        return _HINDRANCE or ("" if self._pid is not None else "it is just being started again")
-
-    def describe(self) -> Mapping[str, object]:
-        return {"pid": self._pid, "file_bytes": _CLICKHOUSE_BYTES}
-
-    def inject(self) -> None:
-        if self._pid is not None:
-            _limit(self._pid, _CLICKHOUSE_BYTES)
-
-    def heal(self) -> None:
-        if self._pid is not None:
-            _limit(self._pid, None)
-
-    def recovered(self) -> bool:
-        return self._system.stack.supervisor.ready(self._name)
 
 
 class BrokerDiskFull(Down):
