@@ -55,12 +55,13 @@ class Desk:
         self._process = process
 
     async def ask(self, deployment: Deployment, question: Question) -> Reply:
-        self._process.host.call("ask")
+        self._process.host.must_be_up()
         (message,) = question.prompt.messages
         name = str(message.content) if isinstance(message, UserMessage) else ""
         asked = Asked(f"acme/{name}", self._process.host.name, self._world.timeline.now_ms)
         self._world.asked.append(asked)
         self._look_for_its_row(question, asked)
+        self._process.host.call("ask")
         if self._world.random.random() < 0.1:
             self._world.failed.append(asked)
             raise TurnedAway("rate_limited", "The provider refused (HTTP 429): wait.", http_status=429)
