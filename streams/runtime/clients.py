@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from streams.settings import KafkaSettings
+from streams.settings import CLOCK_SKEW_MS, KafkaSettings
 
 LARGEST_RECORD_BYTES = 20 * 1024 * 1024
 """Above the dead letters' topic limit: the broker's limit per topic is the one that decides."""
@@ -134,7 +134,9 @@ def producer_config(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
         "compression.type": "lz4",
         "linger.ms": 1,
         "socket.timeout.ms": _ANSWER_MS,
-        "delivery.timeout.ms": kafka.delivery_timeout_ms,
+        # later than brokers refuse it, by any clock: once the first of a batch is given up, none of the others can
+        # still be written, which would leave a gap where a changelog must have none
+        "delivery.timeout.ms": kafka.delivery_timeout_ms + CLOCK_SKEW_MS,
         "message.max.bytes": LARGEST_RECORD_BYTES,
         # success needs no callback per record: flush() says when nothing is left, errors come one by one
         "delivery.report.only.error": True,

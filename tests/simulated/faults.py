@@ -8,9 +8,19 @@ from typing import Literal, get_args
 from tests.fakes.kafka.host import Host
 from tests.simulated.scheduler import Scheduler, Task
 
-Fault = Literal["kill", "stop", "freeze", "freeze long", "disconnect", "outage", "another worker", "compaction"]
+Fault = Literal[
+    "kill",
+    "stop",
+    "freeze",
+    "freeze long",
+    "disconnect",
+    "disconnect from coordinator",
+    "outage",
+    "another worker",
+    "compaction",
+]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
-HARD: frozenset[Fault] = frozenset({"kill", "freeze long", "disconnect"})
+HARD: frozenset[Fault] = frozenset({"kill", "freeze long", "disconnect", "disconnect from coordinator"})
 BRIEF_MS, LONG_MS = (50, 4_000), (9_000, 40_000)
 
 
@@ -74,6 +84,8 @@ class Faults:
                 self._freeze(host, BRIEF_MS if fault == "freeze" else LONG_MS)
             case "disconnect":
                 self._disconnect(host)
+            case "disconnect from coordinator":
+                self._disconnect_from_coordinator(host)
             case "outage":
                 self._outage(host)
             case "compaction":
@@ -95,6 +107,15 @@ class Faults:
 
         def connect() -> None:
             host.is_connected = True
+            host.stir()
+
+        host.timeline.after(self._random.randint(BRIEF_MS[0], LONG_MS[1]), connect)
+
+    def _disconnect_from_coordinator(self, host: Host) -> None:
+        host.is_heard_by_coordinator = False
+
+        def connect() -> None:
+            host.is_heard_by_coordinator = True
             host.stir()
 
         host.timeline.after(self._random.randint(BRIEF_MS[0], LONG_MS[1]), connect)

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
+from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
 
 from streams.runtime.outbox import DeliveryFailedError
@@ -17,7 +18,7 @@ from tests.simulated.scheduler import Scheduler, Temper
 from tests.simulated.world import World
 from tests.unit.examples import NOW_MS
 
-EXPECTED_ENDS = (KafkaException, DeliveryFailedError, DrainTimeoutError, RestoreStalledError)
+EXPECTED_ENDS = (KafkaException, KafkaError, DeliveryFailedError, DrainTimeoutError, RestoreStalledError)
 """What a worker may end with in bad times: its process is started again."""
 MOST_WORKERS = 3
 MOST_STEPS = 60_000

@@ -108,29 +108,30 @@ class FakeAioConsumer:
         return await self._committed(partition)
 
     async def _committed(self, partition: TopicPartition) -> int | None:
-        await self._reached()
+        await self._coordinator_reached()
         return self._coordinator.committed((partition.topic, partition.partition))
 
-    async def _reached(self) -> None:
+    async def _coordinator_reached(self) -> None:
         """The real one tries again for ever too; whoever waits sets the limit."""
-        while not self._host.reaches_cluster:
+        while not self._host.reaches_coordinator:
             await passed(RETRY_S)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._host.call("commit")
-        await self._reached()
+        await self._coordinator_reached()
         asked: dict[Where, int] = {(where.topic, where.partition): offset for where, offset in offsets.items()}
         problem = self._coordinator.commit(asked)
         while self._host.conditions.happens("reply lost"):
             await passed(RETRY_S)
-            await self._reached()
+            await self._coordinator_reached()
             problem = self._coordinator.commit(asked)
         if problem is not None:
             raise CommitFailedError(str(KafkaError(problem)))
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         self._host.call("end offsets")
-        await self._reached()
+        while not self._host.reaches_cluster:
+            await passed(RETRY_S)
         return {where: self._host.cluster.log((where.topic, where.partition)).end for where in partitions}
 
     async def stop(self) -> None:

@@ -1,5 +1,6 @@
 """The clients of one process on a cluster in memory, made as `ConfluentClients` makes the real ones."""
 
+from streams.runtime.clients import producer_config
 from streams.runtime.kafka import OnFailure
 from streams.settings import KafkaSettings
 from tests.fakes.kafka.consumer import FakeConsumer
@@ -19,5 +20,5 @@ class FakeClients:
     def reader(self, *, fetch_wait_ms: int | None = None) -> FakeReader:  # noqa: ARG002  # ends are told at once
         return FakeReader(self._host)
 
-    def producer(self, stage: str, on_failure: OnFailure) -> FakeProducer:  # noqa: ARG002  # a name for brokers' logs
-        return FakeProducer(self._host, self._kafka.delivery_timeout_ms, on_failure)
+    def producer(self, stage: str, on_failure: OnFailure) -> FakeProducer:
+        return FakeProducer(self._host, producer_config(self._kafka, stage)["delivery.timeout.ms"], on_failure)

@@ -109,7 +109,7 @@ class FakeConsumer:
         self._fetcher.start({})
 
     def committed(self, partitions: list[TopicPartition], timeout: float = -1, /) -> list[TopicPartition]:
-        self._host.ask("committed", timeout)
+        self._host.ask_coordinator("committed", timeout)
         known = {where_of(p): self._membership.committed(where_of(p)) for p in partitions}
         return [TopicPartition(*where, NO_OFFSET if offset is None else offset) for where, offset in known.items()]
 
@@ -119,7 +119,7 @@ class FakeConsumer:
         offsets: list[TopicPartition],
         asynchronous: Literal[False],  # noqa: ARG002  # the only way the runtime commits
     ) -> list[TopicPartition]:
-        self._host.ask("commit", COMMIT_TIMEOUT_S)
+        self._host.ask_coordinator("commit", COMMIT_TIMEOUT_S)
         problem = self._membership.commit({where_of(each): each.offset for each in offsets})
         if self._host.conditions.happens("reply lost"):
             problem = KafkaError._TIMED_OUT  # a public code whose name has an underscore

@@ -23,12 +23,18 @@ class Host:
         self.is_up = True
         self.is_frozen = False
         self.is_connected = True
+        self.is_heard_by_coordinator = True
         self.is_stirred = False
         self._at_the_end: list[Callable[[], None]] = []
 
     @property
     def reaches_cluster(self) -> bool:
         return self.is_up and not self.is_frozen and self.is_connected and self.cluster.is_reachable
+
+    @property
+    def reaches_coordinator(self) -> bool:
+        """Of its group, whose broker may be cut off from it alone."""
+        return self.reaches_cluster and self.is_heard_by_coordinator
 
     def stir(self) -> None:
         """Something happened that a waiting call may be waiting for."""
@@ -55,10 +61,17 @@ class Host:
             self.must_be_up()
         return True
 
+    def ask_coordinator(self, name: str, timeout_s: float) -> None:
+        """There and back again. Raises KafkaException when it cannot be reached for so long."""
+        self._ask(name, lambda: self.reaches_coordinator, timeout_s)
+
     def ask(self, name: str, timeout_s: float) -> None:
         """There and back again. Raises KafkaException when the cluster cannot be reached for so long."""
+        self._ask(name, lambda: self.reaches_cluster, timeout_s)
+
+    def _ask(self, name: str, reaches: Callable[[], bool], timeout_s: float) -> None:
         self.call(name)
-        if not self.wait(lambda: self.reaches_cluster, timeout_s):
+        if not self.wait(reaches, timeout_s):
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # a public code whose name has an underscore
 
     def after(self, delay_ms: int, action: Callable[[], None]) -> None:

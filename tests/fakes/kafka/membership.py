@@ -64,7 +64,7 @@ class Membership:
         self._stay += 1
         self.news.clear()
         member_id, self._member_id = self._member_id, None
-        if member_id is not None and self._host.reaches_cluster:
+        if member_id is not None and self._host.reaches_coordinator:
             self._host.timeline.after(self._host.conditions.latency_ms(), lambda: self._group.leave(member_id))
 
     def commit(self, offsets: Mapping[Where, int]) -> int | None:
@@ -83,7 +83,7 @@ class Membership:
 
         def arrive() -> None:
             if stay == self._stay:
-                if self._host.reaches_cluster:
+                if self._host.reaches_coordinator:
                     ask()
                 else:
                     self._host.after(RETRY_MS, arrive)
@@ -109,7 +109,7 @@ class Membership:
     def _beat(self, stay: int) -> None:
         if stay != self._stay or self._member_id is None:
             return
-        if self._host.reaches_cluster:
+        if self._host.reaches_coordinator:
             self._heard_ms = self._host.timeline.now_ms
             self._hear(self._group.heartbeat(self._member_id, self._generation))
         elif not self._host.is_frozen and self._host.timeline.now_ms - self._heard_ms > self._host.cluster.session_ms:
