@@ -7,6 +7,7 @@ from typing import Any, cast
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from streams.invoke.pulse import Pulse
 from streams.observe.logs import logger
 from streams.runtime.frontier import Frontier, NextOffset
 
@@ -14,11 +15,15 @@ log = logger(__name__)
 COMMIT_S = 5.0
 COMMITS_FAIL_MS = 5_000
 """Commits that have failed for so long hold the frontier up."""
+PROVE_AGAIN_MS = 250
 
 
 class Offsets:
-    def __init__(self, consumer: AIOKafkaConsumer, now_ms: Callable[[], int]) -> None:
+    """Every commit that is taken is felt by `pulse`, which rests when nothing is ours to commit."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, pulse: Pulse, now_ms: Callable[[], int]) -> None:
         self._consumer = consumer
+        self._pulse = pulse
         self._now_ms = now_ms
         self._tried_ms = 0
         self._uncommitted_ms: int | None = None
@@ -33,12 +38,14 @@ class Offsets:
     def void(self) -> None:
         """Nothing of these partitions is ours to commit any more, whatever still finishes."""
         self._withdraw()
+        self._pulse.rest()
         self.frontiers = {}
         self.committed = {}
         self._uncommitted_ms = None
 
     def is_due(self, interval_ms: int) -> bool:
-        return self._now_ms() - self._tried_ms >= interval_ms
+        since_ms = self._now_ms() - self._tried_ms
+        return since_ms >= interval_ms or (self._pulse.is_fading and since_ms >= PROVE_AGAIN_MS)
 
     @property
     def is_held_up(self) -> bool:
@@ -48,26 +55,44 @@ class Offsets:
         """What the broker does not take is not remembered as done, and goes along with the next commit. Returns whether
         it said anything in time.
         """
-        self._tried_ms = self._now_ms()
-        moved = {
+        return await self._commit(self._moved())
+
+    async def prove(self) -> None:
+        """That the group counts on us: commits too, where it stands once more when there is nothing new and the latest
+        proof is not of this moment. For what it proves ask the pulse.
+        """
+        moved = self._moved()
+        if not moved and self.committed and (self._pulse.is_fading or not self._pulse.is_felt):
+            moved = dict([max(sorted(self.committed.items()), key=lambda position: position[1])])
+        await self._commit(moved)
+
+    def _moved(self) -> dict[TopicPartition, NextOffset]:
+        return {
             where: frontier.next_offset
             for where, frontier in self.frontiers.items()
             if frontier.next_offset is not None and frontier.next_offset != self.committed.get(where)
         }
+
+    async def _commit(self, moved: dict[TopicPartition, NextOffset]) -> bool:
+        self._tried_ms = self._now_ms()
         if not moved or not _is_member(self._consumer):
             self._uncommitted_ms = None
             return True
         committed = self.committed  # a rebalance meanwhile puts another in its place
         self._withdraw()
+        asked_s = self._pulse.now_s()
         asked = self._asked = asyncio.ensure_future(self._consumer.commit(moved))
         await asyncio.wait([asked], timeout=COMMIT_S)  # aiokafka tries again for ever
         if asked.cancelled():
             return True
         is_silent = not asked.done()
         error = asked.exception() if asked.done() else TimeoutError()
+        is_ours = self._asked is asked
         self._withdraw()
         if error is None:
             self._uncommitted_ms = None
+            if is_ours:
+                self._pulse.heard(asked_s)
             committed.update(moved)
         elif isinstance(error, KafkaError | TimeoutError):
             self._uncommitted_ms = self._uncommitted_ms or self._tried_ms

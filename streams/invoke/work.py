@@ -41,7 +41,7 @@ class VoidError(Exception):
 
 
 class Work:
-    """`pulse` is looked at before a call is begun: whoever it tells of a standstill has told `lose` by then."""
+    """`pulse` is looked at before a call is begun: whoever it tells of a loss has told `lose` by then."""
 
     def __init__(
         self,
@@ -72,6 +72,11 @@ class Work:
         moves = self._written or not self._writing
         self._written = False
         return moves
+
+    @property
+    def owes_handovers(self) -> bool:
+        """Whether new owners of our partitions would learn in time of what we call for, and so must be told."""
+        return any(calling.handed_until_ms is None and not calling.lost for calling in self._calling.values())
 
     def calling(self) -> Collection[asyncio.Task[bool]]:
         return {calling.task for calling in self._calling.values()}
@@ -155,13 +160,11 @@ class Work:
                 return
             if self._is_void(calling):
                 raise VoidError
-            began_ms = self._now_ms()
-            calling.attempt_no, calling.attempt_since_ms = row.attempt_no, began_ms
+            calling.attempt_no, calling.attempt_since_ms = row.attempt_no, self._now_ms()
             if calling.handed_until_ms is not None:
                 await self._tell(calling, calling.until_ms())
             await self._write(calling.delivery, _row(row), first=2 * row.attempt_no)
             calling.attempt_since_ms = self._now_ms()  # the call has its whole time yet
-            self._pulse.waited((calling.attempt_since_ms - began_ms) / 1000)
             if self._is_void(calling):
                 raise NotSent("interrupted", "The worker was cut off before it could ask; another asks in its place.")
 

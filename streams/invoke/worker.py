@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import TopicPartition as Position
 
 from schemas.request import Priority
-from schemas.topics import DISPATCH
+from schemas.topics import DISPATCH, HANDOVERS
 from streams.control import ControlView
 from streams.invoke.caller import Caller
 from streams.invoke.fetched import Fetched, delivery_of
@@ -24,7 +24,7 @@ from streams.invoke.offsets import COMMIT_S, Offsets
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.invoke.pool import CANCEL_S, Pool, ended_within
-from streams.invoke.pulse import Pulse
+from streams.invoke.pulse import BEAT_S, Pulse
 from streams.invoke.work import STAGE, Work
 from streams.observe.health import Progress
 from streams.observe.logs import logger
@@ -42,7 +42,7 @@ LEAVE_S = 10.0
 HARD_S = CANCEL_S + HAND_OVER_S + COMMIT_S + LEAVE_S + CANCEL_S
 """How long the end may take beyond the drain time."""
 UNHEARD_S = 2.0
-"""The group counts from our last heartbeat, we from our last sign of life: so much earlier we count as lost."""
+"""So long before its session is over a worker that the group does not answer counts as lost: time to hand over."""
 
 
 class InvokeWorker(ConsumerRebalanceListener):
@@ -80,8 +80,9 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._topics: dict[str, Priority] = {kafka.topic(topic): priority for priority, topic in DISPATCH.items()}
         clock_s = asyncio.get_running_loop().time  # so that whoever runs the loop says what time it is
         self._pulse = Pulse(kafka.session_timeout_ms / 1000 - UNHEARD_S, self._lose, clock_s)
+        self._handovers = [TopicPartition(kafka.topic(HANDOVERS), p) for p in range(kafka.partitions)]
         self._work = Work(outbox, caller, others, kafka, now_ms, metrics, self._pulse)
-        self._offsets = Offsets(consumer, now_ms)
+        self._offsets = Offsets(consumer, self._pulse, now_ms)
         self._pool = Pool(lanes, now_ms, self._fail)
         self._lag = Lag(STAGE, metrics, now_ms)
         self._assignment = 0
@@ -112,7 +113,7 @@ class InvokeWorker(ConsumerRebalanceListener):
         if self._follower.follow():
             self._metrics.set("millrace_config_version", STAGE, to=self._follower.view.version)
             await self._reconfigured(self._follower.view)
-        if self._must_rejoin:
+        if self._must_rejoin and await self._can_part():
             await self._part()
             self._consumer.unsubscribe()
             self._consumer.subscribe(list(self._topics), listener=self)
@@ -130,7 +131,7 @@ class InvokeWorker(ConsumerRebalanceListener):
         if not took:
             await self._wait_for_work(open_partitions)
         if self._offsets.is_due(self._settings.commit_interval_ms):
-            await self._offsets.commit()
+            await self._offsets.prove()
         await self._report()
 
     async def _wait_for_work(self, open_partitions: list[TopicPartition]) -> None:
@@ -179,7 +180,7 @@ class InvokeWorker(ConsumerRebalanceListener):
         self._show_progress()
         if self._lag.is_due():
             self._lag.show_oldest(self._pool.oldest_ms)
-            self._lag.show(self._offsets.committed, await self._ends())
+            self._lag.show(self._offsets.committed, await self._ends(list(self._offsets.committed)))
 
     def _show_progress(self) -> None:
         """Work that is done and cannot be committed is unfinished too: a crash would do it again."""
@@ -189,11 +190,10 @@ class InvokeWorker(ConsumerRebalanceListener):
         moves = self._work.moves()
         self._progress.looped(max(len(self._pool), int(held_up)), moved=moves and not held_up)
 
-    async def _ends(self) -> Mapping[TopicPartition, int]:
+    async def _ends(self, where: list[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Nothing when the broker does not answer at once."""
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
-                where = list(self._offsets.committed)
                 return cast("Mapping[TopicPartition, int]", await self._consumer.end_offsets(where))
         except (KafkaError, TimeoutError):
             return {}
@@ -227,16 +227,22 @@ class InvokeWorker(ConsumerRebalanceListener):
         async with self._parting:
             await self._give_up()
 
+    async def _can_part(self) -> bool:
+        """Not while brokers say nothing: what is called for could not be handed over, and is still worth its price."""
+        return not self._work.calling() or bool(await self._ends(self._handovers))
+
     async def _give_up(self) -> None:
         self._taking, self._must_rejoin = False, False
         self._assignment += 1
         if not await ended_within(CANCEL_S, self._pool.let_go(self._work.calling())):
             self._die(f"requests that only wait did not end within {CANCEL_S:g} s of being cancelled")
+        owes = self._work.owes_handovers
         try:
             async with asyncio.timeout(HAND_OVER_S):
                 log.info("handed_over", calls=await self._work.hand_over())
         except (KafkaError, TimeoutError):
-            self._die(f"the broker did not take what was handed over within {HAND_OVER_S:g} s")
+            if owes:  # what is lost already may be called for twice: told late or not at all
+                self._die(f"the broker did not take what was handed over within {HAND_OVER_S:g} s")
         if not await self._offsets.commit():
             self._die(f"the broker did not take the last commit within {COMMIT_S:g} s")
         self._offsets.void()
@@ -288,11 +294,13 @@ class InvokeWorker(ConsumerRebalanceListener):
             learned = await self._others.relearn(positions, superseded)
             if learned is None:
                 return
+            self._offsets.begin(committed)
+            if committed and not await self._is_counted_on(superseded):
+                return
             # aiokafka fetches as soon as partitions are assigned: what a fetch under way was given since, we did not
             # take
             for where, at in committed.items():
                 self._consumer.seek(where, at)
-            self._offsets.begin(committed)
             self._taking = True
             self._progress.state("running")
             log.info("assigned", partitions=sorted({where.partition for where in committed}))
@@ -300,3 +308,12 @@ class InvokeWorker(ConsumerRebalanceListener):
                 await self._others.follow(learned, superseded)
         except Exception as problem:  # noqa: BLE001  # nobody awaits this before the end
             self._fail(problem)
+
+    async def _is_counted_on(self, superseded: Callable[[], bool]) -> bool:
+        """False when the partitions are gone before the group says so."""
+        while not superseded():
+            await self._offsets.prove()
+            if not superseded() and self._pulse.is_felt:
+                return True
+            await asyncio.sleep(BEAT_S)
+        return False

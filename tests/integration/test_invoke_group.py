@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import NodeNotReadyError
 from typing_extensions import override
 
 from schemas.control import Deployment
@@ -114,6 +115,49 @@ def test_who_stood_still_without_losing_anything_is_back_at_work_at_once_and_ask
     assert sorted(desk.asked) == ["blocks", "later", "next"]
     assert bench.completed() == ["blocks", "later", "next"]
     assert worker.is_running
+
+
+class CutOff(AIOKafkaConsumer):
+    """The coordinator of its group hears nothing of it once it has been told to be silent; all other brokers do."""
+
+    silent = threading.Event()
+
+    @override
+    async def start(self) -> None:
+        await super().start()
+        coordinator = cast("Any", self)._coordinator  # aiokafka has no other place to stand between the two
+        send = coordinator._send_req
+
+        async def send_if_heard(request: Any) -> Any:
+            if self.silent.is_set():
+                raise NodeNotReadyError
+            return await send(request)
+
+        coordinator._send_req = send_if_heard
+
+
+def test_a_worker_that_its_coordinator_alone_does_not_hear_hands_over_in_time_and_begins_nothing_more(
+    bench: InvokeBench,
+) -> None:
+    begun, *later = bench.ids(0, 8)
+    desk, next_desk = Desk(begun), Desk()
+    cut = bench.start_invoke(desk, consumer_type=CutOff)
+    bench.dispatch(begun, partition=0)
+    desk.await_asked(begun)
+
+    CutOff.silent.set()
+    following = bench.start_invoke(next_desk)
+    assert holds_within(WITHIN_S, lambda: following.progress.health().state == "running")
+    bench.dispatch(*later, partition=0)
+    bench.await_completed(*later)
+    desk.release(begun)
+
+    bench.await_completed(begun, *later)
+    assert desk.asked == [begun]
+    assert sorted(next_desk.asked) == sorted(later)
+    CutOff.silent.clear()
+    assert holds_within(WITHIN_S, lambda: bench.log.members("invoke") == 2)
+    assert cut.is_running
 
 
 class Breaks(AIOKafkaConsumer):

@@ -263,13 +263,26 @@ class NeverCommits(AIOKafkaConsumer):
         await asyncio.Event().wait()
 
 
+class CommitsOnce(NeverCommits):
+    """To be counted on; then never again."""
+
+    has_committed = False
+
+    @override
+    async def commit(self, offsets: Any = None) -> None:
+        if self.has_committed:
+            await super().commit(offsets)
+        self.has_committed = True
+
+
 def test_commits_that_are_never_taken_show_in_health_and_end_the_worker_when_it_is_told_to_stop(
     bench: InvokeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.invoke.offsets.COMMIT_S", 0.1)
     monkeypatch.setattr("streams.invoke.offsets.COMMITS_FAIL_MS", 0)
+    monkeypatch.setattr("streams.invoke.worker.UNHEARD_S", -2 * WITHIN_S)
     bench.dispatch("only")
-    worker = bench.start_invoke(Desk(), consumer_type=NeverCommits)
+    worker = bench.start_invoke(Desk(), consumer_type=CommitsOnce)
     bench.await_completed("only")
 
     assert holds_within(WITHIN_S, lambda: worker.progress.health().idle_ms > 500)
@@ -277,6 +290,24 @@ def test_commits_that_are_never_taken_show_in_health_and_end_the_worker_when_it_
     worker.ask_to_stop()
 
     assert isinstance(worker.ended(), DrainTimeoutError)
+
+
+def test_whose_first_commit_is_never_taken_asks_nobody_and_shows_it_in_health(
+    bench: InvokeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.invoke.offsets.COMMIT_S", 0.1)
+    monkeypatch.setattr("streams.invoke.offsets.COMMITS_FAIL_MS", 0)
+    bench.dispatch("only")
+    desk = Desk()
+    worker = bench.start_invoke(desk, consumer_type=NeverCommits)
+
+    assert holds_within(
+        WITHIN_S, lambda: worker.progress.health().in_flight == 1 and worker.progress.health().idle_ms > 500
+    )
+    worker.ask_to_stop()
+
+    assert worker.ended() is None
+    assert desk.asked == []
 
 
 class Stubborn(Desk):

@@ -8,6 +8,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from streams.invoke.offsets import Offsets
+from streams.invoke.pulse import Pulse
 from tests.unit.examples import NOW_MS
 
 WHERE = TopicPartition("llm.dispatch.normal", 0)
@@ -25,19 +26,29 @@ class Consumer:
         self.asked = asyncio.Event()
         self.reached = asyncio.Event()
         self.reached.set()
+        self.taken = asyncio.Event()
         self.committed: list[dict[TopicPartition, int]] = []
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self.asked.set()
         await self.reached.wait()
         self.committed.append(dict(offsets))
+        self.taken.set()
 
     def is_put_out(self) -> None:
         self._coordinator.generation = -1
 
 
-def finished(consumer: Consumer, *, upto: int) -> Offsets:
-    offsets = Offsets(cast("Any", consumer), lambda: NOW_MS)
+class Clock:
+    now_s = 100.0
+
+
+def pulse_at(clock: Clock) -> Pulse:
+    return Pulse(8.0, lambda: None, lambda: clock.now_s)
+
+
+def finished(consumer: Consumer, *, upto: int, pulse: Pulse | None = None) -> Offsets:
+    offsets = Offsets(cast("Any", consumer), pulse or pulse_at(Clock()), lambda: NOW_MS)
     offsets.begin({WHERE: 0})
     for offset in range(upto):
         offsets.frontiers[WHERE].take(offset)
@@ -89,3 +100,43 @@ async def test_who_was_put_out_of_the_group_commits_nothing_and_the_next_assignm
 
     assert consumer.committed == [{WHERE: 1}]
     assert offsets.committed == {WHERE: 1}
+
+
+@pytest.mark.asyncio
+async def test_who_has_nothing_new_to_commit_commits_where_it_stands_to_be_counted_on() -> None:
+    consumer, clock = Consumer(), Clock()
+    pulse = pulse_at(clock)
+    offsets = finished(consumer, upto=0, pulse=pulse)
+    await offsets.prove()
+    assert pulse.is_felt
+    await offsets.prove()
+    clock.now_s += 2
+    await offsets.prove()
+
+    assert consumer.committed == [{WHERE: 0}, {WHERE: 0}]
+    assert not pulse.is_fading
+
+
+@pytest.mark.asyncio
+async def test_who_was_put_out_is_not_counted_on() -> None:
+    consumer, pulse = Consumer(), pulse_at(Clock())
+    consumer.is_put_out()
+    await finished(consumer, upto=1, pulse=pulse).prove()
+
+    assert not pulse.is_felt
+
+
+@pytest.mark.asyncio
+async def test_a_commit_that_is_taken_after_the_partitions_went_proves_nothing_for_the_next() -> None:
+    consumer, pulse = Consumer(), pulse_at(Clock())
+    offsets = finished(consumer, upto=1, pulse=pulse)
+    consumer.reached.clear()
+    asked = asyncio.create_task(offsets.commit())
+    await consumer.asked.wait()
+
+    consumer.reached.set()
+    await consumer.taken.wait()
+    offsets.void()
+    await asked
+
+    assert not pulse.is_felt

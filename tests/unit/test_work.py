@@ -90,13 +90,18 @@ def nobody_else(here: World) -> Others:
 
 @dataclass
 class Bench:
-    """One worker's work; `during` happens while the provider is asked; `pulse_s` is the time by its pulse."""
+    """One worker's work; `during` happens while the provider is asked; `pulse_s` is the time by its pulse, which was
+    last felt at 0.
+    """
 
     here: World
     written: Written = field(default_factory=Written)
     pulse_s: Callable[[], float] = lambda: 0.0
+    losses: int = 0
 
     def __post_init__(self) -> None:
+        self.pulse = Pulse(LIMIT_S, self._lose, self._now_s)
+        self.pulse.heard(0)
         self.work = Work(
             self.written,
             self.here.caller(),
@@ -104,14 +109,15 @@ class Bench:
             KAFKA,
             lambda: self.here.now_ms,
             Metrics(),
-            Pulse(LIMIT_S, self._lose, self._pulse_s),
+            self.pulse,
         )
 
-    def _lose(self) -> None:
-        self.work.lose()
-
-    def _pulse_s(self) -> float:
+    def _now_s(self) -> float:
         return self.pulse_s()
+
+    def _lose(self) -> None:
+        self.losses += 1
+        self.work.lose()
 
     def during(self, *steps: Callable[[], Awaitable[object]] | Callable[[], None]) -> None:
         """The first at the first question, and so on."""
@@ -288,12 +294,33 @@ async def test_what_took_long_to_be_on_the_ledger_is_handed_over_for_all_the_tim
 @pytest.mark.asyncio
 async def test_whoever_was_cut_off_while_it_wrote_that_it_would_ask_does_not_ask() -> None:
     cut = bench(saying("Yes."))
-    cut.written.takes = lambda: setattr(cut.here, "now_ms", cut.here.now_ms + round(LIMIT_S * 1000) + 1)
+    cut.written.takes = lambda: setattr(cut, "pulse_s", lambda: LIMIT_S + 1)
 
     assert not await cut.do(dispatch())
 
     assert cut.written.shape == ["started 1", "settled 1"]
     assert cut.here.providers["openai-1"].asked == []
+
+
+@pytest.mark.asyncio
+async def test_rows_that_are_long_in_writing_lose_a_worker_nothing_that_the_group_counts_on() -> None:
+    slow = bench(saying("Yes."), saying("Yes."))
+    slow.written.takes = lambda: setattr(slow.here, "now_ms", slow.here.now_ms + 10 * round(LIMIT_S * 1000))
+
+    for number in range(2):
+        assert await slow.do(dispatch(ticket_=ticket(f"r-{number}")))
+
+    assert slow.losses == 0
+
+
+@pytest.mark.asyncio
+async def test_however_many_calls_find_that_their_worker_was_cut_off_that_is_one_loss() -> None:
+    cut = bench(saying("Yes."), saying("Yes."), saying("Yes."))
+    cut.written.takes = lambda: setattr(cut, "pulse_s", lambda: LIMIT_S + 1)
+
+    await asyncio.gather(*(cut.do(dispatch(ticket_=ticket(f"r-{number}"))) for number in range(3)))
+
+    assert cut.losses == 1
 
 
 @pytest.mark.asyncio
