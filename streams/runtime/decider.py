@@ -36,6 +36,7 @@ class Decider:
         self._stage = stage
         self._kafka = kafka
         self._topics = {kafka.topic(topic): topic for topic in stage.reads}
+        self._table = kafka.topic(stage.table) if stage.table else None
         self._outbox = outbox
         self._control = control
         self._now_ms = now_ms
@@ -99,7 +100,11 @@ class Decider:
     def _write(
         self, work: PartitionWork, records: tuple[Record, ...], envelopes: Sequence[Envelope], now_ms: int
     ) -> None:
-        self._outbox.send(envelopes)
+        if self._stage.changelog_first:
+            self._outbox.send([each for each in envelopes if each.topic == self._table])
+            self._outbox.hold([each for each in envelopes if each.topic != self._table])
+        else:
+            self._outbox.send(envelopes)
         for record in records:
             if self._stage.measure is not None:
                 self._stage.measure(record.event, self._metrics)

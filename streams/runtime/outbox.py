@@ -26,6 +26,7 @@ class Outbox:
         self._now_ms = now_ms
         self._decided_ms: int | None = None
         self._failure: KafkaError | None = None
+        self._held: list[Envelope] = []
         self._producer = clients.producer(stage, self._on_failure)
 
     def _on_failure(self, error: KafkaError) -> None:
@@ -41,6 +42,10 @@ class Outbox:
         """Raises DeliveryFailedError when the decisions are so old that brokers would refuse them."""
         for envelope in envelopes:
             self._produce(envelope.topic, envelope.partition, envelope.key, envelope.value, envelope.headers)
+
+    def hold(self, envelopes: Sequence[Envelope]) -> None:
+        """Sent by `confirm`, once everything that was sent before is safe."""
+        self._held += envelopes
 
     def send_dead_letter(self, cause: Delivery, headers: list[tuple[str, bytes]]) -> None:
         """The original bytes and key, on the original's partition number."""
@@ -66,19 +71,28 @@ class Outbox:
 
     @property
     def waiting(self) -> int:
-        """Records sent and not confirmed."""
-        return len(self._producer)
+        """Records sent or held, and not confirmed."""
+        return len(self._producer) + len(self._held)
 
     @property
     def is_clear(self) -> bool:
         """Nothing that was sent can still be written. What was given up without the broker's word can."""
-        return not self.waiting and self._failure is None
+        return not len(self._producer) and self._failure is None
 
     def confirm(self, timeout_s: float) -> bool:
         """True when everything sent so far is safe; False when some is still on its way after `timeout_s`.
 
         Raises DeliveryFailedError when the broker refused or never took a record.
         """
+        until_ms = self._now_ms() + int(timeout_s * 1000)
+        is_safe = self._flush(timeout_s)
+        if is_safe and self._held:
+            held, self._held = self._held, []
+            self.send(held)
+            is_safe = self._flush(max(until_ms - self._now_ms(), 0) / 1000)
+        return is_safe
+
+    def _flush(self, timeout_s: float) -> bool:
         waiting = self._producer.flush(timeout_s)
         if self._failure is not None:
             raise DeliveryFailedError(_reason(self._failure))

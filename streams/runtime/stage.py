@@ -97,6 +97,8 @@ class Stage(Generic[E, S]):
     """`restore` "whole" reads the table back from its beginning, "window" only so far as events that are still
     unfinished, or may still be delivered again, could have left a mark on it.
     `follow`: others write to the table too, so it is read on after the state is restored.
+    `changelog_first`: what others act on is written only once the table knows of it, so that what was decided and seen
+    by anybody is never decided otherwise when it is taken again. A batch then waits for the broker twice.
     `prepare`: loads what the first decision would otherwise wait for.
     `measure`: what to count about each event the stage writes.
     `give_up`: how the requester is told when the decision itself fails.
@@ -110,6 +112,7 @@ class Stage(Generic[E, S]):
     parse: Callable[[Topic, Delivery], E] = read_event
     table: Topic | None = None
     follow: bool = False
+    changelog_first: bool = False
     restore: Literal["whole", "window"] = "whole"
     requester: Callable[[Delivery], Requester | None] = requester_of
     prepare: Callable[[], None] | None = None

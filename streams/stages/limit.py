@@ -76,7 +76,8 @@ def _register(
         tenant_held_until_us=held_until.get(None, 0),
         user_held_until_us=0 if ticket.user_id is None else held_until.get(ticket.user_id, 0),
     )
-    changes = (_account_record(registration), *(_account_record(changed) for changed in meters))
+    # in this order: what breaks off in between charges once more, and never lets anything pass for nothing
+    changes = (*(_account_record(changed) for changed in meters), _account_record(registration))
     return _go_on(event, refusal, view, changes)
 
 
@@ -143,4 +144,5 @@ STAGE: Stage[Accepted | Refused | CallRow, Accounts] = Stage(
     decide=decide,
     state=Accounts,
     table=ACCOUNTS,
+    changelog_first=True,
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from pydantic import TypeAdapter
 
 from schemas.account import AccountRecord, Meter, Registration
@@ -32,7 +32,6 @@ from streams.runtime.kafka import ConfluentClients, PartitionReader
 from streams.runtime.partition import PartitionWork
 from streams.runtime.recall import recall
 from streams.runtime.restore import TableReader
-from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings
 from streams.stages import cache, limit, postprocess
 from streams.state.accounts import Accounts, MeterKey
@@ -40,6 +39,7 @@ from streams.state.registered import registered
 from tests.fakes.call_rows import call_row
 from tests.integration.cache_fill import write_fill
 from tests.integration.kafka_log import WITHIN_S
+from tests.integration.refusing_clients import RefusingClients
 from tests.integration.stage_process import StageProcess
 from tests.integration.worker_thread import Bench, Note, passed_on, toy
 from tests.unit.examples import accepted, admitted, completion, limited_tenant, ticket
@@ -230,20 +230,17 @@ class Silent:
         self._reader.poll(timeout)
 
 
-def test_a_worker_that_fails_leaves_its_group_at_once(kafka: KafkaSettings) -> None:
+def test_a_worker_that_fails_with_nothing_on_its_way_leaves_its_group_at_once(kafka: KafkaSettings) -> None:
     """And not after its session, which here outlasts the test's patience."""
     patient = kafka.model_copy(update={"session_timeout_ms": 120_000})
     with Bench(patient) as bench:
         bench.configure()
-        bench.log.create(MISSES)  # but not the topic to write to
+        bench.log.create(MISSES, COMPLETIONS)
         bench.log.write(MISSES, Note(id="n-0"))
         bench.log.flush()
-        failing = bench.start(toy(passed_on), drain_ms=100)
-        assert holds_within(WITHIN_S, lambda: failing.progress.health().in_flight > 0)
-        failing.ask_to_stop()
-        assert isinstance(failing.ended(), DrainTimeoutError)
+        refusing = RefusingClients(patient, KafkaError.GROUP_AUTHORIZATION_FAILED)
+        assert isinstance(bench.start(toy(passed_on), clients=refusing).ended(), KafkaException)
 
-        bench.log.create(COMPLETIONS)
         bench.start(toy(passed_on))
 
         bench.log.await_finished("route", MISSES, 1)

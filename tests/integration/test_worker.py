@@ -5,19 +5,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException
-from typing_extensions import override
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas.topics import COMPLETIONS, DEAD_LETTERS, MISSES
 from scripts.stack.readiness import holds_within
-from streams.runtime.clients import consumer_config
 from streams.runtime.delivery import Delivery
-from streams.runtime.kafka import ConfluentClients, GroupConsumer
 from streams.runtime.outcome import Absorb, Outcome
 from streams.runtime.stage import View
 from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings
 from tests.integration.kafka_log import WITHIN_S
+from tests.integration.refusing_clients import RefusingClients
 from tests.integration.worker_thread import Bench, Note, passed_on, toy
 
 pytestmark = pytest.mark.integration
@@ -142,32 +140,6 @@ def test_an_event_with_nothing_left_to_do_is_committed_too(bench: Bench) -> None
     write_notes(bench, 14)
     bench.start(toy(absorbed))
     bench.log.await_committed("route", MISSES, {0: 8, 1: 6})
-
-
-class RefusingFirstCommit(Consumer):
-    """A real consumer whose first commit ends with an error instead."""
-
-    def __init__(self, config: dict[str, Any], code: int) -> None:
-        super().__init__(config)
-        self._code: int | None = code
-
-    @override
-    def commit(self, *arguments: Any, **options: Any) -> Any:
-        code, self._code = self._code, None
-        if code is not None:
-            raise KafkaException(KafkaError(code))
-        return super().commit(*arguments, **options)
-
-
-class RefusingClients(ConfluentClients):
-    def __init__(self, kafka: KafkaSettings, code: int) -> None:
-        super().__init__(kafka)
-        self._settings = kafka
-        self._code = code
-
-    @override
-    def group_consumer(self, stage: str) -> GroupConsumer:
-        return RefusingFirstCommit(consumer_config(self._settings, stage), self._code)
 
 
 @pytest.mark.parametrize("code", [KafkaError._TIMED_OUT, KafkaError.COORDINATOR_LOAD_IN_PROGRESS])

@@ -5,7 +5,7 @@ from typing import Any, cast
 from schemas.call import CallRow
 from schemas.control import Limits
 from schemas.flow import Accepted, Admitted, Completion
-from schemas.topics import ACCOUNTS, ADMITTED, CALLS, COMPLETIONS, VALIDATED
+from schemas.topics import ADMITTED, CALLS, COMPLETIONS, VALIDATED
 from schemas.usage import Usage
 from streams.runtime.stage import State
 from streams.stages import limit
@@ -74,19 +74,11 @@ def leaves_nothing(world: World, stored: Stored) -> bool:
     if stored.topic == world.kafka.topic(CALLS):
         row = CallRow.decode(stored.value or b"")
         earlier = [CallRow.decode(each.value or b"").attempt_id for each in before]
-        return row.attempt_id in earlier or _was_decided_again(world, row)
+        return row.attempt_id in earlier
     mine = Accepted.decode(stored.value or b"")
     asked = [Accepted.decode(each.value or b"") for each in before]
     first = next((each for each in asked if each.ticket.identity == mine.ticket.identity), None)
     return first is not None and first.digest == mine.digest
-
-
-def _was_decided_again(world: World, row: CallRow) -> bool:
-    """Admitted by a worker that died before its registration was written: the row may come before the next one's."""
-    identity = f"{row.tenant_id}/{row.request_id}"
-    admitted = [event.ticket.identity for event in world.events(ADMITTED, Admitted)]
-    registered = [stored.key for stored in world.cluster.records(world.kafka.topic(ACCOUNTS))]
-    return admitted.count(identity) > 1 or f"id/{identity}".encode() not in registered
 
 
 def picture(_world: World, state: State) -> Any:
