@@ -115,6 +115,7 @@ class InvokeWorker(ConsumerRebalanceListener):
             await self._reconfigured(self._follower.view)
         if self._must_rejoin and await self._can_part():
             await self._part()
+            self._assignment += 1  # what came while it parted goes now
             self._consumer.unsubscribe()
             self._consumer.subscribe(list(self._topics), listener=self)
         if not self._taking:
@@ -253,7 +254,8 @@ class InvokeWorker(ConsumerRebalanceListener):
         but let calls in flight end, for they are paid. Then ask for partitions anew.
         """
         log.warning("lost_touch", partitions=sorted({where.partition for where in self._offsets.frontiers}))
-        self._taking, self._must_rejoin = False, not self._stopping
+        is_parting = self._parting.locked()  # and asks for partitions anew, or wants none, when that is done
+        self._taking, self._must_rejoin = False, not self._stopping and not is_parting
         self._assignment += 1
         self._work.lose()
         self._pool.let_go(self._work.calling())
@@ -274,6 +276,8 @@ class InvokeWorker(ConsumerRebalanceListener):
         """The client sends no heartbeats while this runs, so what may take long is done beside it."""
         if self._stopping:
             return
+        self._taking = False
+        self._assignment += 1
         assignment = self._assignment
         self._progress.state("restoring")
         try:
