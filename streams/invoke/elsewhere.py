@@ -12,12 +12,22 @@ def _nobody() -> dict[str, int]:
 
 @dataclass(slots=True)
 class _Held:
+    """`heard_ms`: when the latest news of it came. `at_most_ms`: how long after that its caller may be believed."""
+
     until_ms: dict[str, int] = field(default_factory=_nobody)
+    heard_ms: int = 0
+    at_most_ms: int | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ends_ms(self) -> int:
+        told_ms = max(self.until_ms.values())
+        return told_ms if self.at_most_ms is None else min(told_ms, self.heard_ms + self.at_most_ms)
 
 
 class Elsewhere:
-    """Each is held until it is completed, or every worker that called for it has stopped or outlived its time."""
+    """Each is held until it is completed, or every worker that called for it has stopped or outlived its time: by the
+    clock of whoever told it, and by ours no longer than a call may last.
+    """
 
     def __init__(self, me: str) -> None:
         self._me = me
@@ -34,7 +44,9 @@ class Elsewhere:
         if told.worker == self._me:
             return
         if told.until_ms is not None and told.until_ms > now_ms:
-            self._held.setdefault(told.identity, _Held()).until_ms[told.worker] = told.until_ms
+            held = self._held.setdefault(told.identity, _Held())
+            held.until_ms[told.worker] = told.until_ms
+            held.heard_ms = now_ms
         elif (held := self._held.get(told.identity)) is not None:
             held.until_ms.pop(told.worker, None)
             if not held.until_ms:
@@ -48,15 +60,16 @@ class Elsewhere:
 
     def expire(self, now_ms: int) -> None:
         for identity, held in list(self._held.items()):
-            if max(held.until_ms.values()) <= now_ms:
+            if held.ends_ms() <= now_ms:
                 self.release(identity)
 
     def clear(self) -> None:
         for identity in list(self._held):
             self.release(identity)
 
-    async def over(self, identity: str) -> None:
-        """Returns at once for what nobody holds."""
+    async def over(self, identity: str, at_most_ms: int) -> None:
+        """Returns at once for what nobody holds, and `at_most_ms` after the latest news of it whatever was told."""
         held = self._held.get(identity)
         if held is not None:
+            held.at_most_ms = at_most_ms
             await held.over.wait()

@@ -16,7 +16,7 @@ from schemas.flow import Completion, Dispatch, HandedOver
 from schemas.response import Failure
 from schemas.topics import CALLS, HANDOVERS
 from streams.invoke.caller import Aside, Caller, settled_row
-from streams.invoke.calling import Calling
+from streams.invoke.calling import ALLOWANCE_MS, Calling
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.invoke.pulse import Pulse
@@ -114,7 +114,7 @@ class Work:
             await self._give_up(delivery, "unreadable", problem)
             return True
         identity = dispatch.ticket.identity
-        if await self._is_completed(identity, aside):
+        if await self._is_completed(dispatch, aside):
             ids = _ids(Requester(dispatch.ticket))
             log.info("absorbed", reason="completed before", topic=delivery.topic, offset=delivery.offset, **ids)
             self._metrics.count("millrace_events_total", STAGE, "absorb")
@@ -139,8 +139,9 @@ class Work:
             self._calling.pop(identity, None)
         return True
 
-    async def _is_completed(self, identity: str, aside: Aside) -> bool:
+    async def _is_completed(self, dispatch: Dispatch, aside: Aside) -> bool:
         """When it is, or when nobody is calling for it any more."""
+        identity = dispatch.ticket.identity
         finished, elsewhere = self._others.finished, self._others.elsewhere
         while identity not in finished:
             if (twin := self._calling.get(identity)) is not None:
@@ -148,7 +149,7 @@ class Work:
                     await asyncio.wait([twin.task])
             elif identity in elsewhere:
                 with aside():
-                    await elsewhere.over(identity)
+                    await elsewhere.over(identity, dispatch.plan.timeout_ms + ALLOWANCE_MS)
             else:
                 return False
         return True

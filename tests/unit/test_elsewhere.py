@@ -8,6 +8,8 @@ from schemas.flow import HandedOver
 from streams.invoke.elsewhere import Elsewhere
 from tests.unit.examples import NOW_MS
 
+LONG_MS = 3_600_000
+
 
 def told(until_ms: int | None, worker: str = "other", identity: str = "acme/r-1") -> HandedOver:
     return HandedOver(identity=identity, worker=worker, until_ms=until_ms)
@@ -60,7 +62,7 @@ def test_news_of_a_further_attempt_makes_the_wait_longer() -> None:
 @pytest.mark.parametrize("end", ["release", "expire", "learn", "clear"])
 async def test_whoever_waits_goes_on_however_it_ends(end: str) -> None:
     elsewhere = holding(told(NOW_MS + 10))
-    waiting = asyncio.create_task(elsewhere.over("acme/r-1"))
+    waiting = asyncio.create_task(elsewhere.over("acme/r-1", LONG_MS))
     await asyncio.wait([waiting], timeout=0.01)
     assert not waiting.done()
 
@@ -76,5 +78,20 @@ async def test_whoever_waits_goes_on_however_it_ends(end: str) -> None:
 
     async with asyncio.timeout(5):
         await waiting
-        await elsewhere.over("acme/r-1")
+        await elsewhere.over("acme/r-1", LONG_MS)
     assert len(elsewhere) == 0
+
+
+@pytest.mark.asyncio
+async def test_a_clock_that_is_an_hour_ahead_makes_nobody_wait_longer_than_a_call_may_last() -> None:
+    elsewhere = holding(told(NOW_MS + LONG_MS))
+    waiting = asyncio.create_task(elsewhere.over("acme/r-1", 20_000))
+    await asyncio.wait([waiting], timeout=0.01)
+
+    elsewhere.learn(told(NOW_MS + LONG_MS), NOW_MS + 5_000)
+    elsewhere.expire(NOW_MS + 24_999)
+    assert "acme/r-1" in elsewhere
+    elsewhere.expire(NOW_MS + 25_000)
+
+    async with asyncio.timeout(5):
+        await waiting
