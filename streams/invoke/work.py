@@ -124,9 +124,7 @@ class Work:
         try:
             await self._complete(calling, aside)
         except VoidError:
-            log.warning("call_void", attempt_no=calling.attempt_no, **_ids(Requester(dispatch.ticket)))
-            await self._tell_stopped(calling)
-            return False
+            return await self._leave_to_others(calling)
         except asyncio.CancelledError:
             if not calling.ended:  # or whoever reads this before the completion would call again
                 await self._tell_stopped(calling)
@@ -134,6 +132,8 @@ class Work:
         except KafkaError:
             raise
         except Exception as problem:  # noqa: BLE001  # a bug costs its own event, never the partition
+            if self._is_void(calling):
+                return await self._leave_to_others(calling, type(problem).__name__)
             await self._give_up(delivery, "decision_failed", problem)
         finally:
             self._calling.pop(identity, None)
@@ -180,6 +180,12 @@ class Work:
     def _is_void(self, calling: Calling) -> bool:
         self._pulse.check()
         return calling.is_void(self._now_ms())
+
+    async def _leave_to_others(self, calling: Calling, problem: str | None = None) -> bool:
+        ids = _ids(Requester(calling.dispatch.ticket))
+        log.warning("call_void", attempt_no=calling.attempt_no, problem=problem, **ids)
+        await self._tell_stopped(calling)
+        return False
 
     async def _tell_stopped(self, calling: Calling) -> None:
         if calling.handed_until_ms is not None:

@@ -164,6 +164,26 @@ async def test_a_failure_that_comes_after_the_partition_was_lost_is_booked_and_t
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(("is_handed_over", "ends"), [(False, []), (True, ["handed over", "stopped"])])
+async def test_a_bug_that_shows_after_the_partition_was_lost_is_told_to_nobody_either(
+    *, is_handed_over: bool, ends: list[str]
+) -> None:
+    lost = bench(saying("Yes."))
+
+    async def lose_and_fail() -> None:
+        lost.work.lose()
+        if is_handed_over:
+            await lost.work.hand_over()
+        raise RuntimeError("a bug of ours")
+
+    lost.during(lose_and_fail)
+
+    assert not await lost.do(dispatch())
+
+    assert lost.written.shape == ["started 1", *ends]
+
+
+@pytest.mark.asyncio
 async def test_after_the_partition_was_lost_nothing_is_begun() -> None:
     lost = bench(BUSY, saying("Yes."))
     lost.during(lost.work.lose)
