@@ -75,9 +75,9 @@ async def _run(
     producer = AIOKafkaProducer(**producer_options(kafka, STAGE))
     reader = TableReader(clients, STAGE, metrics)
     others = Others(clients, reader, kafka, me=_new_id(), window_ms=worker.answered_window_s * 1000, now_ms=now_ms)
-    await producer.start()
-    await consumer.start()
     try:
+        await producer.start()
+        await consumer.start()
         await InvokeWorker(
             consumer,
             AsyncOutbox(kafka, producer),

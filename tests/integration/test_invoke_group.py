@@ -215,16 +215,62 @@ process.run_invoke(KafkaSettings(), WorkerSettings(), InvokeSettings(drain_ms=10
 """
 
 
+UNREADY = """
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from streams.invoke import process
+from streams.observe.health import Progress
+from streams.observe.metrics import Metrics
+from streams.settings import InvokeSettings, KafkaSettings, WorkerSettings
+
+class Refused(AIOKafkaConsumer):
+    async def start(self):
+        await super().start()
+        raise RuntimeError("refused")
+    async def stop(self):
+        await super().stop()
+        print("consumer closed", flush=True)
+
+class Started(AIOKafkaProducer):
+    async def stop(self):
+        await super().stop()
+        print("producer closed", flush=True)
+
+process.AIOKafkaConsumer, process.AIOKafkaProducer = Refused, Started
+progress = Progress(lambda: 0, 60_000)
+process.run_invoke(KafkaSettings(), WorkerSettings(), InvokeSettings(), Metrics(), progress)
+"""
+
+
 @pytest.fixture
-def stuck(bench: InvokeBench, tmp_path: Path) -> Iterator[Child]:
+def run_script(bench: InvokeBench, tmp_path: Path) -> Iterator[Callable[[str], Child]]:
     given = bench.kafka.model_dump(mode="json", exclude_none=True)
     env = {f"MILLRACE_KAFKA_{field.upper()}": str(value) for field, value in given.items()}
-    child = spawn(Command([sys.executable, "-c", STUCK], tmp_path / "log", REPOSITORY, env))
-    yield child
-    child.kill()
+    children: list[Child] = []
+
+    def run(script: str) -> Child:
+        children.append(spawn(Command([sys.executable, "-c", script], tmp_path / "log", REPOSITORY, env)))
+        return children[-1]
+
+    yield run
+    for child in children:
+        child.kill()
 
 
-def test_a_process_whose_loop_is_stuck_ends_by_force_after_it_was_told_to_stop(stuck: Child, tmp_path: Path) -> None:
+def test_a_process_that_one_of_its_clients_keeps_from_starting_closes_them_all(
+    run_script: Callable[[str], Child], tmp_path: Path
+) -> None:
+    assert run_script(UNREADY).wait(WITHIN_S) == 1
+
+    log = (tmp_path / "log").read_text()
+    assert "refused" in log
+    assert "consumer closed" in log
+    assert "producer closed" in log
+
+
+def test_a_process_whose_loop_is_stuck_ends_by_force_after_it_was_told_to_stop(
+    run_script: Callable[[str], Child], tmp_path: Path
+) -> None:
+    stuck = run_script(STUCK)
     log = tmp_path / "log"
     assert holds_within(WITHIN_S, lambda: "runs" in log.read_text()), log.read_text()
 
