@@ -155,7 +155,7 @@ class SinkWorker:
         except Unavailable as outage:
             log.warning("store_unavailable", reason=outage.reason, waiting_rows=len(batch.rows))
             self._metrics.count("millrace_sink_retries_total")
-            self._wait(outage.retry_after_s, stop)
+            self._wait(outage.retry_after_s, lambda: stop.is_set() or self._storing is not batch)
             return False
         self._metrics.observe("millrace_insert_seconds", value=(self._now_ms() - started_ms) / 1000)
         self._metrics.count("millrace_rows_total", by=len(batch.rows) - len(refusals))
@@ -178,9 +178,9 @@ class SinkWorker:
         self._consumer.resume(self._consumer.assignment())
         return True
 
-    def _wait(self, wait_s: float, stop: threading.Event) -> None:
+    def _wait(self, wait_s: float, is_in_vain: Callable[[], bool]) -> None:
         until_ms = self._now_ms() + int(wait_s * 1000)
-        while self._now_ms() < until_ms and not stop.is_set():
+        while self._now_ms() < until_ms and not is_in_vain():
             self._stay(0.1)
         self._consumer.resume(self._consumer.assignment())
 

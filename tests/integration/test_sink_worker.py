@@ -191,6 +191,21 @@ def test_partitions_that_move_during_an_outage_do_not_fill_the_memory_of_their_n
     assert stored(*sinks) == requests(0, 1_009)
 
 
+def test_who_is_given_other_partitions_while_it_waits_for_the_store_reads_them_at_once(bench: Bench) -> None:
+    patient, other = FakeSink(), FakeSink()
+    patient.outage = Unavailable("it is gone", retry_after_s=600)
+    write_rows(bench, 0, 9)
+    start(bench, patient)
+    assert holds_within(WITHIN_S, lambda: len(patient.writes) == 1)
+    patient.outage = None
+
+    start(bench, other)
+
+    bench.log.await_committed("sink", CALLS, {0: 5, 1: 5})
+    assert stored(patient, other) == requests(0, 9)
+    assert len(patient.writes) > 1
+
+
 def test_how_far_behind_it_is_shows_while_the_store_is_away(bench: Bench) -> None:
     sink = FakeSink()
     sink.outage = Unavailable("it is gone", retry_after_s=0.1)
