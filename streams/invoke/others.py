@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from schemas.flow import Completion, HandedOver
 from streams.invoke.elsewhere import Elsewhere
 from streams.invoke.finished import Finished
-from streams.invoke.relearn import Learned, SupersededError, news_of, relearn
+from streams.invoke.relearn import Learned, news_of, relearn
 from streams.observe.logs import logger
 from streams.runtime.delivery import Delivery
 from streams.runtime.kafka import Clients, PartitionReader
@@ -42,20 +42,26 @@ class Others:
         self._reader = reader
         self._reading = asyncio.Lock()
         self._stop = threading.Event()
-        reader.obey(self._stop)
         self._kafka = kafka
         self._window_ms = window_ms
         self._now_ms = now_ms
 
     async def relearn(self, starts: Sequence[TopicPartition], superseded: Callable[[], bool]) -> Learned | None:
-        """What is learned counts from then on. None, and nothing learned, when the partitions are gone before that."""
-        async with self._reading:  # of a predecessor that was superseded, at its next record
+        """What is learned counts from then on. None, and nothing learned, when the partitions are gone before that:
+        then a failure of the reading is nobody's either.
+        """
+        async with self._reading:  # of a predecessor that was superseded, and ends soon
+            self._reader.obey(lambda: self._stop.is_set() or superseded())
             try:
                 learned = await asyncio.to_thread(
-                    relearn, self._reader, self._kafka, starts, self._now_ms(), self._window_ms, superseded
+                    relearn, self._reader, self._kafka, starts, self._now_ms(), self._window_ms
                 )
-            except (SupersededError, RestoreStoppedError):
+            except RestoreStoppedError:
                 return None
+            except Exception:
+                if superseded():
+                    return None
+                raise
         if superseded():
             return None
         for identity in learned.completed:

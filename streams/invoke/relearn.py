@@ -1,6 +1,6 @@
 """What the predecessors of a worker on its partitions left: what they completed, and what they still call for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import TopicPartition
@@ -18,10 +18,6 @@ SKEW_MS = 60_000
 """A handover is younger than the event it is about, give or take what clocks differ."""
 
 
-class SupersededError(Exception):
-    """The partitions were taken away before all was read."""
-
-
 @dataclass(frozen=True, slots=True)
 class Learned:
     """`ends`: from where on news of the same partitions is still to be read."""
@@ -37,10 +33,9 @@ def relearn(
     starts: Sequence[TopicPartition],
     now_ms: int,
     window_ms: int,
-    superseded: Callable[[], bool],
 ) -> Learned:
     """All that may matter for what is delivered from `starts` on. Where nothing waits to be taken there is nothing that
-    could have been handed over, and nothing is read of it. Blocks. Raises SupersededError.
+    could have been handed over, and nothing is read of it. Blocks.
     """
     if not starts:
         return Learned()
@@ -48,8 +43,6 @@ def relearn(
     handed_over: list[HandedOver] = []
 
     def learn(record: Delivery) -> None:
-        if superseded():
-            raise SupersededError
         event = news_of(record, kafka)
         if isinstance(event, Completion):
             completed.append(event.ticket.identity)

@@ -1,6 +1,5 @@
 """Reading tables back before the first event of a partition is decided."""
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
@@ -24,7 +23,7 @@ class RestoreStalledError(Exception):
 
 
 class RestoreStoppedError(Exception):
-    """The process was told to stop while it read state back: nothing was taken yet, so nothing is left to finish."""
+    """Whoever read state back was told to stop: nothing was taken yet, so nothing is left to finish."""
 
 
 class TableReader:
@@ -37,11 +36,11 @@ class TableReader:
         self._metrics = metrics
         self._consumer = clients.reader(fetch_wait_ms=20)
         self._silent_s = 0.0
-        self._stop = threading.Event()
+        self._is_told_to_stop: Callable[[], bool] = lambda: False
 
-    def obey(self, stop: threading.Event) -> None:
-        """Once it is set, reading ends with RestoreStoppedError."""
-        self._stop = stop
+    def obey(self, is_told_to_stop: Callable[[], bool]) -> None:
+        """Once it is, by whichever thread, reading ends with RestoreStoppedError, whether anything arrives or not."""
+        self._is_told_to_stop = is_told_to_stop
 
     def read(self, topic: str, since_ms: Mapping[int, int | None], apply: Callable[[Delivery], None]) -> dict[int, int]:
         """Hands every record from `since_ms` (by partition; None: the beginning) to the current end to `apply`, in
@@ -96,7 +95,7 @@ class TableReader:
 
     def _poll(self) -> Sequence[Message]:
         """What has arrived: records, and signs of a partition's end."""
-        if self._stop.is_set():
+        if self._is_told_to_stop():
             raise RestoreStoppedError
         first = self._consumer.poll(POLL_S)
         if first is None:

@@ -107,7 +107,7 @@ class Worker:
     def _begin(self, stop: threading.Event) -> None:
         if self._stage.prepare is not None:
             self._stage.prepare()
-        self._reader.obey(stop)
+        self._reader.obey(stop.is_set)
         wait_for_configuration(self._control, stop)
         topics = [*self._inputs, *([self._table] if self._table and self._stage.follow else [])]
         self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import pytest
 from confluent_kafka import TopicPartition
 from typing_extensions import override
 
 from schemas.base import Event
 from schemas.flow import HandedOver
 from schemas.topics import COMPLETIONS, HANDOVERS
-from streams.invoke.relearn import SKEW_MS, SupersededError, relearn
+from streams.invoke.relearn import SKEW_MS, relearn
 from streams.runtime.delivery import Delivery
 from streams.runtime.restore import TableReader
 from streams.settings import KafkaSettings
@@ -45,7 +44,7 @@ class Shelf(TableReader):
 def test_completions_of_the_window_and_handovers_of_what_is_still_to_be_taken_are_read() -> None:
     shelf = Shelf({1: NOW_MS - 100}, completions=[completion(), b"?"], handovers=[HANDED, b"?"])
 
-    learned = relearn(shelf, KAFKA, STARTS, NOW_MS, WINDOW_MS, lambda: False)
+    learned = relearn(shelf, KAFKA, STARTS, NOW_MS, WINDOW_MS)
 
     assert shelf.asked == {
         KAFKA.topic(COMPLETIONS): {0: NOW_MS - WINDOW_MS, 1: NOW_MS - 100 - WINDOW_MS},
@@ -63,7 +62,7 @@ def test_completions_of_the_window_and_handovers_of_what_is_still_to_be_taken_ar
 def test_where_nothing_is_still_to_be_taken_no_handover_is_read() -> None:
     shelf = Shelf({}, handovers=[HANDED])
 
-    learned = relearn(shelf, KAFKA, STARTS, NOW_MS, WINDOW_MS, lambda: False)
+    learned = relearn(shelf, KAFKA, STARTS, NOW_MS, WINDOW_MS)
 
     assert list(shelf.asked) == [KAFKA.topic(COMPLETIONS)]
     assert learned.handed_over == ()
@@ -71,10 +70,5 @@ def test_where_nothing_is_still_to_be_taken_no_handover_is_read() -> None:
 
 def test_with_no_partition_nothing_is_read() -> None:
     shelf = Shelf({})
-    assert relearn(shelf, KAFKA, (), NOW_MS, WINDOW_MS, lambda: False).ends == ()
+    assert relearn(shelf, KAFKA, (), NOW_MS, WINDOW_MS).ends == ()
     assert shelf.asked == {}
-
-
-def test_when_the_partitions_are_gone_reading_ends_at_the_next_record() -> None:
-    with pytest.raises(SupersededError):
-        relearn(Shelf({}, completions=[completion()]), KAFKA, STARTS, NOW_MS, WINDOW_MS, lambda: True)
