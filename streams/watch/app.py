@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import faust
+from faust.types.tuples import TP
 
 from schemas.topics import CALLS
 from streams.observe.health import Progress
@@ -12,7 +13,9 @@ from streams.runtime.follower import ControlFollower
 from streams.runtime.kafka import ConfluentClients
 from streams.settings import KafkaSettings
 from streams.watch.bookkeeper import Bookkeeper
+from streams.watch.commits import Commits, CommitsStuckError
 from streams.watch.connection import faust_app
+from streams.watch.deliveries import Deliveries
 from streams.watch.intake import EventStream, Intake
 from streams.watch.judge import Judge
 from streams.watch.outlet import Outlet, raw_topic
@@ -20,7 +23,10 @@ from streams.watch.published import Published
 from streams.watch.settings import WatchSettings
 from streams.watch.sightings import TimePassed
 from streams.watch.tables import Tables
+from streams.watch.transport import Transport
 from streams.watch.vitals import Vitals
+
+_COMMITTED_WITHIN_S = 60
 
 
 def watch_app(
@@ -28,6 +34,11 @@ def watch_app(
 ) -> faust.App:
     """Ready to be run by a faust.Worker. Both agents run once per worker: with more, Faust's commits skip events."""
     app: Any = faust_app(kafka, watch)
+    deliveries = Deliveries()
+    delivery_s = kafka.delivery_timeout_ms / 1_000
+    app.sensors.add(deliveries)
+    app.transport = Transport(app, deliveries, delivery_s)
+    commits: Commits[TP] = Commits(round(1_000 * (_COMMITTED_WITHIN_S + delivery_s)))
     tables = Tables(app, watch, kafka.min_insync)
     outlet = Outlet(app, kafka, metrics, now_ms)
     published = Published(lambda: ControlFollower(ConfluentClients(kafka), kafka))
@@ -45,9 +56,16 @@ def watch_app(
     async def take_over(*_sender: Any, **_signal: Any) -> None:
         """Faust waits for this before it gives the agents their first event of new partitions."""
         await published.reread()
+        commits.forget()
 
     async def look_around() -> None:
         now = now_ms()
+        try:
+            commits.look(now, *vitals.read_and_committed())
+        except CommitsStuckError as problem:
+            await app.crash(problem)
+        if deliveries.refused is not None:
+            await app.crash(deliveries.refused)
         vitals.report(published.refresh(), intake.finished)
         for deployment in published.due(now):
             await outlet.sight(TimePassed(subject=deployment), now)

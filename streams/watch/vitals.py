@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from faust.types.tuples import TP
+
 from streams.control import ControlView
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
@@ -33,12 +35,24 @@ class Vitals:
             self._progress.state(state)
         self._progress.looped(unfinished, moved=moved)
 
+    def read_and_committed(self) -> tuple[dict[TP, int], dict[TP, int]]:
+        """Of each partition of ours, the last offset read and the one that is committed, where known."""
+        monitor = self._app.monitor
+        ours = {where for where in self._app.consumer.assignment() if self._is_work(where)}
+        return (
+            {where: offset for where, offset in monitor.tp_read_offsets.items() if where in ours},
+            {where: offset for where, offset in monitor.tp_committed_offsets.items() if where in ours},
+        )
+
+    def _is_work(self, where: TP) -> bool:
+        return where.topic not in self._app.tables.changelog_topics
+
     def _measure_lag(self) -> int:
         """Sets the lag of every partition of ours and returns how many records have not been read."""
         monitor, unfinished = self._app.monitor, len(self._app.consumer.unacked)
         for where in self._app.consumer.assignment():
             end = monitor.tp_end_offsets.get(where)
-            if end is None or where.topic in self._app.tables.changelog_topics:
+            if end is None or not self._is_work(where):
                 continue
             next_to_read = monitor.tp_read_offsets.get(where, end - 1) + 1
             next_to_commit = monitor.tp_committed_offsets.get(where, next_to_read)

@@ -10,8 +10,8 @@ from time import time_ns
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from schemas.alert import Alert
 from schemas.call import CallRow, Phase
@@ -44,6 +44,7 @@ class Fleet:
         self._producer = Producer({**producer_config(kafka, "test"), "log_level": 0})
         self._seen: dict[Topic, list[Message]] = {CONTROL: [], ALERTS: [], DEAD_LETTERS: []}
         self._readers: dict[Topic, Consumer] = {}
+        self.admin: Any = AdminClient(admin_config(kafka))  # its stubs leave the types of futures' results open
         self._rows = 0
         self.workers: dict[str, Child] = {}
         Cluster(kafka).apply()
@@ -55,7 +56,7 @@ class Fleet:
         assert child.running, log_tail(self.log(name))
         return child
 
-    def launch(self, name: str = "watch", **settings: str) -> Child:
+    def launch(self, name: str = "watch", module: str = "streams.watch", **settings: str) -> Child:
         """Warnings are errors in it, so that a library's deprecation is noticed here first."""
         kafka = {f"MILLRACE_KAFKA_{field.upper()}": str(value) for field, value in self._kafka_settings().items()}
         self._port_file(name).unlink(missing_ok=True)
@@ -67,11 +68,24 @@ class Fleet:
             "MILLRACE_WATCH_COMMIT_INTERVAL_MS": "200",
             "MILLRACE_OBSERVE_PORT_FILE": str(self._port_file(name)),
         }
-        argv = (sys.executable, "-W", "error", "-m", "streams.watch")
+        argv = (sys.executable, "-W", "error", "-m", module)
         child = spawn(Command(argv, self.log(name), env={**kafka, **own, **settings}))
         self._held.callback(child.stop, 10)
         self.workers[name] = child
         return child
+
+    def committed(self) -> int:
+        """How many of the rows are behind what the group has committed."""
+        name, group = self.kafka.topic(CALLS), self.kafka.group("watch")
+        where = [TopicPartition(name, partition) for partition in range(self.kafka.partitions)]
+        asked = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, where)])
+        return sum(max(0, found.offset) for found in asked[group].result(10).topic_partitions)
+
+    def largest_record(self, topic: str, size: int) -> None:
+        """The broker refuses larger ones on this topic."""
+        change = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+        where = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
+        self.admin.incremental_alter_configs([where])[where].result(10)
 
     def log(self, name: str = "watch") -> Path:
         return self.directory / f"{name}.log"
@@ -130,6 +144,11 @@ class Fleet:
             self._held.callback(reader.close)
         self._seen[topic] += [m for m in self._readers[topic].consume(100, 0.05) if m.error() is None]
         return self._seen[topic]
+
+    def send_many(self, rows: list[CallRow]) -> None:
+        for row in rows:
+            self._producer.produce(self.kafka.topic(CALLS), key=row.tenant_id, value=row.encode())
+        assert self._producer.flush(20) == 0
 
     def _write(self, topic: Topic, key: str, value: bytes | None) -> None:
         self._producer.produce(self.kafka.topic(topic), key=key, value=value)
@@ -324,8 +343,7 @@ def test_workers_share_the_rows_and_speak_about_a_deployment_with_one_voice(flee
 
 def test_a_row_that_cannot_even_be_buried_ends_the_process_and_is_not_lost(fleet: Fleet) -> None:
     dead_letters = fleet.kafka.topic(DEAD_LETTERS)
-    admin: Any = AdminClient(admin_config(fleet.kafka))  # its stubs leave the type of the future's result open
-    admin.delete_topics([dead_letters])[dead_letters].result(10)
+    fleet.admin.delete_topics([dead_letters])[dead_letters].result(10)
     child = fleet.launch(MILLRACE_KAFKA_DELIVERY_TIMEOUT_MS="5000")
 
     fleet.send_rubbish("acme", b"rubbish")
@@ -334,3 +352,34 @@ def test_a_row_that_cannot_even_be_buried_ends_the_process_and_is_not_lost(fleet
     Cluster(fleet.kafka).apply()
     fleet.start()
     assert soon(lambda: [letter.value() for letter in fleet.dead_letters()] == [b"rubbish"])
+
+
+def test_what_waits_while_the_broker_looks_up_what_is_committed_is_read_and_committed_once(
+    fleet: Fleet,
+) -> None:
+    first = fleet.start()
+    fleet.calls(10, None, tenants=4)
+    assert soon(lambda: fleet.committed() == 10)
+    assert fleet.stop(first) == 0
+    fleet.send_many([fleet.row("settled", tenant_id=f"tenant-{number % 4}") for number in range(2_000)])
+
+    fleet.launch(module="tests.integration.slow_watch", MILLRACE_WATCH_COMMIT_INTERVAL_MS="1000")
+
+    assert holds_within(START_S, lambda: fleet.committed() > 10)
+    assert holds_within(ANSWER_S, lambda: fleet.committed() == 2_010), "one record a second would take minutes"
+    assert fleet.finished("settled") == 2_000
+
+
+def test_a_change_of_a_table_that_the_broker_refuses_ends_the_process_and_its_row_is_taken_again(fleet: Fleet) -> None:
+    changelog = f"{fleet.kafka.group('watch')}-attempts-changelog"
+    child = fleet.start()
+    fleet.largest_record(changelog, 1)
+
+    fleet.send(fleet.row(cost=priced("1")))
+    assert child.wait(START_S) not in (0, -9)
+    assert fleet.committed() == 0
+
+    fleet.largest_record(changelog, 1_000_000)
+    fleet.start()
+    assert soon(lambda: fleet.finished("priced") == 1)
+    assert soon(lambda: fleet.committed() == 1)
