@@ -277,6 +277,7 @@ class InvokeWorker(ConsumerRebalanceListener):
         if self._stopping:
             return
         self._taking = False
+        self._offsets.void()
         self._assignment += 1
         assignment = self._assignment
         self._progress.state("restoring")

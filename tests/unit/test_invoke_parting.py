@@ -1,0 +1,193 @@
+"""An invoke worker that gives its partitions up while others are given to it takes only what it asked for last."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
+from typing_extensions import override
+
+from streams.control import ControlView
+from streams.invoke.lanes import Lanes
+from streams.invoke.others import Others
+from streams.invoke.outbox import AsyncOutbox
+from streams.invoke.relearn import Learned
+from streams.invoke.worker import InvokeWorker
+from streams.observe.health import Progress
+from streams.observe.metrics import Metrics
+from streams.runtime.envelope import Envelope
+from streams.settings import KafkaSettings, WorkerSettings
+from tests.unit.calling import World, world
+from tests.unit.examples import NOW_MS, control, deployment
+
+KAFKA = KafkaSettings()
+WHERE = TopicPartition("llm.dispatch.normal", 0)
+
+
+class Coordinator:
+    generation = 1
+
+
+class Group:
+    """aiokafka's consumer, of which the test is the coordinator."""
+
+    def __init__(self) -> None:
+        self._coordinator = Coordinator()
+        self.subscriptions: asyncio.Queue[Any] = asyncio.Queue()
+        self.is_assigned = False
+        self.fetched = asyncio.Event()
+
+    def subscribe(self, _topics: object, *, listener: Any) -> None:
+        self.subscriptions.put_nowait(listener)
+
+    def unsubscribe(self) -> None:
+        self.is_assigned = False
+
+    async def assign(self, listener: Any) -> None:
+        self.is_assigned = True
+        await listener.on_partitions_assigned([WHERE])
+
+    def seek(self, where: TopicPartition, _offset: int) -> None:
+        if not self.is_assigned:
+            raise IllegalStateError(f"{where} is not assigned")
+
+    async def committed(self, _where: TopicPartition) -> int:
+        return 0
+
+    async def commit(self, _offsets: Mapping[TopicPartition, int]) -> None:
+        """Is taken."""
+
+    async def getmany(self, *_partitions: TopicPartition, **_options: int) -> dict[TopicPartition, list[object]]:
+        self.fetched.set()
+        await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=0.001)
+        return {}
+
+    async def end_offsets(self, _partitions: object) -> dict[TopicPartition, int]:
+        return {}
+
+    async def stop(self) -> None:
+        """Leaves at once."""
+
+
+class Slow(AsyncOutbox):
+    """Takes what is handed over only while its gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.is_asked = asyncio.Event()
+
+    @override
+    async def write(self, envelopes: Sequence[Envelope]) -> None:
+        self.is_asked.set()
+        await self.gate.wait()
+
+
+class Unread(Others):
+    """Has read everything back once its gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__(cast("Any", None), cast("Any", None), KAFKA, me="me", window_ms=0, now_ms=lambda: NOW_MS)
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    @override
+    async def relearn(self, starts: object, superseded: Any) -> Learned | None:
+        await self.gate.wait()
+        return None if superseded() else Learned()
+
+
+class Follower:
+    view = ControlView()
+
+    def follow(self) -> bool:
+        return False
+
+
+class Bench:
+    def __init__(self, here: World) -> None:
+        self.group, self.outbox, self.others = Group(), Slow(), Unread()
+        self.progress = Progress(lambda: NOW_MS, 60_000)
+        self.stop = asyncio.Event()
+        self.worker = InvokeWorker(
+            cast("Any", self.group),
+            self.outbox,
+            here.caller(),
+            cast("Any", Follower()),
+            self.others,
+            Lanes({"high": 1, "normal": 1, "low": 1}),
+            kafka=KAFKA,
+            settings=WorkerSettings(poll_ms=1),
+            drain_ms=1_000,
+            now_ms=lambda: NOW_MS,
+            metrics=Metrics(),
+            progress=self.progress,
+            reconfigured=cast("Any", None),
+        )
+        self.running = asyncio.create_task(self.worker.run(self.stop))
+
+    async def await_running(self) -> None:
+        while self.progress.health().state != "running":
+            assert not self.running.done(), self.running.exception()
+            await asyncio.wait([self.running], timeout=0.001)
+
+    async def subscribed(self) -> Any:
+        asking = asyncio.create_task(self.group.subscriptions.get())
+        await asyncio.wait([asking, self.running], return_when=asyncio.FIRST_COMPLETED)
+        assert asking.done(), self.running.exception()
+        return asking.result()
+
+
+@pytest.mark.asyncio
+async def test_what_was_assigned_while_it_parted_is_not_begun_after_it_asked_anew() -> None:
+    async with asyncio.timeout(30):
+        bench = Bench(world(control=control(deployment())))
+        listener = await bench.subscribed()
+        await bench.group.assign(listener)
+        await bench.await_running()
+
+        bench.outbox.gate.clear()
+        bench.outbox.is_asked.clear()
+        cast("Any", bench.worker)._lose()
+        await bench.outbox.is_asked.wait()
+        bench.others.gate.clear()
+        await bench.group.assign(listener)
+        bench.outbox.gate.set()
+        await bench.subscribed()
+        bench.others.gate.set()
+        await asyncio.wait(cast("Any", bench.worker)._beside)
+
+        await bench.group.assign(listener)
+        await bench.await_running()
+        bench.stop.set()
+        await bench.running
+
+
+@pytest.mark.asyncio
+async def test_who_loses_touch_while_it_parts_does_not_ask_anew_a_second_time() -> None:
+    async with asyncio.timeout(30):
+        bench = Bench(world(control=control(deployment())))
+        listener = await bench.subscribed()
+        await bench.group.assign(listener)
+        await bench.await_running()
+
+        bench.outbox.gate.clear()
+        bench.outbox.is_asked.clear()
+        revoked = asyncio.create_task(listener.on_partitions_revoked([WHERE]))
+        await bench.outbox.is_asked.wait()
+        cast("Any", bench.worker)._lose()
+        bench.outbox.gate.set()
+        await revoked
+        await bench.group.assign(listener)
+        await bench.await_running()
+        bench.group.fetched.clear()
+
+        asked = asyncio.create_task(bench.subscribed())
+        fetched = asyncio.create_task(bench.group.fetched.wait())
+        await asyncio.wait([asked, fetched], return_when=asyncio.FIRST_COMPLETED)
+        assert not asked.done()
+        asked.cancel()
+        bench.stop.set()
+        await bench.running
