@@ -33,7 +33,7 @@ chaos: setup ## break everything about a running system for MINUTES=2 at RATE=20
 	@$(BIN)/python -m scripts.chaos $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") $(if $(FAULTS),--faults "$(FAULTS)")
 
 test: setup ## all tests, on a real broker and a real ClickHouse engine
-	@$(BIN)/pytest --numprocesses=auto --dist=loadfile
+	@$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 simulate: setup ## simulated schedules of the runtime (SEEDS=2000, or SEED=n for one of them, step by step)
 	@$(BIN)/python -m tests.simulated $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))

@@ -17,6 +17,10 @@ hypothesis.settings.register_profile("millrace", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("millrace")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A real Kafka broker, started at its first use."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from confluent_kafka import KafkaError, Message, Producer
@@ -45,6 +45,8 @@ def environment_of(kafka: KafkaSettings) -> dict[str, str]:
         "MILLRACE_KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
         "MILLRACE_KAFKA_GROUP_PREFIX": kafka.group_prefix,
         "MILLRACE_KAFKA_PARTITIONS": str(kafka.partitions),
+        "MILLRACE_KAFKA_SESSION_TIMEOUT_MS": str(kafka.session_timeout_ms),
+        "MILLRACE_KAFKA_DELIVERY_TIMEOUT_MS": str(kafka.delivery_timeout_ms),
     }
 
 
@@ -56,11 +58,11 @@ class Scribe:
         # unlike a stage, it is told where each record went
         self._producer = Producer({**producer_config(kafka, "scribe"), "delivery.report.only.error": False})
 
-    def make(self, *topics: Topic) -> None:
-        """Only these: to make all of them takes a broker most of a second."""
+    def make(self, *topics: Topic, fenced: bool = True) -> None:
+        """Only these: to make all of them takes a broker most of a second. `fenced` False: old records are taken."""
         new = [
             NewTopic(want.name, num_partitions=want.partitions, replication_factor=1, config=dict(want.config))
-            for want in (wanted(topic, self._kafka) for topic in topics)
+            for want in (wanted(replace(topic, fenced=topic.fenced and fenced), self._kafka) for topic in topics)
         ]
         client = AdminClient(admin_config(self._kafka))
         for future in cast("dict[str, Future[None]]", client.create_topics(new)).values():

@@ -23,7 +23,7 @@ from sinks.connection import connect
 from tests.integration.kafka_log import KafkaLog
 from tests.integration.steady_load import SteadyLoad
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400), pytest.mark.long]
 SIMULATOR = ("--latency-ms", "300", "--ttft-ms", "50", "--tokens-per-s", "2000", "--seed", "7")
 PER_S = 20
 SLOWEST_S = 15.0

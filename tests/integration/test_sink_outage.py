@@ -11,7 +11,7 @@ from streams.settings import KafkaSettings
 from tests.integration.kafka_log import WITHIN_S
 from tests.integration.sink_bench import SinkBench, all_of, seen
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 ROWS = 1_000_000
 MEMORY_MB = 512
 DRAINED_WITHIN_S = 400.0
