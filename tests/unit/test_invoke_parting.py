@@ -38,6 +38,9 @@ class Group:
         self.subscriptions: asyncio.Queue[Any] = asyncio.Queue()
         self.is_assigned = False
         self.fetched = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.is_probed = asyncio.Event()
 
     def subscribe(self, _topics: object, *, listener: Any) -> None:
         self.subscriptions.put_nowait(listener)
@@ -65,7 +68,9 @@ class Group:
         return {}
 
     async def end_offsets(self, _partitions: object) -> dict[TopicPartition, int]:
-        return {}
+        self.is_probed.set()
+        await self.answers.wait()
+        return {WHERE: 0}
 
     async def stop(self) -> None:
         """Leaves at once."""
@@ -191,3 +196,33 @@ async def test_who_loses_touch_while_it_parts_does_not_ask_anew_a_second_time() 
         asked.cancel()
         bench.stop.set()
         await bench.running
+
+
+@pytest.mark.asyncio
+async def test_while_brokers_say_nothing_who_lost_touch_waits_with_what_it_calls_for_and_does_not_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.invoke.worker.ASK_TIMEOUT_S", 0.001)
+    async with asyncio.timeout(30):
+        bench = Bench(world(control=control(deployment())))
+        await bench.group.assign(await bench.subscribed())
+        await bench.await_running()
+        call = asyncio.create_task(asyncio.Event().wait())
+        monkeypatch.setattr(cast("Any", bench.worker)._work, "calling", lambda: {call})
+
+        bench.outbox.is_asked.clear()
+        bench.group.answers.clear()
+        cast("Any", bench.worker)._lose()
+        for _ in range(3):
+            bench.group.is_probed.clear()
+            await bench.group.is_probed.wait()
+        assert not bench.outbox.is_asked.is_set()
+        assert bench.group.subscriptions.empty()
+        bench.group.answers.set()
+
+        await bench.subscribed()
+        assert bench.outbox.is_asked.is_set()
+        bench.stop.set()
+        await bench.running
+        assert not call.cancelled()
+        call.cancel()
