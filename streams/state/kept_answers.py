@@ -80,9 +80,13 @@ class KeptAnswers:
         return (event.entry,)
 
     def _take_off(self, event: FlightStarted, now_ms: int) -> None:
-        """Start and end have different writers, so the end can be read first: what has landed is not in the air."""
-        landed = self._landed.get(event.entry)
+        """Start and end have different writers, so the end can be read first: what has landed is not in the air. And
+        whoever wrote a start knows of it before it is read back: an older one does not take its place.
+        """
+        landed, flying = self._landed.get(event.entry), self._flights.get(event.entry)
         if landed is not None and landed.record.identity == event.identity:
+            return
+        if flying is not None and flying.started_at_ms > event.started_at_ms:
             return
         self._flights.pop(event.entry, None)
         self._flights[event.entry] = event

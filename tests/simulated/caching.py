@@ -55,7 +55,7 @@ def _end(world: World, miss: Miss) -> None:
             status="failed",
             failure=failure,
         )
-        key = f"{slot.entry}/flight"
+        key = f"{slot.entry}/flight/{miss.ticket.identity}"
     world.write(CACHE, record, key=key, partition_by=slot.namespace, after_ms=world.random.randrange(3_000))
 
 
@@ -98,14 +98,11 @@ def _decoded(records: list[Stored]) -> list[Fill | FlightStarted | FlightEnded]:
 
 
 def picture(world: World, state: State) -> Any:
-    """What is kept, and who is in the air. An end that was written before its start may be compacted away: whoever
-    reads the log back then takes the flight to be in the air, until it gives up.
-    """
+    """What is kept, and who is in the air."""
     known = cast("Any", state)
     now_ms = world.timeline.now_ms
     flying = [flight for entry in known._flights if (flight := known.flight(entry, now_ms)) is not None]
-    ended = {(e.entry, e.identity) for e in _decoded(world.history) if isinstance(e, FlightEnded)}
-    return dict(known._fills), {f.identity for f in flying if (f.entry, f.identity) not in ended}
+    return dict(known._fills), {flight.identity for flight in flying}
 
 
 def _never(_world: World, _stored: Stored) -> bool:

@@ -11,6 +11,9 @@ from tests.fakes.kafka.conditions import Mishap
 from tests.fakes.kafka.host import Gone, Host
 from tests.fakes.kafka.timeline import Timeline
 
+DAWDLE_MS = 500
+"""For so long at once a process that could go on may not; more would be a freeze."""
+
 
 @dataclass(slots=True)
 class Task:
@@ -83,14 +86,15 @@ class Scheduler:
             if self.random.random() < 0.5:
                 self.timeline.advance(self.timeline.now_ms + self.random.randrange(3))
         else:
-            self._pass_time()
+            self._pass_time(DAWDLE_MS if ready else None)
         self.tasks = [task for task in self.tasks if not task.has_ended]
 
-    def _pass_time(self) -> None:
+    def _pass_time(self, most_ms: int | None) -> None:
         """Until something is due, or somebody has waited long enough."""
         due = [task.wakes_at_ms for task in self.tasks if task.wakes_at_ms is not None and not task.host.is_frozen]
         due += [] if self.timeline.next_ms is None else [self.timeline.next_ms]
-        self.timeline.advance(max(min(due, default=0), self.timeline.now_ms + 1))
+        until_ms = max(min(due, default=0), self.timeline.now_ms + 1)
+        self.timeline.advance(until_ms if most_ms is None else min(until_ms, self.timeline.now_ms + most_ms))
 
     def _resume(self, task: Task) -> None:
         task.host.is_stirred = False

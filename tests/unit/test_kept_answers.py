@@ -30,10 +30,14 @@ def fill(entry: str = "acme/q/1", *, output: Output | None = None, expires_at_ms
 
 
 def started(
-    entry: str = "acme/q/1", *, identity: str = "acme/r-1", gives_up_at_ms: int = NOW_MS + 120_000
+    entry: str = "acme/q/1",
+    *,
+    identity: str = "acme/r-1",
+    started_at_ms: int = NOW_MS,
+    gives_up_at_ms: int = NOW_MS + 120_000,
 ) -> FlightStarted:
     return FlightStarted(
-        namespace="acme/q", entry=entry, identity=identity, started_at_ms=NOW_MS, gives_up_at_ms=gives_up_at_ms
+        namespace="acme/q", entry=entry, identity=identity, started_at_ms=started_at_ms, gives_up_at_ms=gives_up_at_ms
     )
 
 
@@ -168,6 +172,15 @@ def test_a_flight_whose_end_is_read_before_its_start_is_not_in_the_air() -> None
 
     state.apply(started(identity="acme/r-2"), NOW_MS)
     assert state.flight("acme/q/1", NOW_MS) == started(identity="acme/r-2")
+
+
+def test_a_start_read_back_late_does_not_take_the_place_of_a_younger_one() -> None:
+    state = answers()
+    younger = started(identity="acme/r-2", started_at_ms=NOW_MS + 1)
+    state.apply(younger, NOW_MS)
+    state.apply(started(), NOW_MS)
+    state.apply(ended(), NOW_MS)
+    assert state.flight("acme/q/1", NOW_MS) == younger
 
 
 def test_an_end_without_a_flight_wakes_nobody() -> None:
