@@ -25,7 +25,7 @@ EXPECTED_PTH = {
 
 REGISTRIES = (
     *("pypi" + ".org", "python" + "hosted", "maven" + ".org", "maven" + ".apache", "sona" + "type", "npm" + "js"),
-    *("registry.yarn" + "pkg", "crates" + ".io", "proxy.golang" + ".org"),
+    *("registry.yarn" + "pkg", "crates" + ".io", "proxy." + "golang.org"),
 )
 
 
