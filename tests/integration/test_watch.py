@@ -338,7 +338,8 @@ def test_workers_share_the_rows_and_speak_about_a_deployment_with_one_voice(flee
         fleet.calls(1, None, deployment=deployment, tenants=6)
     for deployment in deployments:
         assert soon(lambda name=deployment: fleet.breaker_states(name) == ["open", "half_open", "closed"])
-        assert fleet.alerts(f"deployment/{deployment}") == ["deployment_unhealthy", "deployment_recovered"]
+        told = ["deployment_unhealthy", "deployment_recovered"]
+        assert soon(lambda name=deployment, told=told: fleet.alerts(f"deployment/{name}") == told)
 
 
 def test_a_row_that_cannot_even_be_buried_ends_the_process_and_is_not_lost(fleet: Fleet) -> None:
