@@ -22,7 +22,7 @@ WITHIN_S = 540
 
 def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     """In a folder of its own, so that it does not meet another run."""
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(  # noqa: S603  # our own words
         [sys.executable, "-m", "scripts.chaos", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},  # noqa: TID251  # the environment of this run

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """In a folder of its own, so that it does not meet a stack that is running."""
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(  # noqa: S603  # our own words
         [sys.executable, "-m", "scripts.demo", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},  # noqa: TID251  # the environment of this run

@@ -43,7 +43,7 @@ def test_a_code_block_runs(stack: LocalStack, language: str, code: str) -> None:
     if all(line.startswith("make ") for line in code.splitlines()):
         code = code.replace("make ", "make --dry-run ")  # the targets themselves have tests of their own
     command = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603  # our own words
         command, cwd=ROOT, env=environment(stack), capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -39,7 +39,7 @@ def test_a_header_whose_name_is_not_utf8_neither_stops_the_stage_nor_the_request
         conversation.ask(f"before-{number}-{uuid4().hex[:8]}")
     request_id = f"foreign-{uuid4().hex[:8]}"
     request = {"request_id": request_id, "tenant_id": "local", "messages": [{"role": "user", "content": request_id}]}
-    subprocess.run(  # noqa: S603
+    subprocess.run(  # noqa: S603  # our own words
         [sys.executable, "-c", FOREIGN_PRODUCER, stack.kafka.bootstrap_servers, dump_json(request).decode()],
         env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"},  # noqa: TID251  # the environment of this run
         check=True,
