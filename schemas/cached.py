@@ -43,6 +43,7 @@ class FlightEnded(InternalEvent):
     identity: str
     status: Status
     failure: Failure | None = None
+    ended_at_ms: EpochMs = Field(default=0, description="0 where its writer did not say")
 
 
 CacheRecord = Annotated[Fill | FlightStarted | FlightEnded, Field(discriminator="kind")]

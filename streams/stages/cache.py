@@ -6,15 +6,15 @@ cache topic, so a new worker knows of it too.
 
 from collections.abc import Mapping
 
-from schemas.cached import FlightStarted
+from schemas.cached import FlightEnded, FlightStarted
 from schemas.flow import Admitted, CacheSlot, Completion, Miss, Ticket
 from schemas.request import Priority
 from schemas.response import CacheKind, Failure
 from schemas.topics import ADMITTED, CACHE, MISSES
 from streams.questions import entry_of
-from streams.runtime.outcome import Finish, Forward, Outcome, Park, Record
+from streams.runtime.outcome import Absorb, Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, View
-from streams.state.kept_answers import KeptAnswers
+from streams.state.kept_answers import Ended, KeptAnswers
 
 FLIGHT_LIMIT_MS = 900_000
 """A question not answered by then is asked again by the next in line. Far above any route's attempts together, since
@@ -35,6 +35,9 @@ def decide(event: Admitted, view: View[KeptAnswers]) -> Outcome:
         entry=entry_of(event.namespace, event.prompt),
         expires_after_ms=tenant.cache_ttl_s * 1000,
     )
+    ended = view.state.ended(slot.entry, ticket.identity, view.delivery.timestamp_ms)
+    if ended is not None:
+        return _end_again(event, ended, view)
     if ticket.cache == "refresh":
         return _lead(event, slot, view)
     return _look_up(event, slot, view)
@@ -61,13 +64,30 @@ def _look_up(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outco
     if view.parked_ms is not None:
         landed = view.state.landed_since(slot.entry, view.parked_ms)
         if landed is not None and landed.status == "failed":
-            completion = Completion(
-                ticket=ticket.stamped("cache", view.now_ms), status="failed", failure=landed.failure, cache="coalesced"
-            )
-            return Finish(completion)
+            return Finish(_failed(ticket, landed.failure, view), (_told(landed, slot, ticket, view.now_ms),))
     if ticket.cache == "only":
         return _decline(ticket, view)
     return _lead(event, slot, view)
+
+
+def _end_again(event: Admitted, ended: Ended, view: View[KeptAnswers]) -> Outcome:
+    """Delivered again after a crash, when its end is known already. Led once more it would never land: nobody asks what
+    is completed. And who waited for a question that failed, and was told, would be paid for now.
+    """
+    failure = ended.failure
+    if failure is None:
+        return Absorb("it has been asked, and its answer is on its way or given")
+    return Finish(_failed(event.ticket, failure, view))
+
+
+def _failed(ticket: Ticket, failure: Failure | None, view: View[KeptAnswers]) -> Completion:
+    return Completion(ticket=ticket.stamped("cache", view.now_ms), status="failed", failure=failure, cache="coalesced")
+
+
+def _told(landed: FlightEnded, slot: CacheSlot, ticket: Ticket, now_ms: int) -> Record:
+    """That this one has been told as well: see `_end_again`."""
+    ended = landed.model_copy(update={"identity": ticket.identity, "ended_at_ms": now_ms})
+    return Record(CACHE, f"{slot.entry}/flight/{ticket.identity}", ended, partition_by=slot.namespace)
 
 
 def _waits_for(flight: FlightStarted, ticket: Ticket) -> bool:

@@ -181,6 +181,7 @@ def _keep(completion: Completion, booked: list[Booked], now_ms: int) -> tuple[Re
         identity=completion.ticket.identity,
         status=completion.status,
         failure=completion.failure,
+        ended_at_ms=now_ms,
     )
     # a key of its own for each request: the end of one that is not in flight any more must not compact another away
     key = f"{slot.entry}/flight/{completion.ticket.identity}"

@@ -1,15 +1,23 @@
 """What the cache stage knows of one partition: answers that may be given again, and questions in flight."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from schemas.base import Event
 from schemas.cached import Fill, FlightEnded, FlightStarted
+from schemas.response import Failure
 
 MAX_BYTES = 64 * 1024 * 1024
 """Of answers, per partition; the oldest make room."""
 _ENTRY_BYTES = 600  # what an entry takes besides its answer, about
+MOST_ENDED = 50_000
+"""Requests remembered as ended, per partition, at some 250 bytes: more than lie between a commit and a crash."""
+USED_AGAIN_MS = 3_600_000
+"""Whatever clocks differ by, and far less than `limit` remembers an id for: what is asked so long after the end is a
+new request under an old id.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +40,34 @@ class Landed:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A request that asked, or waited for who did, has come to its end."""
+
+    at_ms: int
+    encoded_failure: bytes | None
+
+    @property
+    def failure(self) -> Failure | None:
+        """What it was told, where that was a failure."""
+        return None if self.encoded_failure is None else Failure.decode(self.encoded_failure)
+
+
 class KeptAnswers:
     """In order of arrival, so the first is always the oldest; a plain dictionary is slow to find it after deletions."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES, most_ended: int = MOST_ENDED) -> None:
         self._max_bytes = max_bytes
+        self._most_ended = most_ended
         self._bytes = 0
         self._fills: OrderedDict[str, _Kept] = OrderedDict()
         self._flights: OrderedDict[str, FlightStarted] = OrderedDict()
         self._landed: OrderedDict[str, Landed] = OrderedDict()
+        self._ended: dict[bytes, Ended] = {}
+        self._oldest_ended: deque[bytes] = deque()
 
     def __len__(self) -> int:
-        return len(self._fills) + len(self._flights) + len(self._landed)
+        return len(self._fills) + len(self._flights) + len(self._landed) + len(self._ended)
 
     def fill(self, entry: str, now_ms: int) -> Fill | None:
         found = self._fills.get(entry)
@@ -57,9 +81,15 @@ class KeptAnswers:
         found = self._landed.get(entry)
         return found.record if found is not None and found.at_ms >= since_ms else None
 
+    def ended(self, entry: str, identity: str, asked_ms: int) -> Ended | None:
+        """Whether this request, as it was asked at that time, has been here before and come to its end."""
+        ended = self._ended.get(_digest(entry, identity))
+        return ended if ended is not None and ended.at_ms + USED_AGAIN_MS >= asked_ms else None
+
     def apply(self, event: Event, now_ms: int) -> Sequence[str]:
         match event:
             case Fill():
+                self._end(event.entry, f"{_tenant_of(event.namespace)}/{event.saved.request_id}", event.stored_at_ms)
                 self._flights.pop(event.entry, None)
                 self._landed.pop(event.entry, None)
                 self._keep(event, now_ms)
@@ -67,6 +97,7 @@ class KeptAnswers:
                 self._take_off(event, now_ms)
                 return ()
             case FlightEnded():
+                self._end(event.entry, event.identity, event.ended_at_ms, event.failure)
                 flight = self._flights.get(event.entry)
                 if flight is not None and flight.identity != event.identity:
                     return ()
@@ -79,12 +110,22 @@ class KeptAnswers:
                 raise TypeError(f"the cache cannot hold {type(event).__name__}")
         return (event.entry,)
 
+    def _end(self, entry: str, identity: str, at_ms: int, failure: Failure | None = None) -> None:
+        digest = _digest(entry, identity)
+        if digest not in self._ended:
+            self._oldest_ended.append(digest)
+        self._ended[digest] = Ended(at_ms, None if failure is None else failure.encode())
+        if len(self._ended) > self._most_ended:
+            del self._ended[self._oldest_ended.popleft()]
+
     def _take_off(self, event: FlightStarted, now_ms: int) -> None:
         """Start and end have different writers, so the end can be read first: what has landed is not in the air. And
         whoever wrote a start knows of it before it is read back: an older one does not take its place.
         """
         landed, flying = self._landed.get(event.entry), self._flights.get(event.entry)
         if landed is not None and landed.record.identity == event.identity:
+            return
+        if self.ended(event.entry, event.identity, event.started_at_ms) is not None:
             return
         if flying is not None and flying.started_at_ms > event.started_at_ms:
             return
@@ -123,3 +164,12 @@ class KeptAnswers:
             if oldest.at_ms > now_ms - 60_000:
                 return
             del self._landed[entry]
+
+
+def _digest(entry: str, identity: str) -> bytes:
+    """120 bits: however long an id is, it takes the same room, and no two meet by chance."""
+    return blake2b(f"{entry}\0{identity}".encode(), digest_size=15).digest()
+
+
+def _tenant_of(namespace: str) -> str:
+    return namespace.partition("/")[0]

@@ -30,9 +30,10 @@ def feed(world: World) -> None:
 
 
 def _end(world: World, miss: Miss) -> None:
-    """The question is asked and ends with an answer, or without one to keep."""
+    """The question is asked and ends with an answer, or with none to keep. Once: `invoke` absorbs what is completed."""
     slot = miss.slot
-    if slot is None:
+    earlier = [event for event in world.events(MISSES, Miss) if event.ticket.identity == miss.ticket.identity]
+    if slot is None or len(earlier) > 1:
         return
     now_ms = world.timeline.now_ms
     if world.random.random() < 0.6:
@@ -54,6 +55,7 @@ def _end(world: World, miss: Miss) -> None:
             identity=miss.ticket.identity,
             status="failed",
             failure=failure,
+            ended_at_ms=now_ms,
         )
         key = f"{slot.entry}/flight/{miss.ticket.identity}"
     world.write(CACHE, record, key=key, partition_by=slot.namespace, after_ms=world.random.randrange(3_000))

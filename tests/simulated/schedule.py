@@ -25,6 +25,8 @@ MOST_STEPS = 60_000
 ROUGH_STEPS = 1_500
 """Turns in which faults may strike."""
 FOLLOWED_WITHIN_MS = 60_000
+DONE_WITHIN_MS = 300_000
+"""Once nothing is broken any more: far less than what a question is waited for that nobody asks."""
 
 
 @dataclass(slots=True)
@@ -101,10 +103,17 @@ class Schedule:
             self._world.start()
 
     def _work(self) -> None:
+        calm_ms: int | None = None
         for turn in range(MOST_STEPS):
             if turn < ROUGH_STEPS and not self._faults.are_over:
                 self._faults.maybe()
+            elif calm_ms is None:
+                calm_ms = self._timeline.now_ms
             elif self._is_quiet():
+                took_ms = self._timeline.now_ms - calm_ms
+                # not of `invoke`: its event loops, idle, let an hour pass in one step
+                if took_ms > DONE_WITHIN_MS and self._scenario.part.table is not None:
+                    self._violations.append(f"it took {took_ms} ms to do what was left when all was well again")
                 return
             if not self._world.alive():
                 self._world.start()
