@@ -197,9 +197,10 @@ def test_the_bill_and_the_loads_lines_are_understood() -> None:
     line = {"time": "2026-11-21T00:00:00.005+00:00", "client_request_id": "a", "cost_usd": "0.0001", "kind": "cut"}
     (billed,) = bill([dump_json(line)])
     assert (billed.at_ms, billed.attempt_id, billed.cost_usd) == (NOW_MS + 5, "a", Decimal("0.0001"))
-    said = {"at_ms": 1, "tenant_id": None, "request_id": None, "kind": "empty", "partition": 2, "offset": 3}
-    (sent,) = acknowledged([dump_json(said)], "llm.requests")
-    assert sent.place == Place("llm.requests", 2, 3)
+    said = {"at_ms": 1, "load_number": 7, "tenant_id": None, "request_id": None, "kind": "empty", "partition": 2}
+    at, nowhere = acknowledged([dump_json(said | {"offset": 3}), dump_json(said | {"offset": None})], "llm.requests")
+    assert (at.load_number, at.place) == (7, Place("llm.requests", 2, 3))
+    assert (nowhere.load_number, nowhere.place) == (7, None)
 
 
 def test_the_journal_becomes_disruptions_that_end_when_their_target_works_again() -> None:

@@ -75,8 +75,9 @@ def bill(lines: Iterable[bytes]) -> Iterator[BillLine]:
 def acknowledged(lines: Iterable[bytes], topic: str) -> Iterator[Acknowledged]:
     """`topic`: the full name of `llm.requests`."""
     for said in map(_json, lines):
-        place = Place(topic, said["partition"], said["offset"])
-        yield Acknowledged(place, said["tenant_id"], said["request_id"])
+        offset = said["offset"]
+        place = None if offset is None else Place(topic, said["partition"], offset)
+        yield Acknowledged(said["load_number"], place, said["tenant_id"], said["request_id"], said["kind"])
 
 
 class Journal:

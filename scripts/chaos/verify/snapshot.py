@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from schemas.call import Phase
 from schemas.usage import CostStatus
+from scripts.chaos.load.sending import Kind
 from scripts.cli.audit_fold import Place
 
 GroupPartition = tuple[str, str, int]
@@ -48,11 +49,15 @@ class Disruption:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """A line of `load.jsonl`: the broker said that it has this record."""
+    """A line of `load.jsonl`: the broker said that it has this record. `place` is None where it did not say where: a
+    repetition of what it had is acknowledged like that. `kind`: what sort of request it was.
+    """
 
-    place: Place
+    load_number: int
+    place: Place | None
     tenant_id: str | None
     request_id: str | None
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
