@@ -80,8 +80,10 @@ def called(
     final: bool = False,
     at_ms: int = NOW_MS,
     tokens: int = 0,
+    number: int = 1,
+    request_id: str = "r-1",
 ) -> Seen:
-    row = Called("north/r-1", "north", attempt_id, True, phase, status, cost, tokens, NOW_MS, final)
+    row = Called(f"north/{request_id}", "north", attempt_id, number, phase, status, cost, tokens, NOW_MS, final)
     if phase == "priced":
         return seen("calls", offset, row, by="postprocess", cause=place("completions", 0), at_ms=at_ms)
     return seen("calls", offset, row, by="invoke", cause=place("dispatch.normal", 0), at_ms=at_ms)
@@ -92,10 +94,16 @@ def priced(offset: int = 1, *, cost: Decimal = COST, attempt_id: str = ATTEMPT) 
 
 
 def completed(
-    offset: int = 0, *, of: int = 0, attempts: tuple[str, ...] = (ATTEMPT,), saved: str | None = None
+    offset: int = 0,
+    *,
+    of: int = 0,
+    attempts: tuple[str, ...] = (ATTEMPT,),
+    saved: str | None = None,
+    at_ms: int = NOW_MS,
+    request_id: str = "r-1",
 ) -> Seen:
-    fact = Completed("north/r-1", "north", attempts, saved)
-    return seen("completions", offset, fact, by="invoke", cause=place("dispatch.normal", of))
+    fact = Completed(f"north/{request_id}", "north", attempts, saved)
+    return seen("completions", offset, fact, by="invoke", cause=place("dispatch.normal", of), at_ms=at_ms)
 
 
 def responded(

@@ -74,18 +74,22 @@ class Responded:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """A row of `llm.calls`. `is_attempt` is false for a request that ended without any call."""
+    """A row of `llm.calls`. `attempt_no` is 0 for a request that ended without any call."""
 
     identity: str
     tenant_id: str
     attempt_id: str
-    is_attempt: bool
+    attempt_no: int
     phase: Phase
     cost_status: CostStatus
     cost_usd: Decimal | None
     tokens: int
     produced_ms: int
     is_final: bool
+
+    @property
+    def is_attempt(self) -> bool:
+        return self.attempt_no > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class Journal:
                     self._begin(said["id"], said["fault"], said)
                 case "healed":
                     self._end(said["id"], said)
-                case "died":
+                case "died" if not said.get("wanted"):  # else the fault that wanted it tells of it
                     self._begin(("died", said["target"], said["at_ms"]), "died", said)
                 case "restarted":
                     for key in [key for key, each in self._faults.items() if _is_death_of(each, said["target"])]:

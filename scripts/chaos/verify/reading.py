@@ -143,7 +143,7 @@ def _called(value: bytes) -> Called:
         identity=intern(f"{tenant}/{said['request_id']}" if tenant else f"?/{origin}"),
         tenant_id=intern(tenant),
         attempt_id=said["attempt_id"],
-        is_attempt=said["attempt_no"] > 0,
+        attempt_no=said["attempt_no"],
         phase=said["phase"],
         cost_status=cost["status"],
         cost_usd=_usd(cost["total_usd"]),
