@@ -4,7 +4,7 @@ what they promise to be there, and how far the topics reach last.
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -26,6 +26,7 @@ class _Asked:
     """Rows on their way, and what the sink had committed before they were asked for."""
 
     rows: Future[tuple[TableRow, ...] | None]
+    since_ms: int
     sink_had: Mapping[GroupPartition, int]
 
 
@@ -63,17 +64,27 @@ class Observer:
             self._asked = None
         if self._asked is None and rows_since_ms is not None and self._now_ms() - self._asked_ms >= ROWS_EVERY_MS:
             self._asked_ms = self._now_ms()
-            self._asked = _Asked(self._asking.submit(self._table.since, rows_since_ms), committed)
-        rows, had = (answered.rows.result(), answered.sink_had) if answered is not None else (None, None)
-        return self._snapshot(committed, ends, rows, had, whole=False)
+            self._asked = _Asked(
+                self._asking.submit(self._table.since, rows_since_ms), rows_since_ms, committed.offsets
+            )
+        snapshot = self._snapshot(committed.offsets, ends, whole=False)
+        rows = None if answered is None else answered.rows.result()
+        if answered is None or rows is None:
+            return snapshot
+        return replace(snapshot, rows=rows, rows_since_ms=answered.since_ms, sink_had=answered.sink_had)
 
     def take_whole(self) -> Snapshot:
-        """With every row there is. Raises as `take` does; `rows` is None when ClickHouse does not answer."""
+        """With every row there is. Raises as `take` does; `rows` is None when ClickHouse does not answer. Whole only
+        when it does, and every group's coordinator too.
+        """
         committed = self._cluster.committed()
         rows = self._asking.submit(self._table.whole).result()
         self._fetch()
         ends = self._cluster.ends()
-        return self._snapshot(committed, ends, rows, committed, whole=True)
+        snapshot = self._snapshot(committed.offsets, ends, whole=True)
+        if rows is None:
+            return snapshot
+        return replace(snapshot, rows=rows, sink_had=committed.offsets, is_whole=committed.is_complete)
 
     def close(self) -> None:
         self._asking.shutdown()
@@ -88,8 +99,6 @@ class Observer:
         self,
         committed: Mapping[GroupPartition, int],
         ends: Mapping[tuple[str, int], int],
-        rows: tuple[TableRow, ...] | None,
-        sink_had: Mapping[GroupPartition, int] | None,
         *,
         whole: bool,
     ) -> Snapshot:
@@ -98,9 +107,6 @@ class Observer:
             committed=committed,
             ends=ends,
             bill=tuple(bill(self._bill.taken())),
-            rows=rows,
-            sink_had=None if rows is None else sink_had,
-            is_whole=whole and rows is not None,
             acknowledged=tuple(acknowledged(self._load.taken(), self._requests)),
             disruptions=self._journal.take(self._journal_lines.fetch().taken()),
             leaks=(*self._logs.leaks(), *self._shown(whole=whole)),

@@ -70,10 +70,11 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`committed`: next offsets to be read. `rows` is None when ClickHouse has said nothing since the last snapshot;
-    `sink_had` is what the sink had committed before they were asked for, None without them; `is_whole` when they are
-    all the rows there are, and not only those of late. `bill`, `acknowledged` and `leaks` are what came since the last
-    snapshot; `disruptions` are all.
+    """`committed`: next offsets to be read, of the groups that told; below 0 where a commit has vanished. `rows` is
+    None when ClickHouse has said nothing since the last snapshot; `rows_since_ms`: they are of requests produced from
+    then on, None: of all; `sink_had` is what the sink had committed before they were asked for, None without them.
+    `is_whole`: every group told, and the rows are all there are. `bill`, `acknowledged` and `leaks` are what came since
+    the last snapshot; `disruptions` are all.
     """
 
     at_ms: int
@@ -81,6 +82,7 @@ class Snapshot:
     ends: Mapping[tuple[str, int], int]
     bill: tuple[BillLine, ...] = ()
     rows: tuple[TableRow, ...] | None = None
+    rows_since_ms: int | None = None
     sink_had: Mapping[GroupPartition, int] | None = None
     is_whole: bool = False
     acknowledged: tuple[Acknowledged, ...] = ()
