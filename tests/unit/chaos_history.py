@@ -102,7 +102,7 @@ def completed(
     at_ms: int = NOW_MS,
     request_id: str = "r-1",
 ) -> Seen:
-    fact = Completed(f"north/{request_id}", "north", attempts, saved)
+    fact = Completed(f"north/{request_id}", "north", attempts, saved, attempts[-1] if attempts and not saved else None)
     return seen("completions", offset, fact, by="invoke", cause=place("dispatch.normal", of), at_ms=at_ms)
 
 
@@ -155,8 +155,15 @@ def row(
     return TableRow(attempt_id, tenant, "r-1", phase, "priced" if phase == "priced" else "unknown_billable", cost, True)
 
 
-def billed(attempt_id: str | None = ATTEMPT, cost: Decimal = COST, *, at_ms: int = NOW_MS + 5) -> BillLine:
-    return BillLine(at_ms, attempt_id, cost, "complete")
+def billed(
+    attempt_id: str | None = ATTEMPT,
+    cost: Decimal = COST,
+    *,
+    at_ms: int = NOW_MS + 5,
+    arrived_ms: int | None = None,
+    ending: str = "complete",
+) -> BillLine:
+    return BillLine(at_ms, attempt_id, cost, ending, at_ms if arrived_ms is None else arrived_ms)
 
 
 def committed(offset: int = 1) -> dict[GroupPartition, int]:

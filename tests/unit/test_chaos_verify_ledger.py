@@ -69,6 +69,13 @@ def test_a_started_row_that_comes_after_the_bill_is_found() -> None:
     assert "its started row is of" in late["started before called"][0]
 
 
+def test_a_started_row_that_comes_during_the_call_is_found() -> None:
+    line = billed(at_ms=NOW_MS + 900, arrived_ms=NOW_MS)
+    assert started([called(0, "started", at_ms=NOW_MS)], snapshot(bill=[line])) == {}
+    late = started([called(0, "started", at_ms=NOW_MS + 10)], snapshot(bill=[line]))
+    assert "its started row is of" in late["started before called"][0]
+
+
 def test_a_billed_call_without_an_attempts_id_is_found() -> None:
     assert "names no attempt" in started([], snapshot(bill=[billed(None)]))["started before called"][0]
 
@@ -157,6 +164,25 @@ def test_attempts_of_unknown_cost_make_up_the_rest_of_the_bill() -> None:
     unknown = replace(row(OTHER, cost=None, phase="started"), is_final=False)
     whole = snapshot(bill=[billed(), billed(OTHER, COST * 3)], rows=[row(), unknown])
     assert money([*sound(), called(2, "started", attempt_id=OTHER)], whole) == {}
+
+
+def test_what_was_answered_and_billed_whole_has_a_price() -> None:
+    for status in ("unpriced", "unknown_billable", "estimated"):
+        records = [called(0, "started"), completed(), called(1, "priced", status=status, cost=None)]
+        assert "answers have a price" in money(records, snapshot(bill=[billed()], rows=[]))
+    cut = [called(0, "started"), completed(), called(1, "priced"), *other_that_is_priced()]
+    assert money(cut, snapshot(bill=[billed(ending="cut"), billed(OTHER)], rows=[row(OTHER)])) == {}
+
+
+def test_calls_that_are_all_booked_as_unknown_are_found_though_nobody_says_who_was_answered() -> None:
+    attempts = [f"attempt-{number}" for number in range(100)]
+    records = [called(number, "priced", attempt_id=each, status="unpriced") for number, each in enumerate(attempts)]
+    found = money(records, snapshot(bill=map(billed, attempts), rows=[]))
+    assert found == {"answers have a price": ["100 calls were billed whole, and of none the cost is known"]}
+
+
+def other_that_is_priced() -> list[Seen]:
+    return [called(2, "started", attempt_id=OTHER), priced(3, attempt_id=OTHER)]
 
 
 def test_a_row_that_was_deleted_makes_the_sum_wrong() -> None:

@@ -194,8 +194,10 @@ def test_logs_are_searched_byte_by_byte_across_what_was_read_before(tmp_path: Pa
 
 
 def test_the_bill_and_the_loads_lines_are_understood() -> None:
-    line = {"time": "2026-11-21T00:00:00.005+00:00", "client_request_id": "a", "cost_usd": "0.0001", "kind": "cut"}
+    times = {"arrived": "2026-11-21T00:00:00.001+00:00", "time": "2026-11-21T00:00:00.005+00:00"}
+    line = {**times, "client_request_id": "a", "cost_usd": "0.0001", "kind": "cut"}
     (billed,) = bill([dump_json(line)])
+    assert billed.arrived_ms == NOW_MS + 1
     assert (billed.at_ms, billed.attempt_id, billed.cost_usd) == (NOW_MS + 5, "a", Decimal("0.0001"))
     said = {"at_ms": 1, "load_number": 7, "tenant_id": None, "request_id": None, "kind": "empty", "partition": 2}
     at, nowhere = acknowledged([dump_json(said | {"offset": 3}), dump_json(said | {"offset": None})], "llm.requests")

@@ -31,6 +31,7 @@ class Attempt:
     bills: int = 0
     billed_ms: int | None = None
     billed_usd: Decimal = Decimal(0)
+    is_billed_whole: bool = False
     stored: int = 0
     is_charged: bool = False
 
@@ -54,13 +55,14 @@ class Ended:
 
 class Attempts:
     """`first_completions`: by identity, the attempts of the completion that came first. `ends`: by attempt, the
-    first completion that names it.
+    first completion that names it. `answered`: attempts that brought a whole answer.
     """
 
     def __init__(self) -> None:
         self.by_id: dict[str, Attempt] = {}
         self.first_completions: dict[str, tuple[str, ...]] = {}
         self.ends: dict[str, Ended] = {}
+        self.answered: set[str] = set()
         self.unstored: dict[str, int] = {}
         self.bills = 0
         self.billed_usd = Decimal(0)
@@ -76,6 +78,8 @@ class Attempts:
             case Completed() as completed:
                 self.first_completions.setdefault(completed.identity, completed.attempts)
                 ended = Ended(seen.at_ms, completed.attempts)
+                if completed.answered_by is not None:
+                    self.answered.add(completed.answered_by)
                 for attempt_id in completed.attempts:
                     self.ends.setdefault(attempt_id, ended)
             case _:
@@ -105,6 +109,7 @@ class Attempts:
             if attempt is not None:
                 attempt.bills += 1
                 attempt.billed_ms = line.at_ms
+                attempt.is_billed_whole = line.ending == "complete"
                 attempt.billed_usd += line.cost_usd
         for row in snapshot.rows or ():
             attempt = self.by_id.get(row.attempt_id)

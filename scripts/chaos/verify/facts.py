@@ -52,12 +52,15 @@ class Dispatched:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """`saved_from`: the request id whose answer this repeats, for a cache hit."""
+    """`saved_from`: the request id whose answer this repeats, for a cache hit. `answered_by`: the attempt that
+    brought a whole answer.
+    """
 
     identity: str
     tenant_id: str | None
     attempts: tuple[str, ...]
     saved_from: str | None
+    answered_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,13 @@ def found_in(content: bytes, where: str) -> Iterator[Leak]:
 
 def bill(lines: Iterable[bytes]) -> Iterator[BillLine]:
     for said in map(_json, lines):
-        at_ms = int(datetime.fromisoformat(said["time"]).timestamp() * 1000)
-        yield BillLine(at_ms, said["client_request_id"], Decimal(said["cost_usd"]), said["kind"])
+        yield BillLine(
+            at_ms=_ms(said["time"]),
+            attempt_id=said["client_request_id"],
+            cost_usd=Decimal(said["cost_usd"]),
+            ending=said["kind"],
+            arrived_ms=_ms(said["arrived"]),
+        )
 
 
 def acknowledged(lines: Iterable[bytes], topic: str) -> Iterator[Acknowledged]:
@@ -113,6 +118,10 @@ class Journal:
 
 def _is_death_of(each: Disruption, target: str) -> bool:
     return each.kind == "died" and each.target == target and each.until_ms is None
+
+
+def _ms(said: str) -> int:
+    return round(datetime.fromisoformat(said).timestamp() * 1000)
 
 
 def _json(line: bytes) -> dict[str, Any]:

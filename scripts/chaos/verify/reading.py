@@ -117,7 +117,15 @@ def _completed(value: bytes) -> Completed:
         tenant_id=said["ticket"]["tenant_id"],
         attempts=tuple(attempt["attempt_id"] for attempt in said["attempts"]),
         saved_from=saved["request_id"] if saved else None,
+        answered_by=_answered_by(said),
     )
+
+
+def _answered_by(completion: Json) -> str | None:
+    last = completion["attempts"][-1] if completion["attempts"] else None
+    answer = completion["answer"]
+    is_whole = last is not None and answer is not None and answer["complete"] and last["error_class"] is None
+    return last["attempt_id"] if last is not None and is_whole else None
 
 
 def _responded(record: Delivery) -> Responded:

@@ -15,12 +15,15 @@ GroupPartition = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class BillLine:
-    """`attempt_id` is what the caller called itself; `ending` is `complete`, `cut` or `abandoned`."""
+    """`attempt_id` is what the caller called itself; `ending` is `complete`, `cut` or `abandoned`. The question was
+    there at `arrived_ms`, and all was over at `at_ms`.
+    """
 
     at_ms: int
     attempt_id: str | None
     cost_usd: Decimal
     ending: str
+    arrived_ms: int
 
 
 @dataclass(frozen=True, slots=True)
