@@ -67,7 +67,9 @@ def missed(offset: int = 0, *, of: int = 0) -> Seen:
 
 
 def dispatched(offset: int = 0, *, of: int = 0, request_id: str = "r-1") -> Seen:
-    return seen("dispatch.normal", offset, Dispatched(f"north/{request_id}"), by="route", cause=place("misses", of))
+    return seen(
+        "dispatch.normal", offset, Dispatched(f"north/{request_id}", 3, None), by="route", cause=place("misses", of)
+    )
 
 
 def called(

@@ -1,5 +1,6 @@
 """That the verifier understands what the stages really write, and the files of a run however they are being written."""
 
+from base64 import b64encode
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +31,7 @@ from scripts.chaos.load import canaries
 from scripts.chaos.verify import facts
 from scripts.chaos.verify.files import Journal, Lines, Logs, acknowledged, bill
 from scripts.chaos.verify.follower import topic_names
+from scripts.chaos.verify.forbidden import CRASHES, MARKS, provider_keys
 from scripts.chaos.verify.reading import Reading
 from scripts.chaos.verify.snapshot import Disruption
 from scripts.cli.audit_fold import Place
@@ -91,7 +93,7 @@ def test_what_stages_write_between_them_is_understood() -> None:
     origin = Place("llm.requests", 1, 5)
     assert read(VALIDATED, accepted).fact == facts.Validated("accepted", "north/r-1", "north", "u-1", origin, "d")
     dispatch = Dispatch(ticket=TICKET, prompt=PROMPT, input_tokens=1, plan=PLAN)
-    assert read(DISPATCH["low"], dispatch).fact == facts.Dispatched("north/r-1")
+    assert read(DISPATCH["low"], dispatch).fact == facts.Dispatched("north/r-1", PLAN.max_attempts, TICKET.deadline_ms)
     assert read(COMPLETIONS, COMPLETION).fact == facts.Completed("north/r-1", "north", (), "r-0")
 
 
@@ -185,12 +187,24 @@ def test_lines_are_taken_whole_and_once(tmp_path: Path) -> None:
 def test_logs_are_searched_byte_by_byte_across_what_was_read_before(tmp_path: Path) -> None:
     file = tmp_path / "invoke-1.log"
     file.write_bytes(b"nothing CANARY-")
-    logs = Logs(tmp_path)
-    assert list(logs.leaks()) == []
+    logs = Logs(tmp_path, MARKS)
+    assert list(logs.found()) == []
     with file.open("ab") as opened:
         opened.write(b"KEY-1 there")
-    assert [(leak.mark, leak.where.split(" ")[0]) for leak in logs.leaks()] == [(canaries.KEY, "invoke-1.log")]
-    assert list(logs.leaks()) == []
+    assert [(leak.mark, leak.where.split(" ")[0]) for leak in logs.found()] == [(canaries.KEY, "invoke-1.log")]
+    assert list(logs.found()) == []
+
+
+def test_marks_and_the_runs_provider_keys_are_found_however_a_log_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "openai_api_key").write_text("sk-simulated-key\n")
+    words = {**MARKS, **CRASHES, **provider_keys(tmp_path / "secrets")}
+    logs = Logs(tmp_path, words)
+    file = tmp_path / "invoke-1.log"
+    file.write_bytes(b64encode(b"..CANARY-KEY-north..") + b"\n" + b"sk-simulated-key".hex().encode() + b"\n")
+    assert {leak.mark for leak in logs.found()} == {canaries.KEY, "openai_api_key"}
+    (tmp_path / "limit-1.log").write_bytes(b'{"problem":"KeyError","event":"ended_by_a_bug","stage":"limit"}\n')
+    assert {leak.mark for leak in logs.found()} == {'"event":"ended_by_a_bug"'}
 
 
 def test_the_bill_and_the_loads_lines_are_understood() -> None:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Literal
 
 from schemas.call import Phase
+from schemas.response import ErrorCode, Status
 from schemas.usage import CostStatus
 from scripts.cli.audit_fold import Asked, Buried, Place, Replied
 
@@ -47,7 +48,11 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
+    """`deadline_ms`: UTC, None for none."""
+
     identity: str
+    max_attempts: int
+    deadline_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,9 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Responded:
-    """`owners`: tenants whose marks are in the output, the error or the labels."""
+    """`owners`: tenants whose marks are in the output, the error or the labels; `numbers`: those of the marks in the
+    output, of which the last may be incomplete when it `is_cut`.
+    """
 
     replied: Replied
     tenant_id: str | None
@@ -73,6 +80,10 @@ class Responded:
     cost_usd: Decimal | None
     owners: frozenset[str]
     is_prompt_in_error: bool
+    status: Status = "ok"
+    code: ErrorCode | None = None
+    numbers: frozenset[str] = frozenset()
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from schemas.base import load_json
-from scripts.chaos.load import canaries
+from scripts.chaos.verify.forbidden import Words, found_in
 from scripts.chaos.verify.snapshot import Acknowledged, BillLine, Disruption, Leak
 from scripts.cli.audit_fold import Place
 
-_LONGEST_MARK = max(map(len, canaries.FORBIDDEN))
 _CHUNK = 1024 * 1024
 
 
@@ -44,26 +43,28 @@ class Lines:
 class Logs:
     """Searches what is added to a folder's logs, each byte once; one that was set aside begins anew."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, words: Words) -> None:
         self._folder = folder
+        self._words = words
+        self._longest = max(len(way) for ways in words.values() for way in ways)
         self._at: dict[Path, int] = {}
 
-    def leaks(self) -> Iterator[Leak]:
+    def found(self) -> Iterator[Leak]:
         for file in sorted(self._folder.glob("*.log*")):
             with file.open("rb") as opened:
                 before = self._at.get(file, 0)
-                opened.seek(max(before - _LONGEST_MARK + 1, 0) if before <= file.stat().st_size else 0)
+                if before > file.stat().st_size:
+                    before = 0
+                start = opened.seek(max(before - self._longest + 1, 0))
+                searched = before - start
                 while chunk := opened.read(_CHUNK):
-                    yield from found_in(chunk, f"{file.name} near byte {opened.tell() - len(chunk)}")
-                    if len(chunk) == _CHUNK:  # a mark may lie across the boundary
-                        opened.seek(1 - _LONGEST_MARK, 1)
+                    where = f"{file.name} near byte {opened.tell() - len(chunk)}"
+                    told = found_in(chunk[:searched], self._words)
+                    yield from (Leak(where, name) for name in found_in(chunk, self._words) if name not in told)
+                    if len(chunk) == _CHUNK:  # a word may lie across the boundary
+                        opened.seek(1 - self._longest, 1)
+                        searched = self._longest - 1
                 self._at[file] = opened.tell()
-
-
-def found_in(content: bytes, where: str) -> Iterator[Leak]:
-    for mark in canaries.FORBIDDEN:
-        if mark.encode() in content:
-            yield Leak(where, mark)
 
 
 def bill(lines: Iterable[bytes]) -> Iterator[BillLine]:

@@ -10,7 +10,8 @@ from urllib.request import urlopen
 
 from schemas.topics import REQUESTS
 from scripts.chaos.verify.cluster import Cluster
-from scripts.chaos.verify.files import Journal, Lines, Logs, acknowledged, bill, found_in
+from scripts.chaos.verify.files import Journal, Lines, Logs, acknowledged, bill
+from scripts.chaos.verify.forbidden import CRASHES, MARKS, found_in, provider_keys
 from scripts.chaos.verify.snapshot import GroupPartition, Leak, Snapshot, TableRow
 from scripts.chaos.verify.table import Table
 from scripts.local.layout import read_port
@@ -45,7 +46,8 @@ class Observer:
         self._load = Lines(folder / "load.jsonl")
         self._journal_lines = Lines(folder / "journal.jsonl")
         self._journal = Journal()
-        self._logs = Logs(folder / "logs")
+        self._forbidden = {**MARKS, **provider_keys(folder / "secrets")}
+        self._logs = Logs(folder / "logs", {**self._forbidden, **CRASHES})
         self._asking = ThreadPoolExecutor(1)
         self._asked: _Asked | None = None
         self._asked_ms = 0
@@ -102,6 +104,7 @@ class Observer:
         *,
         whole: bool,
     ) -> Snapshot:
+        found = (*self._logs.found(), *self._shown(whole=whole))
         return Snapshot(
             at_ms=self._now_ms(),
             committed=committed,
@@ -109,7 +112,8 @@ class Observer:
             bill=tuple(bill(self._bill.taken())),
             acknowledged=tuple(acknowledged(self._load.taken(), self._requests)),
             disruptions=self._journal.take(self._journal_lines.fetch().taken()),
-            leaks=(*self._logs.leaks(), *self._shown(whole=whole)),
+            leaks=tuple(each for each in found if each.mark not in CRASHES),
+            crashes=tuple(each for each in found if each.mark in CRASHES),
         )
 
     def _shown(self, *, whole: bool) -> Iterator[Leak]:
@@ -121,6 +125,7 @@ class Observer:
             port = read_port(file)
             try:
                 with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_METRICS_S) as answer:
-                    yield from found_in(answer.read(), f"the metrics of {file.name}")
+                    found = found_in(answer.read(), self._forbidden)
+                    yield from (Leak(f"the metrics of {file.name}", name) for name in found)
             except OSError:  # not now, or no such page
                 continue

@@ -26,6 +26,7 @@ from scripts.chaos.verify.facts import (
     Unreadable,
     Validated,
 )
+from scripts.chaos.verify.forbidden import found_in
 from scripts.cli.audit_fold import Place, Replied, asked, buried
 from scripts.cli.dead_letter import dead_letter, shown_headers
 from streams.runtime.delivery import Delivery
@@ -106,7 +107,8 @@ def _admitted(value: bytes) -> Admitted:
 
 
 def _dispatched(value: bytes) -> Dispatched:
-    return Dispatched(_identity(_json(value)["ticket"]))
+    said = _json(value)
+    return Dispatched(_identity(said["ticket"]), said["plan"]["max_attempts"], said["ticket"]["deadline_ms"])
 
 
 def _completed(value: bytes) -> Completed:
@@ -140,6 +142,10 @@ def _responded(record: Delivery) -> Responded:
         cost_usd=response.cost_usd,
         owners=canaries.owners(value.decode()),
         is_prompt_in_error=response.error is not None and canaries.PROMPT in response.error.message,
+        status=response.status,
+        code=None if response.error is None else response.error.code,
+        numbers=canaries.numbers("" if response.output is None else response.output.encode().decode()),
+        is_cut=not response.complete or response.finish_reason == "length",
     )
 
 
@@ -193,12 +199,10 @@ _READERS: Mapping[str, Callable[[bytes], Fact]] = {
 def _leaks(topic: str, record: Delivery) -> tuple[str, ...]:
     """Marks in what is shown or kept for ever: rows, alerts, and all of a dead letter but the record itself."""
     if topic in ("calls", "alerts"):
-        shown = (record.value or b"").decode(errors="replace")
-    elif topic == "dlq":
-        shown = repr(dead_letter(record)) + repr(shown_headers(record))
-    else:
-        return ()
-    return tuple(mark for mark in canaries.FORBIDDEN if mark in shown)
+        return found_in(record.value or b"")
+    if topic == "dlq":
+        return found_in(f"{dead_letter(record)!r}{shown_headers(record)!r}".encode())
+    return ()
 
 
 def _cause(event_id: str | None, source: str | None) -> Cause | None:

@@ -76,8 +76,8 @@ class Snapshot:
     """`committed`: next offsets to be read, of the groups that told; below 0 where a commit has vanished. `rows` is
     None when ClickHouse has said nothing since the last snapshot; `rows_since_ms`: they are of requests produced from
     then on, None: of all; `sink_had` is what the sink had committed before they were asked for, None without them.
-    `is_whole`: every group told, and the rows are all there are. `bill`, `acknowledged` and `leaks` are what came since
-    the last snapshot; `disruptions` are all.
+    `is_whole`: every group told, and the rows are all there are. `bill`, `acknowledged`, `leaks` and `crashes` (words
+    in logs) are what came since the last snapshot; `disruptions` are all.
     """
 
     at_ms: int
@@ -91,3 +91,4 @@ class Snapshot:
     acknowledged: tuple[Acknowledged, ...] = ()
     disruptions: tuple[Disruption, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    crashes: tuple[Leak, ...] = ()
