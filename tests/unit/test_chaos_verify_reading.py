@@ -205,6 +205,11 @@ def test_marks_and_the_runs_provider_keys_are_found_however_a_log_writes_them(tm
     assert {leak.mark for leak in logs.found()} == {canaries.KEY, "openai_api_key"}
     (tmp_path / "limit-1.log").write_bytes(b'{"problem":"KeyError","event":"ended_by_a_bug","stage":"limit"}\n')
     assert {leak.mark for leak in logs.found()} == {'"event":"ended_by_a_bug"'}
+    thread = b'{"thread":"Thread-1","event":"thread_ended_by_a_bug","stage":"%s"}\n'
+    (tmp_path / "watch.log").write_bytes(thread % b"watch")
+    assert list(logs.found()) == []
+    (tmp_path / "sink-1.log").write_bytes(thread % b"sink")
+    assert len(list(logs.found())) == 1
 
 
 def test_the_bill_and_the_loads_lines_are_understood() -> None:

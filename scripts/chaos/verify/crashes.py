@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 
+from schemas.participants import PARTS
 from scripts.chaos.verify.facts import Seen
 from scripts.chaos.verify.snapshot import Snapshot
 from scripts.chaos.verify.tally import Tally
 
 BUGS = (
     '"event":"ended_by_a_bug"',
-    '"event":"thread_ended_by_a_bug"',
+    *(f'"event":"thread_ended_by_a_bug","stage":"{part}"' for part in PARTS if part != "watch"),
     '"event":"requester_not_told"',
     "Traceback (most ",
 )
-"""What a log holds then. That a worker ends because brokers took no record is told in a sentence, and is none."""
+"""What a log holds then. That a worker ends because brokers took no record is told in a sentence, and is none. Nor is a
+thread of `watch`: Faust cancels its consumer's when it ends because brokers are away, and the process then says so.
+"""
 
 
 class Crashes:
