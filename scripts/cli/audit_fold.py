@@ -65,8 +65,11 @@ class Buried:
 
 @dataclass(frozen=True, slots=True)
 class Twice:
+    """One identity's responses; or those to one `record` under several, which `identity` then names all."""
+
     identity: str
     places: tuple[Place, ...]
+    record: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,10 +220,16 @@ def _is_open(each: Asked, bounds: Bounds) -> bool:
 
 
 def _twice(given: Sequence[Replied]) -> Iterator[Twice]:
-    places: dict[str, list[Place]] = {}
+    """An identity, or one record under two of them: a stranger's and its tenant's."""
+    by_identity: dict[str, list[Place]] = {}
+    by_record: dict[Place, dict[str, list[Place]]] = {}
     for each in given:
-        places.setdefault(each.identity, []).append(each.place)
-    yield from (Twice(identity, tuple(found)) for identity, found in places.items() if len(found) > 1)
+        by_identity.setdefault(each.identity, []).append(each.place)
+        by_record.setdefault(each.answers, {}).setdefault(each.identity, []).append(each.place)
+    yield from (Twice(identity, tuple(found)) for identity, found in by_identity.items() if len(found) > 1)
+    for record, found in by_record.items():
+        if len(found) > 1:
+            yield Twice(" and ".join(found), tuple(place for places in found.values() for place in places), record)
 
 
 def _unasked(given: Sequence[Replied], known: frozenset[Place], bounds: Bounds) -> Iterator[Replied]:

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import orjson
 
@@ -20,6 +21,7 @@ from scripts.simulator.usage import UNUSED
 class Call:
     """An admitted request with all that will be answered, and the fault it meets on the way."""
 
+    arrived: datetime
     reply: Reply
     fault: Silence | Flaw | None
     pace: Pace
@@ -34,6 +36,7 @@ class Call:
         usage = self.reply.usage
         return Charge(
             model=self.reply.ask.model,
+            arrived=self.arrived,
             key_id=self.key_id,
             endpoint=self.endpoint,
             request_id=self.request_id,
@@ -52,6 +55,7 @@ class Denied:
 
 def admit(dialect: Dialect, state: State, headers: Headers, raw: bytes, request_id: str) -> Call | Denied:
     """The order is the providers': the key, the body, the limits; then what is to go wrong."""
+    arrived = state.now()
     shown = dialect.headers(request_id)
     key = dialect.api_key(headers)
     if key is None or not state.accepts(key):
@@ -70,6 +74,7 @@ def admit(dialect: Dialect, state: State, headers: Headers, raw: bytes, request_
     pace = state.tempo.pace(ask.identity, reply.answer.reasoning)
     client_id = headers.get(b"x-client-request-id")
     return Call(
+        arrived=arrived,
         reply=reply,
         fault=fault,
         pace=pace.later_by(fault.delay_s) if isinstance(fault, Slow) else pace,

@@ -33,9 +33,12 @@ def plain(amount: Decimal) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A call as it ended: `complete`, `cut` by the provider, or `abandoned` by its client."""
+    """A call as it ended: `complete`, `cut` by the provider, or `abandoned` by its client. `arrived`: when all of its
+    question was there, in UTC.
+    """
 
     model: Model
+    arrived: datetime
     key_id: str
     endpoint: str
     request_id: str
@@ -73,6 +76,7 @@ class Bill:
         account.endings[charge.ending] += 1
         row = orjson.dumps(
             {
+                "arrived": charge.arrived.isoformat(timespec="milliseconds"),
                 "time": self._now().isoformat(timespec="milliseconds"),
                 "key_id": charge.key_id,
                 "provider": charge.model.provider,

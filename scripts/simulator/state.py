@@ -60,12 +60,15 @@ class State:
         self.faults = Faults(settings.seed, settings.plan())
         self.cache = PromptCache(time.monotonic)
         self.quota = Quota(settings.requests_per_minute, settings.tokens_per_minute, time.monotonic)
-        self.bill = Bill(lambda: datetime.now(UTC), settings.bill_file)
+        self.bill = Bill(self.now, settings.bill_file)
         self.stats = Stats()
         self.stopping = False
         self._keys = frozenset(key.get_secret_value() for key in settings.key)
         self._run = secrets.token_hex(4)
         self._calls = itertools.count(1)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     def serial(self) -> str:
         """24 hex digits that no call of this or another run has."""

@@ -52,7 +52,7 @@ def reaches(cluster: Cluster, follower: Follower, count: int) -> bool:
     except KafkaException:
         return False
     is_read = follower.has_passed(ends.items())
-    had = cluster.committed().get(("validate", REQUESTS_TOPIC, 0))
+    had = cluster.committed().offsets.get(("validate", REQUESTS_TOPIC, 0))
     return (ends[REQUESTS_TOPIC, 0], had) == (count, count) and is_read
 
 

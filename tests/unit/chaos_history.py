@@ -67,7 +67,9 @@ def missed(offset: int = 0, *, of: int = 0) -> Seen:
 
 
 def dispatched(offset: int = 0, *, of: int = 0, request_id: str = "r-1") -> Seen:
-    return seen("dispatch.normal", offset, Dispatched(f"north/{request_id}"), by="route", cause=place("misses", of))
+    return seen(
+        "dispatch.normal", offset, Dispatched(f"north/{request_id}", 3, None), by="route", cause=place("misses", of)
+    )
 
 
 def called(
@@ -80,8 +82,10 @@ def called(
     final: bool = False,
     at_ms: int = NOW_MS,
     tokens: int = 0,
+    number: int = 1,
+    request_id: str = "r-1",
 ) -> Seen:
-    row = Called("north/r-1", "north", attempt_id, True, phase, status, cost, tokens, NOW_MS, final)
+    row = Called(f"north/{request_id}", "north", attempt_id, number, phase, status, cost, tokens, NOW_MS, final)
     if phase == "priced":
         return seen("calls", offset, row, by="postprocess", cause=place("completions", 0), at_ms=at_ms)
     return seen("calls", offset, row, by="invoke", cause=place("dispatch.normal", 0), at_ms=at_ms)
@@ -92,10 +96,16 @@ def priced(offset: int = 1, *, cost: Decimal = COST, attempt_id: str = ATTEMPT) 
 
 
 def completed(
-    offset: int = 0, *, of: int = 0, attempts: tuple[str, ...] = (ATTEMPT,), saved: str | None = None
+    offset: int = 0,
+    *,
+    of: int = 0,
+    attempts: tuple[str, ...] = (ATTEMPT,),
+    saved: str | None = None,
+    at_ms: int = NOW_MS,
+    request_id: str = "r-1",
 ) -> Seen:
-    fact = Completed("north/r-1", "north", attempts, saved)
-    return seen("completions", offset, fact, by="invoke", cause=place("dispatch.normal", of))
+    fact = Completed(f"north/{request_id}", "north", attempts, saved, attempts[-1] if attempts and not saved else None)
+    return seen("completions", offset, fact, by="invoke", cause=place("dispatch.normal", of), at_ms=at_ms)
 
 
 def responded(
@@ -147,8 +157,15 @@ def row(
     return TableRow(attempt_id, tenant, "r-1", phase, "priced" if phase == "priced" else "unknown_billable", cost, True)
 
 
-def billed(attempt_id: str | None = ATTEMPT, cost: Decimal = COST, *, at_ms: int = NOW_MS + 5) -> BillLine:
-    return BillLine(at_ms, attempt_id, cost, "complete")
+def billed(
+    attempt_id: str | None = ATTEMPT,
+    cost: Decimal = COST,
+    *,
+    at_ms: int = NOW_MS + 5,
+    arrived_ms: int | None = None,
+    ending: str = "complete",
+) -> BillLine:
+    return BillLine(at_ms, attempt_id, cost, ending, at_ms if arrived_ms is None else arrived_ms)
 
 
 def committed(offset: int = 1) -> dict[GroupPartition, int]:

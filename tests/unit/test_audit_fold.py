@@ -153,6 +153,14 @@ def test_a_dead_letter_of_another_kind_answers_nobody_who_can_be_named() -> None
     assert identities(audit([request(0, "a")], [], [failed]).missing) == ["acme/a"]
 
 
+def test_two_responses_to_one_record_are_found_though_they_go_under_different_names() -> None:
+    report = audit([request(0, "a")], [response("a", 0, tenant=None, offset=4), response("a", 0, offset=9)])
+    assert not report.is_sound
+    (twice,) = report.twice
+    assert [place.offset for place in twice.places] == [4, 9]
+    assert twice.identity == "?/llm.requests/0/0 and acme/a"
+
+
 def test_a_stranger_is_answered_under_the_record_and_not_under_the_name_it_gave() -> None:
     report = audit([request(0, "a"), request(1, "a")], [response("a", 0, tenant=None), response("a", 1)])
     assert report.is_sound

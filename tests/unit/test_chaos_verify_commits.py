@@ -3,15 +3,18 @@
 from dataclasses import replace
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from scripts.chaos.verify.attempts import Attempts
+from scripts.chaos.verify.cluster import known
 from scripts.chaos.verify.commits import READERS, Commits
 from scripts.chaos.verify.facts import Passed, Seen
 from scripts.chaos.verify.follower import topic_names
-from scripts.chaos.verify.snapshot import Snapshot
+from scripts.chaos.verify.snapshot import GroupPartition, Snapshot
 from streams.settings import KafkaSettings
 from streams.topology import INVOKE_READS, SYNCHRONOUS
 from tests.unit.chaos_history import (
+    NOW_MS,
     broken,
     called,
     committed,
@@ -153,3 +156,23 @@ def test_groups_behind_the_ends_are_waited_for() -> None:
     assert invariant.waits() == ["validate has 2 records to commit"]
     invariant.look(replace(snapshot(committed={("validate", "llm.requests", 0): 3}), ends=ends))
     assert invariant.waits() == []
+
+
+def test_a_row_of_an_older_request_than_was_asked_for_is_judged_when_it_is_asked_for() -> None:
+    late = replace(snapshot(committed=committed(), rows=[]), is_whole=False, rows_since_ms=NOW_MS + 1)
+    assert commits(sound(), late, WHOLE) == {}
+    asked = replace(late, rows_since_ms=NOW_MS)
+    assert "sink committed" in commits(sound(), asked)["commits follow outcomes"][0]
+    assert (
+        "sink committed"
+        in commits(sound(), late, snapshot(committed=committed(), rows=[]))["commits follow outcomes"][0]
+    )
+
+
+def test_a_commit_that_has_vanished_is_found() -> None:
+    where: GroupPartition = ("route", "llm.misses", 0)
+    had = dict(known("route", [TopicPartition("llm.misses", 0, 5), TopicPartition("llm.misses", 1, -1001)], set()))
+    assert had == {where: 5}
+    gone = dict(known("route", [TopicPartition("llm.misses", 0, -1001)], {where}))
+    found = commits([], snapshot(committed=had), snapshot(committed=gone))
+    assert found["offsets go forward"] == ["route on llm.misses/0 moved back from 5 to -1001"]

@@ -9,9 +9,8 @@ from schemas.usage import CostStatus
 from scripts.chaos.verify.attempts import Attempts
 from scripts.chaos.verify.facts import Seen
 from scripts.chaos.verify.money import Money
-from scripts.chaos.verify.repeats import AFTER_MS, WRITTEN_MS, Repeats
 from scripts.chaos.verify.rows import Rows
-from scripts.chaos.verify.snapshot import Disruption, Snapshot
+from scripts.chaos.verify.snapshot import Snapshot
 from scripts.chaos.verify.started import Started
 from tests.unit.chaos_history import (
     ATTEMPT,
@@ -67,6 +66,13 @@ def test_a_billed_call_needs_a_started_row() -> None:
 
 def test_a_started_row_that_comes_after_the_bill_is_found() -> None:
     late = started([called(0, "started", at_ms=NOW_MS + 10)], snapshot(bill=[billed(at_ms=NOW_MS)]))
+    assert "its started row is of" in late["started before called"][0]
+
+
+def test_a_started_row_that_comes_during_the_call_is_found() -> None:
+    line = billed(at_ms=NOW_MS + 900, arrived_ms=NOW_MS)
+    assert started([called(0, "started", at_ms=NOW_MS)], snapshot(bill=[line])) == {}
+    late = started([called(0, "started", at_ms=NOW_MS + 10)], snapshot(bill=[line]))
     assert "its started row is of" in late["started before called"][0]
 
 
@@ -160,51 +166,24 @@ def test_attempts_of_unknown_cost_make_up_the_rest_of_the_bill() -> None:
     assert money([*sound(), called(2, "started", attempt_id=OTHER)], whole) == {}
 
 
+def test_what_was_answered_and_billed_whole_has_a_price() -> None:
+    for status in ("unpriced", "unknown_billable", "estimated"):
+        records = [called(0, "started"), completed(), called(1, "priced", status=status, cost=None)]
+        assert "answers have a price" in money(records, snapshot(bill=[billed()], rows=[]))
+    cut = [called(0, "started"), completed(), called(1, "priced"), *other_that_is_priced()]
+    assert money(cut, snapshot(bill=[billed(ending="cut"), billed(OTHER)], rows=[row(OTHER)])) == {}
+
+
+def test_calls_that_are_all_booked_as_unknown_are_found_though_nobody_says_who_was_answered() -> None:
+    attempts = [f"attempt-{number}" for number in range(100)]
+    records = [called(number, "priced", attempt_id=each, status="unpriced") for number, each in enumerate(attempts)]
+    found = money(records, snapshot(bill=map(billed, attempts), rows=[]))
+    assert found == {"answers have a price": ["100 calls were billed whole, and of none the cost is known"]}
+
+
+def other_that_is_priced() -> list[Seen]:
+    return [called(2, "started", attempt_id=OTHER), priced(3, attempt_id=OTHER)]
+
+
 def test_a_row_that_was_deleted_makes_the_sum_wrong() -> None:
     assert "sum of the bill" in money(sound(), snapshot(bill=[billed()], rows=[]))
-
-
-def repeated(*disruptions: Disruption, attempts_of_first: tuple[str, ...] = (ATTEMPT,), settled: bool = False) -> bool:
-    """Whether a call of the same request beside its first completion's is a violation."""
-    attempts = Attempts()
-    invariant = Repeats(attempts)
-    lost = [called(2, "started", attempt_id=OTHER)]
-    if settled:
-        lost.append(called(3, "settled", attempt_id=OTHER, at_ms=NOW_MS + 10))
-    records = [*sound()[:6], completed(attempts=attempts_of_first), *lost]
-    bill = [billed(), billed(OTHER, at_ms=NOW_MS + 5)]
-    fold(invariant, records, replace(snapshot(bill=bill), disruptions=disruptions), attempts=attempts)
-    return bool(broken(invariant))
-
-
-def fault(target: str = "invoke-1", *, from_ms: int = NOW_MS + 3, until_ms: int | None = NOW_MS + 900) -> Disruption:
-    return Disruption("kill", target, from_ms, until_ms)
-
-
-def test_a_repeated_call_needs_a_call_in_flight_at_a_disruption() -> None:
-    assert repeated()
-    assert not repeated(fault())
-    assert not repeated(fault("broker-2"))
-
-
-def test_a_second_attempt_of_the_same_plan_is_no_repetition() -> None:
-    assert not repeated(attempts_of_first=(ATTEMPT, OTHER))
-
-
-def test_a_disruption_of_somebody_else_or_at_another_time_explains_nothing() -> None:
-    assert repeated(fault("clickhouse"))
-    assert repeated(fault("sink-1"))
-    assert repeated(fault(from_ms=NOW_MS + 5 + WRITTEN_MS + 1))
-    assert repeated(fault(from_ms=NOW_MS - AFTER_MS - 200, until_ms=NOW_MS - AFTER_MS - 100))
-
-
-def test_what_was_settled_before_the_fault_was_not_in_flight() -> None:
-    after = fault(from_ms=NOW_MS + 11)
-    attempts = Attempts()
-    for record in (called(0, "started"), called(1, "settled", at_ms=NOW_MS + 10)):
-        attempts.take(record)
-    invariant = Repeats(attempts)
-    end = replace(snapshot(bill=[billed()]), disruptions=(after,))
-    attempts.look(end)
-    invariant.end(end)
-    assert "1 repeated paid calls, 0 of its 1 calls were in flight" in broken(invariant)["repeats explained"][0]

@@ -1,5 +1,6 @@
 """That the verifier understands what the stages really write, and the files of a run however they are being written."""
 
+from base64 import b64encode
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +31,7 @@ from scripts.chaos.load import canaries
 from scripts.chaos.verify import facts
 from scripts.chaos.verify.files import Journal, Lines, Logs, acknowledged, bill
 from scripts.chaos.verify.follower import topic_names
+from scripts.chaos.verify.forbidden import CRASHES, MARKS, provider_keys
 from scripts.chaos.verify.reading import Reading
 from scripts.chaos.verify.snapshot import Disruption
 from scripts.cli.audit_fold import Place
@@ -91,7 +93,7 @@ def test_what_stages_write_between_them_is_understood() -> None:
     origin = Place("llm.requests", 1, 5)
     assert read(VALIDATED, accepted).fact == facts.Validated("accepted", "north/r-1", "north", "u-1", origin, "d")
     dispatch = Dispatch(ticket=TICKET, prompt=PROMPT, input_tokens=1, plan=PLAN)
-    assert read(DISPATCH["low"], dispatch).fact == facts.Dispatched("north/r-1")
+    assert read(DISPATCH["low"], dispatch).fact == facts.Dispatched("north/r-1", PLAN.max_attempts, TICKET.deadline_ms)
     assert read(COMPLETIONS, COMPLETION).fact == facts.Completed("north/r-1", "north", (), "r-0")
 
 
@@ -185,21 +187,41 @@ def test_lines_are_taken_whole_and_once(tmp_path: Path) -> None:
 def test_logs_are_searched_byte_by_byte_across_what_was_read_before(tmp_path: Path) -> None:
     file = tmp_path / "invoke-1.log"
     file.write_bytes(b"nothing CANARY-")
-    logs = Logs(tmp_path)
-    assert list(logs.leaks()) == []
+    logs = Logs(tmp_path, MARKS)
+    assert list(logs.found()) == []
     with file.open("ab") as opened:
         opened.write(b"KEY-1 there")
-    assert [(leak.mark, leak.where.split(" ")[0]) for leak in logs.leaks()] == [(canaries.KEY, "invoke-1.log")]
-    assert list(logs.leaks()) == []
+    assert [(leak.mark, leak.where.split(" ")[0]) for leak in logs.found()] == [(canaries.KEY, "invoke-1.log")]
+    assert list(logs.found()) == []
+
+
+def test_marks_and_the_runs_provider_keys_are_found_however_a_log_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "openai_api_key").write_text("sk-simulated-key\n")
+    words = {**MARKS, **CRASHES, **provider_keys(tmp_path / "secrets")}
+    logs = Logs(tmp_path, words)
+    file = tmp_path / "invoke-1.log"
+    file.write_bytes(b64encode(b"..CANARY-KEY-north..") + b"\n" + b"sk-simulated-key".hex().encode() + b"\n")
+    assert {leak.mark for leak in logs.found()} == {canaries.KEY, "openai_api_key"}
+    (tmp_path / "limit-1.log").write_bytes(b'{"problem":"KeyError","event":"ended_by_a_bug","stage":"limit"}\n')
+    assert {leak.mark for leak in logs.found()} == {'"event":"ended_by_a_bug"'}
+    thread = b'{"thread":"Thread-1","event":"thread_ended_by_a_bug","stage":"%s"}\n'
+    (tmp_path / "watch.log").write_bytes(thread % b"watch")
+    assert list(logs.found()) == []
+    (tmp_path / "sink-1.log").write_bytes(thread % b"sink")
+    assert len(list(logs.found())) == 1
 
 
 def test_the_bill_and_the_loads_lines_are_understood() -> None:
-    line = {"time": "2026-11-21T00:00:00.005+00:00", "client_request_id": "a", "cost_usd": "0.0001", "kind": "cut"}
+    times = {"arrived": "2026-11-21T00:00:00.001+00:00", "time": "2026-11-21T00:00:00.005+00:00"}
+    line = {**times, "client_request_id": "a", "cost_usd": "0.0001", "kind": "cut"}
     (billed,) = bill([dump_json(line)])
+    assert billed.arrived_ms == NOW_MS + 1
     assert (billed.at_ms, billed.attempt_id, billed.cost_usd) == (NOW_MS + 5, "a", Decimal("0.0001"))
-    said = {"at_ms": 1, "tenant_id": None, "request_id": None, "kind": "empty", "partition": 2, "offset": 3}
-    (sent,) = acknowledged([dump_json(said)], "llm.requests")
-    assert sent.place == Place("llm.requests", 2, 3)
+    said = {"at_ms": 1, "load_number": 7, "tenant_id": None, "request_id": None, "kind": "empty", "partition": 2}
+    at, nowhere = acknowledged([dump_json(said | {"offset": 3}), dump_json(said | {"offset": None})], "llm.requests")
+    assert (at.load_number, at.place) == (7, Place("llm.requests", 2, 3))
+    assert (nowhere.load_number, nowhere.place) == (7, None)
 
 
 def test_the_journal_becomes_disruptions_that_end_when_their_target_works_again() -> None:

@@ -150,6 +150,14 @@ def kept(*lines: Acknowledged) -> dict[str, list[str]]:
 
 
 def test_an_acknowledged_request_that_is_not_there_or_another_is_found() -> None:
-    assert kept(Acknowledged(place("requests", 0), "north", "r-1")) == {}
-    assert "is not there" in kept(Acknowledged(place("requests", 1), "north", "r-1"))["requests are kept"][0]
-    assert "holds r-1 instead" in kept(Acknowledged(place("requests", 0), "north", "r-2"))["requests are kept"][0]
+    assert kept(Acknowledged(0, place("requests", 0), "north", "r-1", "plain")) == {}
+    elsewhere = Acknowledged(0, place("requests", 1), "north", "r-1", "plain")
+    assert "is not there" in kept(elsewhere)["requests are kept"][0]
+    other = Acknowledged(0, place("requests", 0), "north", "r-2", "plain")
+    assert "holds r-1 instead" in kept(other)["requests are kept"][0]
+
+
+def test_what_was_acknowledged_without_a_place_is_found_by_its_number() -> None:
+    assert kept(Acknowledged(0, None, "north", "r-1", "plain")) == {}
+    assert "is nowhere" in kept(Acknowledged(1, None, "north", "r-1", "plain"))["requests are kept"][0]
+    assert "holds r-1 instead" in kept(Acknowledged(0, None, "north", "r-2", "plain"))["requests are kept"][0]

@@ -1,6 +1,6 @@
 """The bill's lines, sums and file; the limits of a key; and a command line that carries every setting."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +29,7 @@ def charge(model: str, usage: Usage, ending: Ending = "complete") -> Charge:
     assert known is not None
     return Charge(
         model=known,
+        arrived=now() - timedelta(milliseconds=250),
         key_id=key_id("sk-test"),
         endpoint="/v1/chat/completions",
         request_id="req_1",
@@ -44,6 +45,7 @@ def test_a_line_has_the_call_its_tokens_its_prices_and_its_exact_cost() -> None:
     bill.charge(charge("gpt-4o", Usage(input=100, cache_read=1_024, output=10)))
     (line,) = bill.lines()
     assert orjson.loads(line) == {
+        "arrived": "2026-11-21T09:29:59.750+00:00",
         "time": "2026-11-21T09:30:00.000+00:00",
         "key_id": sha256(b"sk-test").hexdigest()[:12],
         "provider": "openai",

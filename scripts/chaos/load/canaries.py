@@ -20,6 +20,7 @@ SHARED = "shared"
 
 WRONG_KEY = SecretStr(f"{KEY}-nobody-6f1d2c")
 _KEYS = {"north": f"{KEY}-north-7b90aa", "south": f"{KEY}-south-1c44e2", "east": f"{KEY}-east-e05d31"}
+_NUMBER = re.compile(r"CANARY-(?:PROMPT|ANSWER)-[a-z]+-(\d+)")
 _OWNER = re.compile(r"CANARY-(?:PROMPT|ANSWER)-([a-z]+)-")
 
 
@@ -39,3 +40,8 @@ def answer_mark(owner: str, number: int) -> str:
 def owners(text: str) -> frozenset[str]:
     """The tenants whose marks are in a text; SHARED belongs to nobody."""
     return frozenset(_OWNER.findall(text)) - {SHARED}
+
+
+def numbers(text: str) -> frozenset[str]:
+    """Which arrivals the marks in a text are of, in digits."""
+    return frozenset(_NUMBER.findall(text))

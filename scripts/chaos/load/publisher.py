@@ -60,7 +60,7 @@ class Publisher:
 
         def reported(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                self._acknowledge(sending, message)
+                self._acknowledge(number, sending, message)
             else:
                 log.warning("not acknowledged, sent again: %s", error.str())
                 self._failed.append((number, sending))
@@ -73,9 +73,11 @@ class Publisher:
             else:
                 return
 
-    def _acknowledge(self, sending: Sending, message: Message) -> None:
+    def _acknowledge(self, number: int, sending: Sending, message: Message) -> None:
+        """The offset is null where the broker had the record already and no longer says where."""
         line = {
             "at_ms": self._now_ms(),
+            "load_number": number,
             "tenant_id": sending.tenant_id,
             "request_id": sending.request_id,
             "kind": sending.kind,

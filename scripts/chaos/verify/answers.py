@@ -10,7 +10,7 @@ from scripts.cli.audit_fold import REUSED, Asked, Buried, Place, Replied
 
 
 class Answers:
-    """Remembers the identity and place of every answer, and all of a request only until it is covered."""
+    """Remembers whom every answer is for, which record, and where it is; all of a request only until it is covered."""
 
     def __init__(self) -> None:
         self.once = Tally("one answer", "every request on llm.requests has exactly one terminal response")
@@ -18,6 +18,7 @@ class Answers:
         self.readable = Tally("readable responses", "everything on llm.responses is a response")
         self.requests = 0
         self._answers: dict[str, Place] = {}
+        self._answered: dict[Place, Place] = {}
         self._open: dict[Place, Asked] = {}
         self._open_under: dict[str, set[Place]] = {}
         self._buried_early: dict[Place, bool] = {}
@@ -65,11 +66,14 @@ class Answers:
 
     def _respond(self, replied: Replied) -> None:
         first = self._answers.setdefault(replied.identity, replied.place)
-        self.once.hold(
-            None
-            if first == replied.place
-            else f"{replied.identity} is answered at {where(first)} and again at {where(replied.place)}"
-        )
+        first_to_record = self._answered.setdefault(replied.answers, replied.place)
+        if first != replied.place:
+            self.once.hold(f"{replied.identity} is answered at {where(first)} and again at {where(replied.place)}")
+        elif first_to_record != replied.place:  # once as a stranger's, and once as its tenant's
+            asked = f"{replied.identity}, the record {where(replied.answers)},"
+            self.once.hold(f"{asked} is answered at {where(first_to_record)} and again at {where(replied.place)}")
+        else:
+            self.once.hold(None)
         if replied.answers in self._open:
             self.asked.hold(None)
             self._cover(replied.answers)

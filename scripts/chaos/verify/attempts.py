@@ -14,13 +14,14 @@ from scripts.chaos.verify.snapshot import Snapshot
 
 @dataclass(slots=True)
 class Attempt:
-    """Times are UTC in milliseconds, None while it has not happened. `phase`: the highest on the topic; `stored`: the
-    highest seen in ClickHouse (0: none). `bills`: how many lines of the bill are about it.
+    """Times are UTC in milliseconds, None while it has not happened. `number`: the how-manieth of its plan, 0: no call.
+    `phase`: the highest on the topic; `stored`: the highest seen in ClickHouse (0: none). `bills`: how many lines of
+    the bill are about it.
     """
 
     identity: str
     tenant_id: str
-    is_attempt: bool
+    number: int
     produced_ms: int
     phase: int = 0
     cost_status: CostStatus = "unknown_billable"
@@ -30,8 +31,13 @@ class Attempt:
     bills: int = 0
     billed_ms: int | None = None
     billed_usd: Decimal = Decimal(0)
+    is_billed_whole: bool = False
     stored: int = 0
     is_charged: bool = False
+
+    @property
+    def is_attempt(self) -> bool:
+        return self.number > 0
 
     @property
     def is_known(self) -> bool:
@@ -39,12 +45,24 @@ class Attempt:
         return self.cost_status == "priced"
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A completion: when it was written, UTC in milliseconds, and the attempts it names."""
+
+    at_ms: int
+    attempts: tuple[str, ...]
+
+
 class Attempts:
-    """`first_completions`: by identity, the attempts of the completion that came first."""
+    """`first_completions`: by identity, the attempts of the completion that came first. `ends`: by attempt, the
+    first completion that names it. `answered`: attempts that brought a whole answer.
+    """
 
     def __init__(self) -> None:
         self.by_id: dict[str, Attempt] = {}
         self.first_completions: dict[str, tuple[str, ...]] = {}
+        self.ends: dict[str, Ended] = {}
+        self.answered: set[str] = set()
         self.unstored: dict[str, int] = {}
         self.bills = 0
         self.billed_usd = Decimal(0)
@@ -59,13 +77,18 @@ class Attempts:
                 self._row(row, seen.at_ms)
             case Completed() as completed:
                 self.first_completions.setdefault(completed.identity, completed.attempts)
+                ended = Ended(seen.at_ms, completed.attempts)
+                if completed.answered_by is not None:
+                    self.answered.add(completed.answered_by)
+                for attempt_id in completed.attempts:
+                    self.ends.setdefault(attempt_id, ended)
             case _:
                 pass
 
     def _row(self, row: Called, at_ms: int) -> None:
         attempt = self.by_id.get(row.attempt_id)
         if attempt is None:
-            attempt = Attempt(row.identity, row.tenant_id, row.is_attempt, row.produced_ms)
+            attempt = Attempt(row.identity, row.tenant_id, row.attempt_no, row.produced_ms)
             self.by_id[row.attempt_id] = attempt
         phase = PHASE_VERSION[row.phase]
         if row.phase == "started":
@@ -86,6 +109,7 @@ class Attempts:
             if attempt is not None:
                 attempt.bills += 1
                 attempt.billed_ms = line.at_ms
+                attempt.is_billed_whole = line.ending == "complete"
                 attempt.billed_usd += line.cost_usd
         for row in snapshot.rows or ():
             attempt = self.by_id.get(row.attempt_id)

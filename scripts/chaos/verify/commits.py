@@ -121,12 +121,16 @@ class Commits:
         for where_, found in self._inputs.items():
             had = snapshot.sink_had if where_[0] == "sink" else self._committed
             if had is not None:
-                self._check(where_, found, had.get(where_, -1))
+                since_ms = snapshot.rows_since_ms if where_[0] == "sink" else None
+                self._check(where_, found, had.get(where_, -1), since_ms)
 
-    def _check(self, where_: GroupPartition, found: _Input, committed: int) -> None:
+    def _check(self, where_: GroupPartition, found: _Input, committed: int, since_ms: int | None) -> None:
+        """What was produced before `since_ms` was not asked for, and stays open until it is."""
         part, topic, partition = where_
         passed = [offset for offset in found.open if offset < committed]
         for offset in passed:
+            if since_ms is not None and self._is_older(found.open[offset], since_ms):
+                continue
             fact = found.open.pop(offset)
             place = Place(topic, partition, offset)
             self.finished.hold(
@@ -134,6 +138,9 @@ class Commits:
                 if self._is_explained(part, place, fact)
                 else f"{part} committed {committed} and {where(place)}, {_about(fact)}, has led to nothing"
             )
+
+    def _is_older(self, fact: Fact, since_ms: int) -> bool:
+        return isinstance(fact, Called) and self._attempts.by_id[fact.attempt_id].produced_ms < since_ms
 
     def _is_explained(self, part: str, place: Place, fact: Fact) -> bool:
         """Why an event below the committed offset may have no record of its own."""

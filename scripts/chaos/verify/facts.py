@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Literal
 
 from schemas.call import Phase
+from schemas.response import ErrorCode, Status
 from schemas.usage import CostStatus
 from scripts.cli.audit_fold import Asked, Buried, Place, Replied
 
@@ -47,22 +48,31 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
+    """`deadline_ms`: UTC, None for none."""
+
     identity: str
+    max_attempts: int
+    deadline_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """`saved_from`: the request id whose answer this repeats, for a cache hit."""
+    """`saved_from`: the request id whose answer this repeats, for a cache hit. `answered_by`: the attempt that
+    brought a whole answer.
+    """
 
     identity: str
     tenant_id: str | None
     attempts: tuple[str, ...]
     saved_from: str | None
+    answered_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Responded:
-    """`owners`: tenants whose marks are in the output, the error or the labels."""
+    """`owners`: tenants whose marks are in the output, the error or the labels; `numbers`: those of the marks in the
+    output, of which the last may be incomplete when it `is_cut`.
+    """
 
     replied: Replied
     tenant_id: str | None
@@ -70,22 +80,30 @@ class Responded:
     cost_usd: Decimal | None
     owners: frozenset[str]
     is_prompt_in_error: bool
+    status: Status = "ok"
+    code: ErrorCode | None = None
+    numbers: frozenset[str] = frozenset()
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """A row of `llm.calls`. `is_attempt` is false for a request that ended without any call."""
+    """A row of `llm.calls`. `attempt_no` is 0 for a request that ended without any call."""
 
     identity: str
     tenant_id: str
     attempt_id: str
-    is_attempt: bool
+    attempt_no: int
     phase: Phase
     cost_status: CostStatus
     cost_usd: Decimal | None
     tokens: int
     produced_ms: int
     is_final: bool
+
+    @property
+    def is_attempt(self) -> bool:
+        return self.attempt_no > 0
 
 
 @dataclass(frozen=True, slots=True)

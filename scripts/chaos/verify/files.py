@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from schemas.base import load_json
-from scripts.chaos.load import canaries
+from scripts.chaos.verify.forbidden import Words, found_in
 from scripts.chaos.verify.snapshot import Acknowledged, BillLine, Disruption, Leak
 from scripts.cli.audit_fold import Place
 
-_LONGEST_MARK = max(map(len, canaries.FORBIDDEN))
 _CHUNK = 1024 * 1024
 
 
@@ -44,39 +43,47 @@ class Lines:
 class Logs:
     """Searches what is added to a folder's logs, each byte once; one that was set aside begins anew."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, words: Words) -> None:
         self._folder = folder
+        self._words = words
+        self._longest = max(len(way) for ways in words.values() for way in ways)
         self._at: dict[Path, int] = {}
 
-    def leaks(self) -> Iterator[Leak]:
+    def found(self) -> Iterator[Leak]:
         for file in sorted(self._folder.glob("*.log*")):
             with file.open("rb") as opened:
                 before = self._at.get(file, 0)
-                opened.seek(max(before - _LONGEST_MARK + 1, 0) if before <= file.stat().st_size else 0)
+                if before > file.stat().st_size:
+                    before = 0
+                start = opened.seek(max(before - self._longest + 1, 0))
+                searched = before - start
                 while chunk := opened.read(_CHUNK):
-                    yield from found_in(chunk, f"{file.name} near byte {opened.tell() - len(chunk)}")
-                    if len(chunk) == _CHUNK:  # a mark may lie across the boundary
-                        opened.seek(1 - _LONGEST_MARK, 1)
+                    where = f"{file.name} near byte {opened.tell() - len(chunk)}"
+                    told = found_in(chunk[:searched], self._words)
+                    yield from (Leak(where, name) for name in found_in(chunk, self._words) if name not in told)
+                    if len(chunk) == _CHUNK:  # a word may lie across the boundary
+                        opened.seek(1 - self._longest, 1)
+                        searched = self._longest - 1
                 self._at[file] = opened.tell()
-
-
-def found_in(content: bytes, where: str) -> Iterator[Leak]:
-    for mark in canaries.FORBIDDEN:
-        if mark.encode() in content:
-            yield Leak(where, mark)
 
 
 def bill(lines: Iterable[bytes]) -> Iterator[BillLine]:
     for said in map(_json, lines):
-        at_ms = int(datetime.fromisoformat(said["time"]).timestamp() * 1000)
-        yield BillLine(at_ms, said["client_request_id"], Decimal(said["cost_usd"]), said["kind"])
+        yield BillLine(
+            at_ms=_ms(said["time"]),
+            attempt_id=said["client_request_id"],
+            cost_usd=Decimal(said["cost_usd"]),
+            ending=said["kind"],
+            arrived_ms=_ms(said["arrived"]),
+        )
 
 
 def acknowledged(lines: Iterable[bytes], topic: str) -> Iterator[Acknowledged]:
     """`topic`: the full name of `llm.requests`."""
     for said in map(_json, lines):
-        place = Place(topic, said["partition"], said["offset"])
-        yield Acknowledged(place, said["tenant_id"], said["request_id"])
+        offset = said["offset"]
+        place = None if offset is None else Place(topic, said["partition"], offset)
+        yield Acknowledged(said["load_number"], place, said["tenant_id"], said["request_id"], said["kind"])
 
 
 class Journal:
@@ -92,7 +99,7 @@ class Journal:
                     self._begin(said["id"], said["fault"], said)
                 case "healed":
                     self._end(said["id"], said)
-                case "died":
+                case "died" if not said.get("wanted"):  # else the fault that wanted it tells of it
                     self._begin(("died", said["target"], said["at_ms"]), "died", said)
                 case "restarted":
                     for key in [key for key, each in self._faults.items() if _is_death_of(each, said["target"])]:
@@ -112,6 +119,10 @@ class Journal:
 
 def _is_death_of(each: Disruption, target: str) -> bool:
     return each.kind == "died" and each.target == target and each.until_ms is None
+
+
+def _ms(said: str) -> int:
+    return round(datetime.fromisoformat(said).timestamp() * 1000)
 
 
 def _json(line: bytes) -> dict[str, Any]:

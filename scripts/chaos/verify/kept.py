@@ -10,11 +10,11 @@ from scripts.cli.audit_fold import Place
 
 
 class Kept:
-    """Remembers a record of the load until its acknowledgement has been read."""
+    """Remembers a record of the load, each of its copies, until its acknowledgement has been read."""
 
     def __init__(self) -> None:
         self.tally = Tally("requests are kept", "every record the brokers acknowledged to the load is on llm.requests")
-        self._unacknowledged: dict[Place, str | None] = {}
+        self._unacknowledged: dict[int, dict[Place, str | None]] = {}
 
     @property
     def tallies(self) -> Sequence[Tally]:
@@ -22,8 +22,8 @@ class Kept:
 
     def take(self, seen: Seen) -> None:
         match seen.fact:
-            case Requested(asked, _, int()):
-                self._unacknowledged[seen.place] = asked.request_id
+            case Requested(asked, _, int(number)):
+                self._unacknowledged.setdefault(number, {})[seen.place] = asked.request_id
             case _:
                 pass
 
@@ -33,10 +33,17 @@ class Kept:
 
     def _missing(self, line: Acknowledged) -> str | None:
         name = f"{line.tenant_id}/{line.request_id}"
-        if line.place not in self._unacknowledged:
+        copies = self._unacknowledged.pop(line.load_number, {})
+        if line.place is None:
+            found = next(iter(copies.values()), None)
+            if not copies:
+                return f"{name}, record {line.load_number} of the load, was acknowledged and is nowhere"
+            at = f"record {line.load_number} of the load"
+        elif line.place not in copies:
             return f"{name} was acknowledged at {where(line.place)} and is not there"
-        found = self._unacknowledged.pop(line.place)
-        return None if found == line.request_id else f"{where(line.place)} holds {found} instead of {name}"
+        else:
+            found, at = copies[line.place], where(line.place)
+        return None if found == line.request_id else f"{at} holds {found} instead of {name}"
 
     def waits(self) -> Sequence[str]:
         return ()

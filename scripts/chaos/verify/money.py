@@ -17,12 +17,13 @@ class Money:
     def __init__(self, attempts: Attempts) -> None:
         self.each = Tally("cost is the bill", "an attempt of known cost costs what its line on the bill says")
         self.unknown = Tally("unknown is not nothing", "an attempt of unknown cost says so, and never 0")
+        self.priced = Tally("answers have a price", "the cost of a call that was answered and billed whole is known")
         self.sum = Tally("sum of the bill", "bill = known rows in ClickHouse + lines of attempts of unknown cost")
         self._attempts = attempts
 
     @property
     def tallies(self) -> Sequence[Tally]:
-        return self.each, self.unknown, self.sum
+        return self.each, self.unknown, self.priced, self.sum
 
     def take(self, seen: Seen) -> None:
         pass
@@ -38,8 +39,12 @@ class Money:
 
     def end(self, snapshot: Snapshot) -> None:
         unknown_usd = NOTHING
+        self.priced.hold(self._nothing_known())
         for attempt_id, attempt in self._attempts.by_id.items():
             name = f"{attempt_id} of {attempt.identity}"
+            if attempt.bills == 1 and attempt.is_billed_whole and attempt_id in self._attempts.answered:
+                is_silent = f"{name} was answered and billed whole, and is {attempt.cost_status}"
+                self.priced.hold(None if attempt.is_known else is_silent)
             if attempt.is_known:
                 self.each.hold(_wrong(name, attempt))
             else:
@@ -54,6 +59,12 @@ class Money:
             if billed_usd == known_usd + unknown_usd
             else f"the bill says {billed_usd} USD, ClickHouse {known_usd} and {unknown_usd} of unknown cost"
         )
+
+    def _nothing_known(self) -> str | None:
+        """Whatever completions say of who was answered."""
+        whole = [attempt for attempt in self._attempts.by_id.values() if attempt.is_billed_whole]
+        is_any_known = not whole or any(attempt.is_known for attempt in whole)
+        return None if is_any_known else f"{len(whole)} calls were billed whole, and of none the cost is known"
 
 
 def _wrong(name: str, attempt: Attempt) -> str | None:

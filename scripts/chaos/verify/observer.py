@@ -4,13 +4,14 @@ what they promise to be there, and how far the topics reach last.
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.request import urlopen
 
 from schemas.topics import REQUESTS
 from scripts.chaos.verify.cluster import Cluster
-from scripts.chaos.verify.files import Journal, Lines, Logs, acknowledged, bill, found_in
+from scripts.chaos.verify.files import Journal, Lines, Logs, acknowledged, bill
+from scripts.chaos.verify.forbidden import CRASHES, MARKS, found_in, provider_keys
 from scripts.chaos.verify.snapshot import GroupPartition, Leak, Snapshot, TableRow
 from scripts.chaos.verify.table import Table
 from scripts.local.layout import read_port
@@ -26,6 +27,7 @@ class _Asked:
     """Rows on their way, and what the sink had committed before they were asked for."""
 
     rows: Future[tuple[TableRow, ...] | None]
+    since_ms: int
     sink_had: Mapping[GroupPartition, int]
 
 
@@ -44,7 +46,8 @@ class Observer:
         self._load = Lines(folder / "load.jsonl")
         self._journal_lines = Lines(folder / "journal.jsonl")
         self._journal = Journal()
-        self._logs = Logs(folder / "logs")
+        self._forbidden = {**MARKS, **provider_keys(folder / "secrets")}
+        self._logs = Logs(folder / "logs", {**self._forbidden, **CRASHES})
         self._asking = ThreadPoolExecutor(1)
         self._asked: _Asked | None = None
         self._asked_ms = 0
@@ -63,17 +66,27 @@ class Observer:
             self._asked = None
         if self._asked is None and rows_since_ms is not None and self._now_ms() - self._asked_ms >= ROWS_EVERY_MS:
             self._asked_ms = self._now_ms()
-            self._asked = _Asked(self._asking.submit(self._table.since, rows_since_ms), committed)
-        rows, had = (answered.rows.result(), answered.sink_had) if answered is not None else (None, None)
-        return self._snapshot(committed, ends, rows, had, whole=False)
+            self._asked = _Asked(
+                self._asking.submit(self._table.since, rows_since_ms), rows_since_ms, committed.offsets
+            )
+        snapshot = self._snapshot(committed.offsets, ends, whole=False)
+        rows = None if answered is None else answered.rows.result()
+        if answered is None or rows is None:
+            return snapshot
+        return replace(snapshot, rows=rows, rows_since_ms=answered.since_ms, sink_had=answered.sink_had)
 
     def take_whole(self) -> Snapshot:
-        """With every row there is. Raises as `take` does; `rows` is None when ClickHouse does not answer."""
+        """With every row there is. Raises as `take` does; `rows` is None when ClickHouse does not answer. Whole only
+        when it does, and every group's coordinator too.
+        """
         committed = self._cluster.committed()
         rows = self._asking.submit(self._table.whole).result()
         self._fetch()
         ends = self._cluster.ends()
-        return self._snapshot(committed, ends, rows, committed, whole=True)
+        snapshot = self._snapshot(committed.offsets, ends, whole=True)
+        if rows is None:
+            return snapshot
+        return replace(snapshot, rows=rows, sink_had=committed.offsets, is_whole=committed.is_complete)
 
     def close(self) -> None:
         self._asking.shutdown()
@@ -88,22 +101,19 @@ class Observer:
         self,
         committed: Mapping[GroupPartition, int],
         ends: Mapping[tuple[str, int], int],
-        rows: tuple[TableRow, ...] | None,
-        sink_had: Mapping[GroupPartition, int] | None,
         *,
         whole: bool,
     ) -> Snapshot:
+        found = (*self._logs.found(), *self._shown(whole=whole))
         return Snapshot(
             at_ms=self._now_ms(),
             committed=committed,
             ends=ends,
             bill=tuple(bill(self._bill.taken())),
-            rows=rows,
-            sink_had=None if rows is None else sink_had,
-            is_whole=whole and rows is not None,
             acknowledged=tuple(acknowledged(self._load.taken(), self._requests)),
             disruptions=self._journal.take(self._journal_lines.fetch().taken()),
-            leaks=(*self._logs.leaks(), *self._shown(whole=whole)),
+            leaks=tuple(each for each in found if each.mark not in CRASHES),
+            crashes=tuple(each for each in found if each.mark in CRASHES),
         )
 
     def _shown(self, *, whole: bool) -> Iterator[Leak]:
@@ -115,6 +125,7 @@ class Observer:
             port = read_port(file)
             try:
                 with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_METRICS_S) as answer:
-                    yield from found_in(answer.read(), f"the metrics of {file.name}")
+                    found = found_in(answer.read(), self._forbidden)
+                    yield from (Leak(f"the metrics of {file.name}", name) for name in found)
             except OSError:  # not now, or no such page
                 continue

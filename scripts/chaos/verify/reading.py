@@ -26,6 +26,7 @@ from scripts.chaos.verify.facts import (
     Unreadable,
     Validated,
 )
+from scripts.chaos.verify.forbidden import found_in
 from scripts.cli.audit_fold import Place, Replied, asked, buried
 from scripts.cli.dead_letter import dead_letter, shown_headers
 from streams.runtime.delivery import Delivery
@@ -106,7 +107,8 @@ def _admitted(value: bytes) -> Admitted:
 
 
 def _dispatched(value: bytes) -> Dispatched:
-    return Dispatched(_identity(_json(value)["ticket"]))
+    said = _json(value)
+    return Dispatched(_identity(said["ticket"]), said["plan"]["max_attempts"], said["ticket"]["deadline_ms"])
 
 
 def _completed(value: bytes) -> Completed:
@@ -117,7 +119,15 @@ def _completed(value: bytes) -> Completed:
         tenant_id=said["ticket"]["tenant_id"],
         attempts=tuple(attempt["attempt_id"] for attempt in said["attempts"]),
         saved_from=saved["request_id"] if saved else None,
+        answered_by=_answered_by(said),
     )
+
+
+def _answered_by(completion: Json) -> str | None:
+    last = completion["attempts"][-1] if completion["attempts"] else None
+    answer = completion["answer"]
+    is_whole = last is not None and answer is not None and answer["complete"] and last["error_class"] is None
+    return last["attempt_id"] if last is not None and is_whole else None
 
 
 def _responded(record: Delivery) -> Responded:
@@ -132,6 +142,10 @@ def _responded(record: Delivery) -> Responded:
         cost_usd=response.cost_usd,
         owners=canaries.owners(value.decode()),
         is_prompt_in_error=response.error is not None and canaries.PROMPT in response.error.message,
+        status=response.status,
+        code=None if response.error is None else response.error.code,
+        numbers=canaries.numbers("" if response.output is None else response.output.encode().decode()),
+        is_cut=not response.complete or response.finish_reason == "length",
     )
 
 
@@ -143,7 +157,7 @@ def _called(value: bytes) -> Called:
         identity=intern(f"{tenant}/{said['request_id']}" if tenant else f"?/{origin}"),
         tenant_id=intern(tenant),
         attempt_id=said["attempt_id"],
-        is_attempt=said["attempt_no"] > 0,
+        attempt_no=said["attempt_no"],
         phase=said["phase"],
         cost_status=cost["status"],
         cost_usd=_usd(cost["total_usd"]),
@@ -185,12 +199,10 @@ _READERS: Mapping[str, Callable[[bytes], Fact]] = {
 def _leaks(topic: str, record: Delivery) -> tuple[str, ...]:
     """Marks in what is shown or kept for ever: rows, alerts, and all of a dead letter but the record itself."""
     if topic in ("calls", "alerts"):
-        shown = (record.value or b"").decode(errors="replace")
-    elif topic == "dlq":
-        shown = repr(dead_letter(record)) + repr(shown_headers(record))
-    else:
-        return ()
-    return tuple(mark for mark in canaries.FORBIDDEN if mark in shown)
+        return found_in(record.value or b"")
+    if topic == "dlq":
+        return found_in(f"{dead_letter(record)!r}{shown_headers(record)!r}".encode())
+    return ()
 
 
 def _cause(event_id: str | None, source: str | None) -> Cause | None:

@@ -1,48 +1,35 @@
-"""What is paid for twice was in flight when a worker, or its way to the brokers, was disturbed.
+"""What is paid for twice was interrupted: by the end of its worker, or by the loss of touch with the brokers.
 
-A repeated call is a line of the bill for an attempt that is not in the first completion of its request: retries and
-fallbacks of one plan are in it, so they are none. For each request there may be as many as it had attempts in flight
-during a disruption. In flight: from the started row to the first later row or, where there is none, until two seconds
-after the bill's line. During: from just before the fault to `AFTER_MS` after its target works again, since its return
-moves partitions once more. Which worker made a call is not on any topic, so this is a bound and no equation.
+A repetition is a paid run through a request's plan after another: retries and fallbacks of one run are none. Each needs
+an earlier run of its own that a fault met before it began, and that was not long completed by then. In the whole run
+there are no more than calls were under way when workers may have lost them. No topic says which worker made a call, so
+both are bounds and no equations.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from scripts.chaos.verify.attempts import Attempt, Attempts
+from scripts.chaos.verify.attempts import Attempts
 from scripts.chaos.verify.facts import Seen
-from scripts.chaos.verify.snapshot import Disruption, Snapshot
+from scripts.chaos.verify.interruptions import Interruption, interruptions
+from scripts.chaos.verify.runs import Run, runs_of
+from scripts.chaos.verify.snapshot import Snapshot
 from scripts.chaos.verify.tally import Tally
 from scripts.chaos.verify.wording import clock
 
-AFTER_MS = 45_000
-"""Session timeout, drain and cancelling of the workers that stayed, together."""
-WRITTEN_MS = 2_000
-UNINVOLVED = (
-    "validate",
-    "limit",
-    "cache",
-    "route",
-    "postprocess",
-    "sink",
-    "watch",
-    "clickhouse",
-    "simulator",
-    "provider",
-    "load",
-)
-"""Targets by how their names begin: what happens to them interrupts no provider call in a way that forgets it."""
+KNOWN_MS = 30_000
+"""A new owner reads back what is completed before it begins anything; what it took over before that may have waited."""
 
 
 class Repeats:
     def __init__(self, attempts: Attempts) -> None:
-        self.tally = Tally("repeats explained", "repeated paid calls of a request ≤ its calls in flight at disruptions")
+        self.tally = Tally("repeats explained", "each paid repetition follows an interrupted run of its own")
+        self.bound = Tally("repeats bounded", "paid repetitions ≤ runs under way when workers may have lost them")
         self.repeated = 0
         self._attempts = attempts
 
     @property
     def tallies(self) -> Sequence[Tally]:
-        return (self.tally,)
+        return self.tally, self.bound
 
     def take(self, seen: Seen) -> None:
         pass
@@ -54,37 +41,56 @@ class Repeats:
         return ()
 
     def end(self, snapshot: Snapshot) -> None:
-        disruptions = [each for each in snapshot.disruptions if not each.target.startswith(UNINVOLVED)]
-        by_identity: dict[str, dict[str, Attempt]] = {}
+        faults = interruptions(snapshot.disruptions)
+        by_identity: dict[str, list[str]] = {}
         for attempt_id, attempt in self._attempts.by_id.items():
             if attempt.is_attempt:
-                by_identity.setdefault(attempt.identity, {})[attempt_id] = attempt
+                by_identity.setdefault(attempt.identity, []).append(attempt_id)
+        every: list[Run] = []
+        repetitions = 0
         for identity, attempts in by_identity.items():
             explained = self._attempts.first_completions.get(identity, ())
-            repeated = [
-                attempt_id for attempt_id in attempts if attempts[attempt_id].bills and attempt_id not in explained
-            ]
-            self.repeated += len(repeated)
-            allowed = sum(in_flight(attempt, disruptions) for attempt in attempts.values())
+            self.repeated += sum(self._attempts.by_id[each].bills > 0 and each not in explained for each in attempts)
+            paid = [run for run in runs_of(attempts, self._attempts) if self._is_paid(run)]
+            every += paid
+            # what only waited had failed, and was to be asked again in any case
+            repetitions += max(len([run for run in paid if not run.is_waiting]) - 1, 0)
+            unexplained = _unexplained(paid, faults)
             self.tally.hold(
-                None
-                if len(repeated) <= allowed
-                else f"{identity}: {len(repeated)} repeated paid calls, {allowed} of its {len(attempts)} calls were in "
-                f"flight at a disruption; {', '.join(_told(each, attempts[each]) for each in repeated)}"
+                f"{identity}: {len(paid)} paid runs, {len(unexplained)} of them after none that was interrupted; "
+                f"{', '.join(map(_told, paid))}"
+                if unexplained
+                else None
             )
+        most = sum(fault.most(every) for fault in faults)
+        self.bound.hold(
+            f"{repetitions} paid repetitions, and at most {most} runs were interrupted" if repetitions > most else None
+        )
+
+    def _is_paid(self, run: Run) -> bool:
+        return any(self._attempts.by_id[each].bills for each in run.attempts)
 
 
-def in_flight(attempt: Attempt, disruptions: Iterable[Disruption]) -> bool:
-    started_ms = attempt.started_ms
-    if started_ms is None:
+def _unexplained(paid: Sequence[Run], faults: Sequence[Interruption]) -> list[Run]:
+    """Those after the first without an earlier one of their own that explains them."""
+    left = list(paid[:1])
+    unexplained: list[Run] = []
+    for run in paid[1:]:
+        interrupted = next((each for each in reversed(left) if _explains(each, run, faults)), None)
+        if interrupted is None:
+            unexplained.append(run)
+        else:
+            left.remove(interrupted)
+        left.append(run)
+    return unexplained
+
+
+def _explains(before: Run, run: Run, faults: Sequence[Interruption]) -> bool:
+    if before.completed_ms is not None and run.started_ms > before.completed_ms + KNOWN_MS:
         return False
-    ended_ms = attempt.ended_ms or (attempt.billed_ms or started_ms) + WRITTEN_MS
-    return any(
-        each.from_ms <= ended_ms and (each.until_ms is None or started_ms <= each.until_ms + AFTER_MS)
-        for each in disruptions
-    )
+    return any(fault.from_ms <= run.started_ms and fault.meets(before) for fault in faults)
 
 
-def _told(attempt_id: str, attempt: Attempt) -> str:
-    started, billed = attempt.started_ms or 0, attempt.billed_ms or 0
-    return f"{attempt_id} started {clock(started)} billed {clock(billed)}"
+def _told(run: Run) -> str:
+    end = "completed" if run.completed_ms is not None else "last heard of"
+    return f"{run.attempts[0]} started {clock(run.started_ms)} {end} {clock(run.ended_ms)}"

@@ -48,9 +48,9 @@ class Started:
         attempt = self._attempts.by_id.get(line.attempt_id)
         if attempt is None or attempt.started_ms is None:
             return f"{line.attempt_id} was billed at {clock(line.at_ms)} and has no started row"
-        if attempt.started_ms > line.at_ms:
+        if attempt.started_ms > line.arrived_ms:
             started = clock(attempt.started_ms)
-            return f"{line.attempt_id} was billed at {clock(line.at_ms)}, its started row is of {started}"
+            return f"{line.attempt_id} was asked at {clock(line.arrived_ms)}, its started row is of {started}"
         return None
 
     def waits(self) -> Sequence[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
-from scripts.chaos.load import canaries
+from scripts.chaos.verify.forbidden import found_in
 from scripts.chaos.verify.snapshot import TableRow
 from sinks.connection import Connection, connect
 from sinks.settings import ClickHouseSettings
@@ -72,8 +72,7 @@ class Table:
 
 def _row(attempt_id: str, tenant_id: str, request_id: str, phase: Any, status: Any, *rest: Any) -> TableRow:
     cost_usd, is_final, texts = rest
-    shown = f"{request_id}{texts}"
-    leaks = tuple(mark for mark in canaries.FORBIDDEN if mark in shown)
+    leaks = found_in(f"{request_id}{texts}".encode())
     return TableRow(attempt_id, tenant_id, request_id, phase, status, cost_usd, bool(is_final), leaks)
 
 

@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from scripts.chaos.verify.answers import Answers
 from scripts.chaos.verify.apart import Apart
 from scripts.chaos.verify.attempts import Attempts
+from scripts.chaos.verify.budgets import Budgets
 from scripts.chaos.verify.commits import Commits
+from scripts.chaos.verify.crashes import Crashes
 from scripts.chaos.verify.facts import Seen
 from scripts.chaos.verify.kept import Kept
 from scripts.chaos.verify.limits import Limits
 from scripts.chaos.verify.money import Money
 from scripts.chaos.verify.order import Order
+from scripts.chaos.verify.outcomes import Outcomes
 from scripts.chaos.verify.repeats import Repeats
 from scripts.chaos.verify.responses import Responses
 from scripts.chaos.verify.rows import Rows
@@ -31,6 +34,8 @@ class Verifier:
         self._invariants: Sequence[Invariant] = (
             self.answers,
             Kept(),
+            Outcomes(),
+            Budgets(self.attempts),
             Responses(),
             Started(self.attempts),
             Rows(self.attempts),
@@ -41,6 +46,7 @@ class Verifier:
             Limits(),
             Apart(self.attempts),
             Secrets(),
+            Crashes(),
         )
         self._has_looked = False
 
