@@ -82,7 +82,7 @@ class Run:
             _wait(start_s + plan.minutes * 60, lambda: not companions.at_work)
         finally:
             self.attack.call_off()
-        healed = self.attack.end()
+        attacked = self.attack.end()
         status, worked = companions.end_load()
         journal.write(event="load_ended", exit_status=status)
         settled = self._settle(system, companions, watcher)
@@ -98,7 +98,7 @@ class Run:
             time.sleep(_LOOK_S)
             returned = baseline()
         self._announce("reading everything once more")
-        return [worked, healed, settled, *returned, *companions.final_verdict()]
+        return [worked, *attacked, settled, *returned, *companions.final_verdict()]
 
     def _settle(self, system: System, companions: Companions, watcher: Watcher) -> Invariant:
         """Left alone until nothing is left to do, or the deadline is over."""

@@ -89,7 +89,9 @@ def test_ends_that_nobody_asked_for_are_counted_by_part() -> None:
 def report(*invariants: Invariant) -> dict[str, Any]:
     plan = RunPlan(seed=5, minutes=2, rate=20, faults=frozenset({Option("kill", "limit")}))
     verdict = Verdict(state="final", sent=9, answered=8, invariants=invariants)
-    return as_json(plan, invariants, verdict, [injected("kill", "limit-1")])
+    first, second, *_ = plan.schedule
+    skipped = {"event": "skipped", "id": second.id, "fault": "kill", "target": "limit-2", "why": "it does not run"}
+    return as_json(plan, invariants, verdict, [{**injected("kill", "limit-1"), "id": first.id}, skipped])
 
 
 def test_a_report_shows_the_violations_in_words_and_how_to_run_it_again() -> None:
@@ -104,6 +106,13 @@ def test_a_report_shows_the_violations_in_words_and_how_to_run_it_again() -> Non
     assert not report(held, broken)["held"]
     assert report(held)["held"]
     assert orjson.loads(orjson.dumps(report(held)))["faults"] == {"kill": {"limit": 1}}
+
+
+def test_a_report_says_how_much_of_each_kind_and_lane_was_done_as_planned() -> None:
+    planned = len(RunPlan(seed=5, minutes=2, rate=20, faults=frozenset({Option("kill", "limit")})).schedule)
+    counts = {"planned": planned, "injected": 1, "skipped": 1}
+    assert report()["kinds"] == {"kill": counts}
+    assert report()["lanes"] == {"ends": counts}
 
 
 def test_a_run_of_all_faults_is_replayed_without_naming_them() -> None:
