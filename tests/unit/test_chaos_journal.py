@@ -24,7 +24,8 @@ class Written:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.journal = Journal(self.path, lambda: 7)
-        self.deaths = Deaths(self.journal)
+        self.log = path.with_suffix(".log")
+        self.deaths = Deaths(self.journal, lambda _name: self.log)
 
     def lines(self) -> list[dict[str, Any]]:
         return read_journal(self.path)
@@ -70,6 +71,19 @@ def test_a_process_that_is_given_up_after_it_died_did_not_die_twice(written: Wri
     written.deaths(state(Status.BACKING_OFF, None, exit_status=1))
     written.deaths(state(Status.STOPPED, None, exit_status=1))
     assert [line["event"] for line in written.lines()] == ["died"]
+
+
+def test_a_process_is_judged_by_its_own_last_words_and_not_by_those_of_the_one_before(written: Written) -> None:
+    written.deaths(state(Status.RUNNING, 10))
+    written.log.write_text("millrace: stopped: a record was not written: Local: Message timed out\n")
+    written.deaths(state(Status.BACKING_OFF, None, exit_status=1))
+    assert not written.deaths.judged().violations
+    written.deaths(state(Status.RUNNING, 11, restarts=1, exit_status=1))
+    written.deaths(state(Status.BACKING_OFF, None, restarts=1, exit_status=1))
+    assert written.deaths.judged().examples == (
+        "limit-1 [11] ended with status 1 for no documented reason: it said nothing",
+    )
+    assert written.lines()[0]["words"] == "stopped: a record was not written: Local: Message timed out"
 
 
 def injected(kind: str, target: str) -> dict[str, Any]:
