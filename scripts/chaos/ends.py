@@ -16,11 +16,14 @@ _EXPECTED: Final = (
     re.compile(r"stopped: Kafka: (?!.*lacks a right)"),  # nobody takes rights away here
     re.compile(r"Kafka at \S+ does not answer"),  # before its start
     re.compile(r"there was no answer in time"),
-    re.compile(r"ended_by_a_bug (CommitsStuckError|ControlTimeoutError)"),  # how watch says that brokers do not answer
+    # how watch ends when brokers do not answer
+    re.compile(r"(ended_by_a_bug|We experienced a crash.*) (CommitsStuckError|ControlTimeoutError)$"),
 )
-_FORCED: Final = frozenset({"hard_exit", "drain_failed"})
-"""Log events of an end by force after the drain time."""
+_FORCED: Final = frozenset({"hard_exit", "drain_failed", "tables_ahead_of_their_changelogs"})
+"""Log events of an end by force after the drain time, and of one after which a start rebuilds what was torn."""
 _BUGS: Final = frozenset({"ended_by_a_bug", "thread_ended_by_a_bug"})
+_CRASH: Final = "We experienced a crash"
+"""Faust's words."""
 _PREFIX: Final = "millrace: "
 
 
@@ -31,7 +34,7 @@ def last_words(log: bytes) -> str:
         if line.startswith(_PREFIX):
             return line.removeprefix(_PREFIX)
         said = _said(line)
-        if (event := str(said.get("event", ""))) in _FORCED | _BUGS:
+        if (event := str(said.get("event", ""))) in _FORCED | _BUGS or _CRASH in event:
             return f"{event} {said.get('problem', '')}".strip()
     return str(_said(lines[-1]).get("event") or lines[-1]) if lines else ""
 
