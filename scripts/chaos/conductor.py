@@ -9,6 +9,7 @@ from typing import Final
 
 from scripts.chaos.attack import Attack
 from scripts.chaos.baseline import compared, no_lag
+from scripts.chaos.checked import all_checked
 from scripts.chaos.companions import Companions
 from scripts.chaos.deaths import Deaths
 from scripts.chaos.journal import Heard, Journal
@@ -18,6 +19,7 @@ from scripts.chaos.schedule import BROKERS, CALM_BEFORE_S, COPIES, SESSION_S
 from scripts.chaos.system import System, broker_name
 from scripts.chaos.verdict import Invariant, Verdict, judged, read_verdict
 from scripts.chaos.watcher import Watcher
+from scripts.local.layout import RUN_FOLDER
 from scripts.local.parts import Wishes
 from scripts.local.stack import LocalStack
 from scripts.stack.backoff import Backoff
@@ -28,6 +30,9 @@ from streams.settings import KafkaSettings
 CONFIG: Final = Path(__file__).with_name("load") / "millrace.toml"
 SETTLES_WITHIN_S: Final = 120.0
 RETURNS_WITHIN_S: Final = 60.0
+BYTECODE: Final = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str((RUN_FOLDER / "bytecode").resolve())}
+"""Kept between runs, as installed processes have it. Compiled at every start, the providers' SDKs alone take `invoke`
+four seconds of a core, which on a busy machine is most of a minute."""
 _LOOK_S: Final = 0.5
 _RESTARTS: Final = Backoff(first_s=0.3, factor=1.5, cap_s=2, forgive_after_s=10)
 
@@ -55,7 +60,7 @@ class Run:
         plan.layout.prepare()
         with ExitStack() as held:
             journal = held.enter_context(Journal(plan.file("journal.jsonl"), now_ms, self._heard))
-            deaths = Deaths(journal)
+            deaths = Deaths(journal, plan.layout.log)
             gates = held.enter_context(Gates())
             supervisor = Supervisor(backoff=_RESTARTS, on_change=deaths)
             stack = LocalStack(plan.layout, _wishes(plan), self._announce, supervisor=supervisor, doors=gates)
@@ -82,7 +87,7 @@ class Run:
             _wait(start_s + plan.minutes * 60, lambda: not companions.at_work)
         finally:
             self.attack.call_off()
-        healed = self.attack.end()
+        attacked = self.attack.end()
         status, worked = companions.end_load()
         journal.write(event="load_ended", exit_status=status)
         settled = self._settle(system, companions, watcher)
@@ -98,7 +103,9 @@ class Run:
             time.sleep(_LOOK_S)
             returned = baseline()
         self._announce("reading everything once more")
-        return [worked, healed, settled, *returned, *companions.final_verdict()]
+        ended = system.deaths.judged()
+        verdict = companions.final_verdict()
+        return [worked, *attacked, ended, settled, *returned, *verdict, all_checked(plan.minutes, verdict)]
 
     def _settle(self, system: System, companions: Companions, watcher: Watcher) -> Invariant:
         """Left alone until nothing is left to do, or the deadline is over."""
@@ -129,6 +136,7 @@ def _wait(until_s: float, sooner: Callable[[], bool]) -> bool:
 
 def _wishes(plan: RunPlan) -> Wishes:
     return Wishes(
+        tuning=BYTECODE,
         config=CONFIG,
         workers=COPIES,
         sinks=COPIES,

@@ -27,7 +27,7 @@ provider-*: what the simulator's faults of that name do
 """
 
 Lane = Literal["ends", "pauses", "brokers", "network", "provider"]
-"""Faults of one lane follow each other; lanes run side by side."""
+"""Faults of one lane are planned one after the other; lanes run side by side."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scripts.chaos.baseline import part_of
+from scripts.chaos.coverage import by_kind, by_lane
 from scripts.chaos.plan import RunPlan
 from scripts.chaos.verdict import Invariant, Verdict
 
@@ -46,6 +47,8 @@ def as_json(plan: RunPlan, invariants: Sequence[Invariant], verdict: Verdict | N
         "answered": verdict.answered if verdict else None,
         "faults": faults(journal),
         "skipped": sum(line["event"] == "skipped" for line in journal),
+        "kinds": by_kind(plan.schedule, journal),
+        "lanes": by_lane(plan.schedule, journal),
         "unwanted_ends": unwanted_ends(journal),
         "invariants": [each.model_dump(mode="json") for each in invariants],
         "replay": plan.replay,
@@ -54,9 +57,13 @@ def as_json(plan: RunPlan, invariants: Sequence[Invariant], verdict: Verdict | N
 
 
 def show(console: Console, report: Line) -> None:
-    injected = Table("fault", "times", "to", title="Faults injected")
-    for kind, parts in report["faults"].items():
-        injected.add_row(kind, str(sum(parts.values())), ", ".join(f"{part} {n}" for part, n in parts.items()))
+    injected = Table("fault", "planned", "injected", "skipped", "to", title="Faults injected")
+    for kind, counts in report["kinds"].items():
+        parts = report["faults"].get(kind, {})
+        injected.add_row(kind, *map(str, counts.values()), ", ".join(f"{part} {n}" for part, n in parts.items()))
+    injected.add_section()
+    for lane, counts in report["lanes"].items():
+        injected.add_row(f"all of {lane}", *map(str, counts.values()))
     console.print(injected)
     checked = Table("invariant", "checks", "violations", title="Invariants checked")
     for each in report["invariants"]:

@@ -5,11 +5,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import cast
 
 import pytest
 
+from scripts.chaos.faults.network import CutOff, Disturbed
 from scripts.chaos.network.gates import Gates
 from scripts.chaos.network.mode import Holding, Losing, Passing, Refusing
+from scripts.chaos.system import System
 from scripts.stack.ports import LOOPBACK
 from scripts.stack.readiness import holds_within
 
@@ -187,3 +191,20 @@ def test_where_nobody_listens_behind_the_gate_a_client_is_reset(gates: Gates, ec
             assert is_reset(client)
     except ConnectionResetError:
         """So quickly that it never was a connection."""
+
+
+@dataclass
+class Doors:
+    """Of a system, all that a fault of the network looks at."""
+
+    gates: Gates
+
+
+def test_what_needs_a_connection_waits_until_there_is_one(gates: Gates, door: int) -> None:
+    system = cast("System", Doors(gates))
+    faults = [CutOff(system, PLACE), Disturbed(system, PLACE, Losing()), Disturbed(system, PLACE, Holding())]
+    assert {fault.hindrance() for fault in faults} == {"no connection leads there"}
+    assert not Disturbed(system, PLACE, Refusing()).hindrance()
+    with socket.create_connection((LOOPBACK, door), timeout=20) as client:
+        assert said(client, b"hello") == b"hello"
+        assert {fault.hindrance() for fault in faults} == {""}

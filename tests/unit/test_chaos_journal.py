@@ -24,7 +24,8 @@ class Written:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.journal = Journal(self.path, lambda: 7)
-        self.deaths = Deaths(self.journal)
+        self.log = path.with_suffix(".log")
+        self.deaths = Deaths(self.journal, lambda _name: self.log)
 
     def lines(self) -> list[dict[str, Any]]:
         return read_journal(self.path)
@@ -72,6 +73,19 @@ def test_a_process_that_is_given_up_after_it_died_did_not_die_twice(written: Wri
     assert [line["event"] for line in written.lines()] == ["died"]
 
 
+def test_a_process_is_judged_by_its_own_last_words_and_not_by_those_of_the_one_before(written: Written) -> None:
+    written.deaths(state(Status.RUNNING, 10))
+    written.log.write_text("millrace: stopped: a record was not written: Local: Message timed out\n")
+    written.deaths(state(Status.BACKING_OFF, None, exit_status=1))
+    assert not written.deaths.judged().violations
+    written.deaths(state(Status.RUNNING, 11, restarts=1, exit_status=1))
+    written.deaths(state(Status.BACKING_OFF, None, restarts=1, exit_status=1))
+    assert written.deaths.judged().examples == (
+        "limit-1 [11] ended with status 1 for no documented reason: it said nothing",
+    )
+    assert written.lines()[0]["words"] == "stopped: a record was not written: Local: Message timed out"
+
+
 def injected(kind: str, target: str) -> dict[str, Any]:
     return {"event": "injected", "fault": kind, "target": target}
 
@@ -89,7 +103,9 @@ def test_ends_that_nobody_asked_for_are_counted_by_part() -> None:
 def report(*invariants: Invariant) -> dict[str, Any]:
     plan = RunPlan(seed=5, minutes=2, rate=20, faults=frozenset({Option("kill", "limit")}))
     verdict = Verdict(state="final", sent=9, answered=8, invariants=invariants)
-    return as_json(plan, invariants, verdict, [injected("kill", "limit-1")])
+    first, second, *_ = plan.schedule
+    skipped = {"event": "skipped", "id": second.id, "fault": "kill", "target": "limit-2", "why": "it does not run"}
+    return as_json(plan, invariants, verdict, [{**injected("kill", "limit-1"), "id": first.id}, skipped])
 
 
 def test_a_report_shows_the_violations_in_words_and_how_to_run_it_again() -> None:
@@ -104,6 +120,13 @@ def test_a_report_shows_the_violations_in_words_and_how_to_run_it_again() -> Non
     assert not report(held, broken)["held"]
     assert report(held)["held"]
     assert orjson.loads(orjson.dumps(report(held)))["faults"] == {"kill": {"limit": 1}}
+
+
+def test_a_report_says_how_much_of_each_kind_and_lane_was_done_as_planned() -> None:
+    planned = len(RunPlan(seed=5, minutes=2, rate=20, faults=frozenset({Option("kill", "limit")})).schedule)
+    counts = {"planned": planned, "injected": 1, "skipped": 1}
+    assert report()["kinds"] == {"kill": counts}
+    assert report()["lanes"] == {"ends": counts}
 
 
 def test_a_run_of_all_faults_is_replayed_without_naming_them() -> None:

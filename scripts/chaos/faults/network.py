@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from scripts.chaos.network.mode import Holding, Losing, Mode, Passing, Refusing
 from scripts.chaos.system import System
 
+_NOBODY = "no connection leads there"
+
 
 class CutOff:
     """Every connection is reset at once; clients may connect again."""
@@ -14,7 +16,8 @@ class CutOff:
         self._place = place
 
     def hindrance(self) -> str:
-        return ""
+        """Without a connection there is nothing to reset."""
+        return "" if self._system.gates.connections(self._place) else _NOBODY
 
     def describe(self) -> Mapping[str, object]:
         return {"connections": self._system.gates.connections(self._place)}
@@ -38,7 +41,12 @@ class Disturbed:
         self._mode = mode
 
     def hindrance(self) -> str:
-        return ""
+        """Delays and refusals are met by new connections; bytes are held and lost on those that are there."""
+        match self._mode:
+            case Holding() | Losing():
+                return "" if self._system.gates.connections(self._place) else _NOBODY
+            case Passing() | Refusing():
+                return ""
 
     def describe(self) -> Mapping[str, object]:
         match self._mode:
