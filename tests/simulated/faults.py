@@ -48,7 +48,9 @@ class Faults:
         self._stop = stop
         self._start = start
         self._jump = jump
-        self._kinds: list[Fault] = [kind for kind in get_args(Fault) if kind != "clock jump" or jump is not None]
+        self._kinds: list[Fault] = [kind for kind in get_args(Fault) if kind != "clock jump"]
+        if jump is not None:  # as often as all others together, or too few schedules meet it
+            self._kinds += ["clock jump"] * len(self._kinds)
         self.happened: Counter[Fault] = Counter()
 
     def maybe(self) -> None:
