@@ -43,7 +43,8 @@ class InMemory:
         self._timeline = Timeline(NOW_MS)
         session_ms = self.kafka.session_timeout_ms
         self._cluster = Cluster(self._timeline, session_ms=session_ms, rebalance_ms=session_ms)
-        self.clients: Clients = FakeClients(Host("host", self._cluster, Steady(self._timeline)), self.kafka)
+        self.host = Host("host", self._cluster, Steady(self._timeline))
+        self.clients: Clients = FakeClients(self.host, self.kafka)
 
     def now_ms(self) -> int:
         return self._timeline.now_ms

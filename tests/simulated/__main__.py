@@ -5,6 +5,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import count, islice
 
 from tests.simulated.quiet import quiet
@@ -17,24 +18,24 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def run(seed: int) -> Verdict:
+def run(clocks_jump: bool, seed: int) -> Verdict:
     with quiet():
-        return Schedule(seed, scenario_of(seed)).run()
+        return Schedule(seed, scenario_of(seed), clocks_jump=clocks_jump).run()
 
 
-def show(seed: int) -> int:
+def show(seed: int, *, clocks_jump: bool) -> int:
     with quiet():
-        verdict = Schedule(seed, scenario_of(seed), trace=True).run()
+        verdict = Schedule(seed, scenario_of(seed), trace=True, clocks_jump=clocks_jump).run()
     say("\n".join(verdict.trace))
     say(f"seed {seed} ({verdict.scenario}): {'; '.join(verdict.violations) or 'nothing is wrong'}")
     return 1 if verdict.violations else 0
 
 
-def run_many(first: int, seeds: int, processes: int) -> int:
+def run_many(first: int, seeds: int, processes: int, *, clocks_jump: bool) -> int:
     faults: Counter[str] = Counter()
     failed, steps, started_s = 0, 0, time.monotonic()
     with ProcessPoolExecutor(processes) as pool:
-        for verdict in pool.map(run, islice(count(first), seeds), chunksize=20):
+        for verdict in pool.map(partial(run, clocks_jump), islice(count(first), seeds), chunksize=20):
             faults.update(verdict.faults)
             steps += verdict.steps
             if verdict.violations:
@@ -53,8 +54,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2_000, help="how many schedules")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--clocks-jump", action="store_true", help="set the workers' wall clocks, too")
     chosen = parser.parse_args()
-    return show(chosen.seed) if chosen.seed is not None else run_many(chosen.first, chosen.seeds, chosen.processes)
+    if chosen.seed is not None:
+        return show(chosen.seed, clocks_jump=chosen.clocks_jump)
+    return run_many(chosen.first, chosen.seeds, chosen.processes, clocks_jump=chosen.clocks_jump)
 
 
 if __name__ == "__main__":

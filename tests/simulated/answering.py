@@ -10,6 +10,7 @@ from streams.runtime.stage import State
 from streams.stages import postprocess
 from streams.state.given_responses import identity_of
 from tests.fakes.kafka.log import Stored
+from tests.simulated.burials import add_unfit, doomed
 from tests.simulated.scenario import Scenario
 from tests.simulated.world import World, repeats, synchronous
 from tests.unit.examples import attempt, completion, deployment, route, tenant, ticket
@@ -18,6 +19,7 @@ from tests.unit.examples import attempt, completion, deployment, route, tenant, 
 def feed(world: World) -> None:
     """Some requests are completed twice: once as they were, or by two workers of invoke, each after its own call."""
     world.configure(tenant(), deployment(), route())
+    add_unfit(world, COMPLETIONS, completion(ticket=doomed(0)), completion(ticket=doomed(1)), "attempts")
     after_ms = 0
     for number in range(world.random.randint(4, 16)):
         after_ms += world.random.choice((0, 20, 400))

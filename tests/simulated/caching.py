@@ -10,6 +10,7 @@ from schemas.usage import Usage
 from streams.runtime.stage import State
 from streams.stages import cache
 from tests.fakes.kafka.log import Stored
+from tests.simulated.burials import add_unfit, doomed
 from tests.simulated.scenario import Scenario
 from tests.simulated.world import World, synchronous
 from tests.unit.examples import admitted, answer, deployment, route, tenant
@@ -20,6 +21,8 @@ DAY_MS = 86_400_000
 def feed(world: World) -> None:
     world.configure(tenant(), deployment(), route())
     world.on_written(MISSES, lambda stored: _end(world, Miss.decode(stored.value or b"")))
+    doom, spoil = (admitted().model_copy(update={"ticket": doomed(number)}) for number in (0, 1))
+    add_unfit(world, ADMITTED, doom, spoil, "prompt")
     after_ms = 0
     for number in range(world.random.randint(4, 16)):
         after_ms += world.random.choice((0, 20, 400))

@@ -14,6 +14,7 @@ from schemas.flow import Completion, Dispatch
 from schemas.prompt import UserMessage
 from schemas.topics import CALLS, COMPLETIONS, DISPATCH
 from streams.invoke.caller import Caller, Surroundings
+from streams.invoke.calling import ALLOWANCE_MS
 from streams.invoke.lanes import Lanes
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
@@ -27,18 +28,23 @@ from tests.fakes.kafka.aio import FakeAioConsumer, FakeAioProducer, passed
 from tests.fakes.kafka.clients import FakeClients
 from tests.fakes.kafka.log import Stored
 from tests.fakes.provider import saying
+from tests.simulated.burials import add_unfit, doomed
 from tests.simulated.loop import VirtualLoop
 from tests.simulated.scenario import Scenario
-from tests.simulated.world import KAFKA, Asked, Part, Process, World
+from tests.simulated.world import DOOMED, KAFKA, Asked, Part, Process, World
 from tests.unit.examples import deployment, dispatch, prompt, route, tenant, ticket
 
 LONGEST_CALL_S = 8.0
+SLOWEST_MS = 3_000
+"""The longest journey of a record over the network."""
 DRAIN_MS = 20_000
 """No call outlasts it: who is told to stop cuts none off."""
 
 
 def feed(world: World) -> None:
     world.configure(tenant(), deployment(), route())
+    doom, spoil = (dispatch(ticket_=doomed(number)) for number in (0, 1))
+    add_unfit(world, DISPATCH["normal"], doom.model_copy(update={"prompt": prompt(DOOMED)}), spoil, "plan")
     after_ms = 0
     for _ in range(world.random.randint(4, 16)):
         after_ms += world.random.choice((0, 20, 400, 2_000))
@@ -58,6 +64,8 @@ class Desk:
         self._process.host.must_be_up()
         (message,) = question.prompt.messages
         name = str(message.content) if isinstance(message, UserMessage) else ""
+        if name == DOOMED:
+            raise ZeroDivisionError
         asked = Asked(f"acme/{name}", self._process.host.name, self._world.timeline.now_ms)
         self._world.asked.append(asked)
         self._look_for_its_row(question, asked)
@@ -133,18 +141,29 @@ def judge(world: World) -> list[str]:
 
 
 def _paid_twice(world: World) -> list[str]:
-    """Without anything that broke on the worker that had asked before."""
+    """Without anything that broke, while that call was in flight, on the worker that made it."""
     wrong: list[str] = []
-    broken = {process.host.name for process in world.workers if process.failure is not None} | world.struck
     latest: dict[str, Asked] = {}
     for asked in world.asked:
         if asked in world.failed:
             continue
         before = latest.get(asked.identity)
-        if before is not None and before.host not in broken:
+        if before is not None and not _was_broken(world, before):
             wrong.append(f"{asked.identity} was asked by {before.host} and, for no reason, by {asked.host}")
         latest[asked.identity] = asked
     return wrong
+
+
+def _was_broken(world: World, asked: Asked) -> bool:
+    """It ended, or could not be heard for longer than a completion may take (docs/decisions/0008)."""
+    over_ms = asked.at_ms + int(LONGEST_CALL_S * 1000) + ALLOWANCE_MS + SLOWEST_MS
+    return any(
+        each.host == asked.host
+        and each.from_ms <= over_ms
+        and asked.at_ms <= each.until_ms
+        and (each.from_ms == each.until_ms or each.until_ms - each.from_ms >= ALLOWANCE_MS - SLOWEST_MS)
+        for each in world.breaks
+    )
 
 
 def leaves_nothing(world: World, stored: Stored) -> bool:

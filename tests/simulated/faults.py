@@ -18,15 +18,15 @@ Fault = Literal[
     "outage",
     "another worker",
     "compaction",
+    "clock jump",
 ]
-FAULTS: tuple[Fault, ...] = get_args(Fault)
-HARD: frozenset[Fault] = frozenset({"kill", "freeze long", "disconnect", "disconnect from coordinator"})
 BRIEF_MS, LONG_MS = (50, 4_000), (9_000, 40_000)
+SMALL_JUMP_MS, JUMP_MS = (1_000, 5_000), (5_000, 120_000)
 
 
 class Faults:
-    """Strikes at most `most` times, each turn with a probability of `rate`. `struck` collects the names of those it did
-    more to than every process has to bear.
+    """Strikes at most `most` times, each turn with a probability of `rate`. `broken` is told to whom something was
+    done, and from when until when, in ms. `jump` sets the wall clock of a process by so many ms; without it none jumps.
     """
 
     def __init__(
@@ -35,23 +35,28 @@ class Faults:
         *,
         rate: float,
         most: int,
-        struck: set[str],
+        broken: Callable[[Host, int, int], None],
         stop: Callable[[Host], None],
         start: Callable[[], None],
+        jump: Callable[[Host, int], None] | None,
     ) -> None:
         self._scheduler = scheduler
         self._random: Random = scheduler.random
         self._rate = rate
         self._left = most
-        self._struck = struck
+        self._broken = broken
         self._stop = stop
         self._start = start
+        self._jump = jump
+        self._kinds: list[Fault] = [kind for kind in get_args(Fault) if kind != "clock jump"]
+        if jump is not None:  # as often as all others together, or too few schedules meet it
+            self._kinds += ["clock jump"] * len(self._kinds)
         self.happened: Counter[Fault] = Counter()
 
     def maybe(self) -> None:
         if self._left and self._random.random() < self._rate:
             self._left -= 1
-            fault = FAULTS[self._random.randrange(len(FAULTS))]
+            fault = self._kinds[self._random.randrange(len(self._kinds))]
             self._strike(fault)
 
     @property
@@ -72,11 +77,10 @@ class Faults:
 
     def _break(self, fault: Fault, task: Task) -> None:
         host = task.host
-        if fault in HARD:
-            self._struck.add(host.name)
         self._scheduler.note(f"=== {fault} {host.name}")
         match fault:
             case "kill":
+                self._lasts(host, 0)
                 self._scheduler.kill(task)
             case "stop":
                 self._stop(host)
@@ -92,6 +96,23 @@ class Faults:
                 host.cluster.compact()
             case "another worker":
                 self._start()
+            case "clock jump":
+                self._step_clock(host)
+
+    def _lasts(self, host: Host, for_ms: int) -> int:
+        self._broken(host, host.timeline.now_ms, host.timeline.now_ms + for_ms)
+        return for_ms
+
+    def _step_clock(self, host: Host) -> None:
+        """Sometimes whoever set it wrong notices."""
+        if self._jump is None:
+            return
+        jump = self._jump
+        by_ms = self._random.choice((-1, 1)) * self._random.randint(*self._random.choice((SMALL_JUMP_MS, JUMP_MS)))
+        self._scheduler.note(f"=== {by_ms} ms {host.name}")
+        jump(host, by_ms)
+        if self._random.random() < 0.5:
+            host.after(self._random.randint(BRIEF_MS[0], LONG_MS[1]), lambda: jump(host, -by_ms))
 
     def _freeze(self, host: Host, between_ms: tuple[int, int]) -> None:
         host.is_frozen = True
@@ -100,7 +121,7 @@ class Faults:
             host.is_frozen = False
             host.stir()
 
-        host.timeline.after(self._random.randint(*between_ms), thaw)
+        host.timeline.after(self._lasts(host, self._random.randint(*between_ms)), thaw)
 
     def _disconnect(self, host: Host) -> None:
         host.is_connected = False
@@ -109,7 +130,7 @@ class Faults:
             host.is_connected = True
             host.stir()
 
-        host.timeline.after(self._random.randint(BRIEF_MS[0], LONG_MS[1]), connect)
+        host.timeline.after(self._lasts(host, self._random.randint(BRIEF_MS[0], LONG_MS[1])), connect)
 
     def _disconnect_from_coordinator(self, host: Host) -> None:
         host.is_heard_by_coordinator = False
@@ -118,16 +139,18 @@ class Faults:
             host.is_heard_by_coordinator = True
             host.stir()
 
-        host.timeline.after(self._random.randint(BRIEF_MS[0], LONG_MS[1]), connect)
+        host.timeline.after(self._lasts(host, self._random.randint(BRIEF_MS[0], LONG_MS[1])), connect)
 
     def _outage(self, host: Host) -> None:
         cluster = host.cluster
         cluster.is_reachable = False
-        self._struck.update(task.host.name for task in self._scheduler.tasks)
 
         def back() -> None:
             cluster.is_reachable = True
             for task in self._scheduler.tasks:
                 task.host.stir()
 
-        host.timeline.after(self._random.randint(BRIEF_MS[0], LONG_MS[1]), back)
+        for_ms = self._random.randint(BRIEF_MS[0], LONG_MS[1])
+        for each in {task.host.name: task.host for task in self._scheduler.tasks}.values():
+            self._lasts(each, for_ms)
+        host.timeline.after(for_ms, back)

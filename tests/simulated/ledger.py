@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from schemas.topics import DEAD_LETTERS, Topic
+from schemas.topics import COMPLETIONS, DEAD_LETTERS, RESPONSES, Topic
 from streams.settings import KafkaSettings
 from tests.fakes.kafka.cluster import Cluster
 from tests.fakes.kafka.log import Stored, Where
+from tests.simulated.world import Unfit
 
 Position = tuple[str, int, int]
 """Topic, partition and offset of a record."""
@@ -15,6 +16,7 @@ Position = tuple[str, int, int]
 class Ledger:
     """`outcomes`: topics on which a record ends an input; all, when none is named.
     `leaves_nothing`: says of an input that needs no record to be finished, because an earlier one did its work.
+    `unfit`: of an input that cannot be handled: it is finished when it is buried and its requester is told.
     """
 
     def __init__(
@@ -23,11 +25,16 @@ class Ledger:
         kafka: KafkaSettings,
         outcomes: Sequence[Topic],
         leaves_nothing: Callable[[Stored], bool],
+        unfit: Callable[[Stored], Unfit | None],
     ) -> None:
         self._cluster = cluster
         self._outcomes = frozenset(kafka.topic(topic) for topic in (*outcomes, DEAD_LETTERS)) if outcomes else None
         self._dead_letters = kafka.topic(DEAD_LETTERS)
         self._leaves_nothing = leaves_nothing
+        self._unfit = unfit
+        self._ends = frozenset(kafka.topic(topic) for topic in (COMPLETIONS, RESPONSES))
+        self.buried: dict[Position, list[Stored]] = defaultdict(list)
+        self.told: dict[Position, list[Stored]] = defaultdict(list)
         self._committed: dict[tuple[str, Where], int] = defaultdict(int)
         self.caused: dict[Position, int] = defaultdict(int)
         self.violations: list[str] = []
@@ -36,6 +43,10 @@ class Ledger:
 
     def _appended(self, stored: Stored) -> None:
         cause = self._cause(stored)
+        if cause is not None and stored.topic == self._dead_letters:
+            self.buried[cause].append(stored)
+        elif cause is not None and stored.topic in self._ends:
+            self.told[cause].append(stored)
         if cause is not None and (self._outcomes is None or stored.topic in self._outcomes):
             self.caused[cause] += 1
 
@@ -63,4 +74,8 @@ class Ledger:
             self._committed[group, where] = max(offset, before)
 
     def _is_finished(self, stored: Stored) -> bool:
-        return (stored.topic, stored.partition, stored.offset) in self.caused or self._leaves_nothing(stored)
+        here = (stored.topic, stored.partition, stored.offset)
+        unfit = self._unfit(stored)
+        if unfit is not None:
+            return here in self.buried and (unfit.requester is None or here in self.told)
+        return here in self.caused or self._leaves_nothing(stored)

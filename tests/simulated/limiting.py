@@ -11,6 +11,7 @@ from streams.runtime.stage import State
 from streams.stages import limit
 from tests.fakes.call_rows import call_row
 from tests.fakes.kafka.log import Stored
+from tests.simulated.burials import add_unfit, doomed
 from tests.simulated.scenario import Scenario
 from tests.simulated.world import World, synchronous
 from tests.unit.examples import DIGEST, OTHER_DIGEST, accepted, deployment, route, tenant
@@ -25,6 +26,8 @@ def feed(world: World) -> None:
     tenants = (tenant(name, limits=limits, user_limits=Limits(tokens_per_minute=30_000)) for name in TENANTS)
     world.configure(deployment(), route(), *tenants)
     world.on_written(ADMITTED, lambda stored: _call(world, stored))
+    doom, spoil = (accepted().model_copy(update={"ticket": doomed(number)}) for number in (0, 1))
+    add_unfit(world, VALIDATED, doom, spoil, "prompt")
     after_ms = 0
     for _ in range(world.random.randint(4, 16)):
         after_ms += world.random.choice((0, 20, 400))
@@ -69,7 +72,9 @@ def judge(world: World) -> list[str]:
 def leaves_nothing(world: World, stored: Stored) -> bool:
     """A repetition of what is decided already, or a row with nothing to settle."""
     before = [
-        each for each in world.cluster.log((stored.topic, stored.partition)).records if each.offset < stored.offset
+        each
+        for each in world.cluster.log((stored.topic, stored.partition)).records
+        if each.offset < stored.offset and world.unfit(each) is None
     ]
     if stored.topic == world.kafka.topic(CALLS):
         row = CallRow.decode(stored.value or b"")

@@ -4,23 +4,26 @@ import asyncio
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from typing_extensions import override
 
 from tests.fakes.kafka.host import Gone, Host
-from tests.simulated.scheduler import Scheduler
+
+
+class Threads(Protocol):
+    def start(self, host: Host, body: Callable[[], None]) -> object: ...
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
     """Threads are greenlets of the same process."""
 
-    def __init__(self, host: Host, scheduler: Scheduler) -> None:
+    def __init__(self, host: Host, threads: Threads) -> None:
         super().__init__()
         self._began_ms = host.timeline.now_ms
         self._selector = self
         self._host = host
-        self._scheduler = scheduler
+        self._threads = threads
         self.set_exception_handler(lambda _loop, _context: None)  # what a killed process leaves behind is no news
 
     @override
@@ -61,7 +64,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 problem = raised
             self.call_soon_threadsafe(settle, value, problem)
 
-        self._scheduler.start(self._host, body)
+        self._threads.start(self._host, body)
         return result
 
     def dispose(self) -> None:

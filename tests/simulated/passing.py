@@ -6,6 +6,7 @@ from schemas.flow import Dispatch, Miss
 from schemas.topics import DISPATCH, MISSES
 from streams.stages import route
 from tests.fakes.kafka.log import Stored
+from tests.simulated.burials import add_unfit, doomed
 from tests.simulated.scenario import Scenario
 from tests.simulated.world import World, synchronous
 from tests.unit.examples import deployment, miss, tenant
@@ -14,6 +15,13 @@ from tests.unit.examples import route as route_object
 
 def feed(world: World) -> None:
     world.configure(tenant(), deployment(), route_object())
+    add_unfit(
+        world,
+        MISSES,
+        miss().model_copy(update={"ticket": doomed(0)}),
+        miss().model_copy(update={"ticket": doomed(1)}),
+        "prompt",
+    )
     for number in range(world.random.randint(4, 16)):
         # a request id is its records' key: repeated under another label, it stands for a key's later events
         event = miss(f"r-{number % 5}", labels={"number": str(number)})

@@ -11,6 +11,7 @@ from streams.runtime.outbox import DeliveryFailedError
 from streams.runtime.restore import RestoreStalledError
 from streams.runtime.worker import DrainTimeoutError
 from tests.fakes.kafka.timeline import Timeline
+from tests.simulated.burials import buried
 from tests.simulated.faults import Fault, Faults
 from tests.simulated.ledger import Ledger
 from tests.simulated.scenario import Scenario
@@ -56,7 +57,7 @@ def temper(random: Random) -> Temper:
 
 
 class Schedule:
-    def __init__(self, seed: int, scenario: Scenario, *, trace: bool = False) -> None:
+    def __init__(self, seed: int, scenario: Scenario, *, trace: bool = False, clocks_jump: bool = False) -> None:
         self._random = Random(seed)  # noqa: S311  # chance that can be repeated is the point
         self._scenario = scenario
         self._timeline = Timeline(NOW_MS)
@@ -69,14 +70,16 @@ class Schedule:
             self._world.kafka,
             scenario.outcomes,
             lambda stored: scenario.leaves_nothing(self._world, stored),
+            self._world.unfit,
         )
         self._faults = Faults(
             self._scheduler,
             rate=self._random.choice((0.002, 0.01, 0.03)),
             most=self._random.randint(0, 8),
-            struck=self._world.struck,
+            broken=self._world.broke,
             stop=self._world.stop,
             start=self._start,
+            jump=self._world.jump if clocks_jump else None,
         )
 
     def run(self) -> Verdict:
@@ -88,6 +91,7 @@ class Schedule:
             self._compare_states()
         if not self._violations:
             self._violations.extend(self._scenario.judge(self._world))
+            self._violations.extend(buried(self._world, self._ledger))
         self._verdict.steps = self._scheduler.steps
         self._verdict.faults = self._faults.happened
         for task in list(self._scheduler.tasks):
@@ -130,6 +134,8 @@ class Schedule:
             failure = process.failure
             if process.host.is_up and not process.is_alive:
                 process.host.end()
+                if failure is not None:
+                    self._world.broke(process.host, self._timeline.now_ms, self._timeline.now_ms)
                 if failure is not None and not isinstance(failure, EXPECTED_ENDS):
                     self._violations.append(f"{process.host.name} ended with {failure!r}")
 

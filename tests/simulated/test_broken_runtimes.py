@@ -1,18 +1,23 @@
 """The schedules can fail: each of these runtimes breaks one promise, and is found out within a few hundred seeds."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.invoke.relearn import Learned
 from streams.invoke.work import Work
+from streams.invoke.worker import InvokeWorker
+from streams.runtime.decider import Decider
 from streams.runtime.envelope import Envelope
 from streams.runtime.frontier import Frontier, NextOffset
 from streams.runtime.membership import Membership
 from streams.runtime.outbox import Outbox
+from streams.runtime.outcome import Record
 from streams.runtime.partition import Parked, PartitionWork
 from streams.runtime.worker import Worker
 from tests.simulated.answering import POSTPROCESS
@@ -22,8 +27,10 @@ from tests.simulated.limiting import LIMIT
 from tests.simulated.passing import ROUTE
 from tests.simulated.scenario import Scenario
 from tests.simulated.schedule import Schedule
+from tests.simulated.world import KAFKA
 
 WITHIN_SEEDS = 300
+SLOW_READ_S = KAFKA.session_timeout_ms / 1000 + 2
 Break = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -99,6 +106,41 @@ def hands_nothing_over(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Work, "hand_over", hand_over)
 
 
+def buries_nothing(patch: pytest.MonkeyPatch) -> None:
+    def bury(_decider: Decider, _delivery: object, _letter: object) -> None:
+        """It is lost."""
+
+    patch.setattr(Decider, "_bury", bury)
+
+
+def tells_nobody_what_it_buries(patch: pytest.MonkeyPatch) -> None:
+    def last_words(*_: object) -> tuple[Record, ...]:
+        return ()
+
+    patch.setattr(Decider, "_last_words", last_words)
+
+
+def has_much_to_read_back(patch: pytest.MonkeyPatch) -> None:
+    relearn = vars(Others)["relearn"]
+
+    async def slowly(*arguments: Any) -> Any:
+        await asyncio.sleep(SLOW_READ_S)
+        return await relearn(*arguments)
+
+    patch.setattr(Others, "relearn", slowly)
+
+
+def reads_back_while_no_heartbeat_is_sent(patch: pytest.MonkeyPatch) -> None:
+    has_much_to_read_back(patch)
+    assigned = vars(InvokeWorker)["on_partitions_assigned"]
+
+    async def wait_for_it(worker: Any, partitions: object) -> None:
+        await assigned(worker, partitions)
+        await asyncio.gather(*worker._beside)
+
+    patch.setattr(InvokeWorker, "on_partitions_assigned", wait_for_it)
+
+
 @pytest.mark.parametrize(
     ("break_", "scenario"),
     [
@@ -109,12 +151,21 @@ def hands_nothing_over(patch: pytest.MonkeyPatch) -> None:
         (forgets_whom_it_holds_back, CACHE_STAGE),
         (drops_what_comes_while_it_waits, ROUTE),
         (does_not_ask_whether_it_still_owns_anything, POSTPROCESS),
+        (buries_nothing, ROUTE),
+        (tells_nobody_what_it_buries, POSTPROCESS),
         (does_not_wait_for_its_ledger, INVOKE),
         (forgets_what_others_completed, INVOKE),
         (hands_nothing_over, INVOKE),
+        (reads_back_while_no_heartbeat_is_sent, INVOKE),
     ],
     ids=lambda value: value.name if isinstance(value, Scenario) else value.__name__,
 )
 def test_a_runtime_that(break_: Break, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     break_(monkeypatch)
     assert any(Schedule(seed, scenario).run().violations for seed in range(WITHIN_SEEDS))
+
+
+def test_much_that_is_read_back_beside_the_heartbeats_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it is the missing heartbeats that are found out above."""
+    has_much_to_read_back(monkeypatch)
+    assert not [seed for seed in range(8) if Schedule(seed, INVOKE).run().violations]

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar, cast
 
@@ -12,6 +12,7 @@ from schemas.topics import CONTROL, TOPICS, Topic
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.runtime.cluster import wanted
+from streams.runtime.outcome import Outcome
 from streams.runtime.stage import Stage, State, Stateless
 from streams.runtime.worker import Worker
 from streams.settings import KafkaSettings, WorkerSettings
@@ -24,6 +25,8 @@ from tests.simulated.scheduler import Scheduler, Task
 
 E = TypeVar("E", bound=Event)
 STALL_MS = 60_000
+DOOMED = "doomed"
+"""Label of requests whose decision raises."""
 MOST_SKEWED_MS = 900
 """Every clock is within this of the brokers': no two differ by more than the allowance for it."""
 
@@ -32,10 +35,13 @@ KAFKA = KafkaSettings(partitions=2, session_timeout_ms=10_000, delivery_timeout_
 
 @dataclass(slots=True)
 class Process:
-    """One process of the part under test. `task` is its main thread; `worker` what runs on it, once it is made."""
+    """One process of the part under test. `now_ms` is its wall clock, which is skewed and may be set; `monotonic_ms` is
+    not. `task` is its main thread; `worker` what runs on it, once it is made.
+    """
 
     host: Host
     now_ms: Callable[[], int]
+    monotonic_ms: Callable[[], int]
     stop: threading.Event
     progress: Progress
     task: Task | None = None
@@ -70,10 +76,28 @@ class Asked:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Break:
+    """What a process had to bear: in the end its own end, for which both times are the same."""
+
+    host: str
+    from_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """What cannot be handled. `requester` is the identity of the request, where it can be made out."""
+
+    topic: str
+    value: bytes
+    requester: str | None
+
+
 class World:
     """`expected` counts records the outside world is still to write; `history` is the part's table, uncompacted.
     `asked` are all calls, `failed` those that the caller was told have failed. `wrong` is what was seen
-    while it happened; `struck` are the hosts of which more was taken than a moment.
+    while it happened; `breaks` is what was done to whom; `unfits`, what was written that cannot be handled.
     """
 
     def __init__(self, part: Part, random: Random, scheduler: Scheduler, timeline: Timeline) -> None:
@@ -85,7 +109,9 @@ class World:
         self.asked: list[Asked] = []
         self.failed: list[Asked] = []
         self.wrong: list[str] = []
-        self.struck: set[str] = set()
+        self.breaks: list[Break] = []
+        self.unfits: dict[bytes, Unfit] = {}
+        self._skews_ms: dict[str, int] = {}
         self.timeline = timeline
         self.cluster = Cluster(timeline, session_ms=KAFKA.session_timeout_ms)
         self.cluster.create([wanted(topic, KAFKA) for topic in TOPICS])
@@ -126,8 +152,18 @@ class World:
         self.timeline.after(after_ms, arrive)
 
     def events(self, topic: Topic, kind: type[E]) -> list[E]:
-        """What is on the topic, partition by partition."""
-        return [kind.decode(stored.value or b"") for stored in self.cluster.records(KAFKA.topic(topic))]
+        """What is on the topic and can be handled, partition by partition."""
+        there = self.cluster.records(KAFKA.topic(topic))
+        return [kind.decode(stored.value or b"") for stored in there if self.unfit(stored) is None]
+
+    def write_unfit(self, topic: Topic, value: bytes, requester: str | None, *, key: str, after_ms: int) -> None:
+        """Values of no two are the same."""
+        self.unfits[value] = Unfit(KAFKA.topic(topic), value, requester)
+        self.write(topic, value, key=key, after_ms=after_ms)
+
+    def unfit(self, stored: Stored) -> Unfit | None:
+        found = self.unfits.get(stored.value or b"")
+        return found if found is not None and found.topic == stored.topic else None
 
     def on_written(self, topic: Topic, told: Callable[[Stored], None]) -> None:
         name = KAFKA.topic(topic)
@@ -136,14 +172,25 @@ class World:
     def start(self) -> None:
         self._started += 1
         host = Host(f"worker-{self._started}", self.cluster, self.scheduler)
-        skew_ms = self.random.randint(-MOST_SKEWED_MS, MOST_SKEWED_MS)
+        self._skews_ms[host.name] = self.random.randint(-MOST_SKEWED_MS, MOST_SKEWED_MS)
+        began_ms = self.timeline.now_ms
 
         def now_ms() -> int:
-            return self.timeline.now_ms + skew_ms
+            return self.timeline.now_ms + self._skews_ms[host.name]
 
-        process = Process(host, now_ms, threading.Event(), Progress(now_ms, STALL_MS))
+        def monotonic_ms() -> int:
+            return self.timeline.now_ms - began_ms
+
+        process = Process(host, now_ms, monotonic_ms, threading.Event(), Progress(now_ms, STALL_MS))
         process.task = self.scheduler.start(host, lambda: self.part.run(self, process))
         self.workers.append(process)
+
+    def broke(self, host: Host, from_ms: int, until_ms: int) -> None:
+        self.breaks.append(Break(host.name, from_ms, until_ms))
+
+    def jump(self, host: Host, by_ms: int) -> None:
+        """Its wall clock, not the time that passes."""
+        self._skews_ms[host.name] += by_ms
 
     def stop(self, host: Host) -> None:
         for process in self.alive():
@@ -183,9 +230,11 @@ class World:
 
 
 def synchronous(stage: Stage[Any, Any]) -> Part:
+    failing = replace(stage, decide=failing_on_doomed(stage.decide))
+
     def run(world: World, process: Process) -> None:
         process.worker = Worker(
-            stage,
+            failing,
             FakeClients(process.host, KAFKA),
             KAFKA,
             world.settings,
@@ -196,6 +245,15 @@ def synchronous(stage: Stage[Any, Any]) -> Part:
         process.worker.run(process.stop)
 
     return Part(stage.name, stage.reads, run, stage.table, stage.state)
+
+
+def failing_on_doomed(decide: Callable[[Any, Any], Outcome]) -> Callable[[Any, Any], Outcome]:
+    def decided(event: Any, view: Any) -> Outcome:
+        if DOOMED in getattr(getattr(event, "ticket", None), "labels", {}):
+            raise ZeroDivisionError
+        return decide(event, view)
+
+    return decided
 
 
 def repeats(identities: Iterable[str]) -> list[str]:

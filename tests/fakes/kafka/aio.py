@@ -1,20 +1,23 @@
 """aiokafka's consumer and producer, as `invoke` uses them, on the same cluster in memory.
 
-Unlike librdkafka's, this consumer tells its listener from a task of its own, and commits without a member's id once it
-has lost its own: a group without members takes such a commit.
+Unlike librdkafka's, this consumer tells its listener from a task of its own, hands out nothing from the moment on when
+it is to join again until it is assigned partitions, whatever the timeout, and commits without a member's id once it has
+lost its own: a group without members takes such a commit.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
 
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, KafkaTimeoutError, UnknownError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaTimeoutError, for_code
+from aiokafka.structs import RecordMetadata
 from confluent_kafka import KafkaError
 
 from tests.fakes.kafka.fetch import CREATE_TIME
 from tests.fakes.kafka.host import Host
-from tests.fakes.kafka.log import Headers, Stored, Where
+from tests.fakes.kafka.log import Stored, Where
 from tests.fakes.kafka.membership import Gained, Lost, Membership
 from tests.fakes.kafka.outgoing import Outgoing, Sent
 
@@ -24,17 +27,25 @@ Record = ConsumerRecord[bytes, bytes]
 
 
 class Listener(Protocol):
-    def on_partitions_revoked(self, revoked: list[TopicPartition], /) -> Awaitable[None]: ...
+    """Given sets by aiokafka, whatever its annotations say. Here they are in order: a seed replays in any process."""
 
-    def on_partitions_assigned(self, assigned: list[TopicPartition], /) -> Awaitable[None]: ...
+    def on_partitions_revoked(self, revoked: Any, /) -> Awaitable[None]: ...
+
+    def on_partitions_assigned(self, assigned: Any, /) -> Awaitable[None]: ...
 
 
 class FakeAioConsumer:
     def __init__(self, host: Host, group: str) -> None:
         self._host = host
-        self._coordinator = Membership(host, group, commits_as_nobody=True)
+        self._coordinator = Membership(host, group, client="aiokafka")
+        self._topics: list[str] = []
         self._next: dict[TopicPartition, int] = {}
+        self._assigned: tuple[TopicPartition, ...] = ()
         self._listener: Listener | None = None
+        self._subscription = 0
+        self._must_join = False
+        self._has_given_up = False
+        self._is_reassigned = True
         self._coordinating: asyncio.Task[None] | None = None
         self._is_closing = False
 
@@ -44,48 +55,76 @@ class FakeAioConsumer:
     def subscribe(self, topics: list[str], *, listener: Listener) -> None:
         """Anew after `unsubscribe`: what was assigned is given up, and asked for again."""
         self._host.call("subscribe")
-        self._listener = listener
-        self._coordinator.join(topics)
+        self._topics, self._listener = topics, listener
+        self._subscription += 1
+        self._must_join = True
         if self._coordinating is None:
             self._coordinating = asyncio.get_running_loop().create_task(self._coordinate())
 
     def unsubscribe(self) -> None:
         self._host.call("unsubscribe")
+        self._subscription += 1
+        self._listener, self._must_join = None, False
+        self._is_reassigned = True
         self._next = {}
         self._coordinator.leave()
 
     async def _coordinate(self) -> None:
-        """The listener is told of one thing after the other; while it is told of an assignment no heartbeat is sent."""
+        """The listener is told of one thing after the other. While it gives up partitions heartbeats go on; while it
+        takes them, none is sent.
+        """
         while not self._is_closing:
-            if not self._coordinator.news:
+            if self._must_join:
+                self._must_join = False
+                await self._join()
+            elif self._coordinator.news:
+                match self._coordinator.news.popleft():
+                    case Gained(partitions):
+                        await self._gain(tuple(sorted(TopicPartition(*where) for where in partitions)))
+                    case Lost():
+                        self._must_join = True
+            else:
                 await passed(NEWS_S)
-                continue
-            match self._coordinator.news.popleft():
-                case Gained(partitions):
-                    await self._gain([TopicPartition(*where) for where in partitions])
-                case Lost():
-                    await self._lose()
 
-    async def _gain(self, assigned: list[TopicPartition]) -> None:
-        self._next = {where: await self._committed(where) or 0 for where in assigned}
-        if self._listener is not None:
+    async def _join(self) -> None:
+        """What was assigned before is told as revoked, be it nothing, or lost with an earlier subscription."""
+        self._is_reassigned = True
+        if not self._has_given_up and self._listener is not None:
+            with suppress(Exception):  # the real one logs it and goes on
+                await self._listener.on_partitions_revoked(self._assigned)
+            self._has_given_up = True
+        if self._listener is not None and not self._is_closing:
+            self._next = {}
+            self._coordinator.join(self._topics)
+
+    async def _gain(self, assigned: tuple[TopicPartition, ...]) -> None:
+        subscription = self._subscription
+        starts = {where: await self._committed(where) or 0 for where in assigned}
+        if self._listener is None or subscription != self._subscription:
+            return
+        self._assigned, self._next = assigned, starts
+        self._has_given_up = self._is_reassigned = False
+        with suppress(Exception):  # the real one logs it and goes on
             await self._listener.on_partitions_assigned(assigned)
-
-    async def _lose(self) -> None:
-        if self._listener is not None:
-            await self._listener.on_partitions_revoked(list(self._next))
-        self._next = {}
-        self._coordinator.join()
+        if subscription == self._subscription:
+            self._coordinator.beat()
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int, max_records: int
     ) -> dict[TopicPartition, list[Record]]:
         self._host.call("getmany")
+        await self._assignment_made()
         found = self._fetched(partitions, max_records)
         if not found and timeout_ms:
             await passed(timeout_ms / 1000)
+            await self._assignment_made()
             found = self._fetched(partitions, max_records)
         return found
+
+    async def _assignment_made(self) -> None:
+        """Takes as long as that takes."""
+        while self._is_reassigned:
+            await passed(NEWS_S)
 
     def _fetched(self, partitions: Sequence[TopicPartition], most: int) -> dict[TopicPartition, list[Record]]:
         found: dict[TopicPartition, list[Record]] = {}
@@ -100,8 +139,13 @@ class FakeAioConsumer:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._host.call("seek")
-        if partition in self._next:
-            self._next[partition] = offset
+        self._must_be_assigned([partition])
+        self._next[partition] = offset
+
+    def _must_be_assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        for where in partitions:
+            if where not in self._next:
+                raise IllegalStateError(f"Partition {where} is not assigned")
 
     async def committed(self, partition: TopicPartition) -> int | None:
         self._host.call("committed")
@@ -118,6 +162,7 @@ class FakeAioConsumer:
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         self._host.call("commit")
+        self._must_be_assigned(offsets)
         await self._coordinator_reached()
         asked: dict[Where, int] = {(where.topic, where.partition): offset for where, offset in offsets.items()}
         problem = self._coordinator.commit(asked)
@@ -160,27 +205,31 @@ class FakeAioProducer:
         value: bytes | None,
         key: bytes | None,
         partition: int,
+        timestamp_ms: int | None = None,
         *,
         headers: Sequence[tuple[str, bytes]],
-    ) -> asyncio.Future[None]:
+    ) -> asyncio.Future[RecordMetadata]:
+        """Whoever cancels what is returned does not take the record back."""
         self._host.call("send")
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
+        done: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
+        dated_ms = self._host.timeline.now_ms if timestamp_ms is None else timestamp_ms
 
         def over(refusal: int | None) -> None:
             if done.done():
                 return
             match refusal:
                 case None:
-                    done.set_result(None)
+                    where = TopicPartition(topic, partition)
+                    done.set_result(
+                        RecordMetadata(topic, partition, where, record.offset or 0, dated_ms, CREATE_TIME, 0)
+                    )
                 case KafkaError._MSG_TIMED_OUT:  # a public code whose name has an underscore
                     done.set_exception(KafkaTimeoutError())
                 case code:
-                    done.set_exception(UnknownError(str(KafkaError(code))))
+                    done.set_exception(for_code(code)())
 
-        written: Headers = tuple(headers)
-        now_ms = self._host.timeline.now_ms
-        self._outgoing.send(Sent((topic, partition), key, value, written, now_ms, over))
+        record = Sent((topic, partition), key, value, tuple(headers), dated_ms, over)
+        self._outgoing.send(record)
         return done
 
     async def send_and_wait(
@@ -189,10 +238,11 @@ class FakeAioProducer:
         value: bytes | None,
         key: bytes | None,
         partition: int,
+        timestamp_ms: int | None = None,
         *,
         headers: Sequence[tuple[str, bytes]],
-    ) -> None:
-        await (await self.send(topic, value, key, partition, headers=headers))
+    ) -> RecordMetadata:
+        return await (await self.send(topic, value, key, partition, timestamp_ms, headers=headers))
 
 
 async def passed(seconds: float) -> None:

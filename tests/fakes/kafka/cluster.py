@@ -52,17 +52,18 @@ class Cluster:
         value: bytes | None,
         headers: Headers = (),
         timestamp_ms: int | None = None,
-    ) -> int | None:
+    ) -> Stored | int:
         """The error code when the topic does not take the record. Without a timestamp, now."""
         log = self.log(where)
         written_ms = self.timeline.now_ms if timestamp_ms is None else timestamp_ms
         size = len(key or b"") + len(value or b"") + sum(len(name) + len(content) for name, content in headers)
         refusal = log.config.refusal(written_ms, size, self.timeline.now_ms)
-        if refusal is None:
-            stored = log.append(where, written_ms, key, value, headers)
-            for told in self.on_append:
-                told(stored)
-        return refusal
+        if refusal is not None:
+            return refusal
+        stored = log.append(where, written_ms, key, value, headers)
+        for told in self.on_append:
+            told(stored)
+        return stored
 
     def group(self, name: str) -> Group:
         def committed(offsets: Mapping[Where, int]) -> None:

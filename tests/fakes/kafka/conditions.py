@@ -8,7 +8,7 @@ Mishap = Literal[
     "fetch waits",  # a partition's records are there, and come with a later fetch
     "reply lost",  # the broker did what it was asked to, and the client does not hear of it
     "queue full",  # the producer takes no more records for the moment
-    "sent late",  # what its delivery timeout has already voided is sent all the same
+    "sent late",  # what was given up, or whose process is gone, was on its way: it is written later
     "told as lost",  # partitions that were to be given up and are lost meanwhile: else as if nothing were amiss
     "stays fetched",  # records of a partition that is paused after they were fetched are handed out
 ]

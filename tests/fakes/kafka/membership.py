@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from confluent_kafka import KafkaError
 
@@ -33,11 +34,12 @@ News = Gained | Lost
 class Membership:
     """`news` is for the application to hear of inside its next poll; until then it works on as if nothing were.
 
-    `commits_as_nobody`: whether it still asks for commits when it has lost its place, under no name.
+    `client`: aiokafka still asks for commits when it has lost its place, under no name. It gives nothing up before a
+    coordinator tells it to, however long it hears of none. And it beats only when it is told to.
     """
 
-    def __init__(self, host: Host, group: str, *, commits_as_nobody: bool = False) -> None:
-        self._commits_as_nobody = commits_as_nobody
+    def __init__(self, host: Host, group: str, *, client: Literal["librdkafka", "aiokafka"] = "librdkafka") -> None:
+        self._is_aiokafka = client == "aiokafka"
         self._host = host
         self._group = host.cluster.group(group)
         self._topics: Sequence[str] = ()
@@ -70,7 +72,7 @@ class Membership:
     def commit(self, offsets: Mapping[Where, int]) -> int | None:
         """An error code, or None. What the coordinator says of our place, we have heard then."""
         if self._member_id is None:
-            return self._group.commit_as_nobody(offsets) if self._commits_as_nobody else KafkaError.UNKNOWN_MEMBER_ID
+            return self._group.commit_as_nobody(offsets) if self._is_aiokafka else KafkaError.UNKNOWN_MEMBER_ID
         problem = self._group.commit(self._member_id, self._generation, offsets)
         self._hear(problem)
         return problem
@@ -101,6 +103,11 @@ class Membership:
         self._heard_ms = self._host.timeline.now_ms
         self.news.append(Gained(joined.partitions))
         self._host.stir()
+        if not self._is_aiokafka:
+            self.beat()
+
+    def beat(self) -> None:
+        """From now on, until it joins anew."""
         self._beat_later(self._stay)
 
     def _beat_later(self, stay: int) -> None:
@@ -112,9 +119,13 @@ class Membership:
         if self._host.reaches_coordinator:
             self._heard_ms = self._host.timeline.now_ms
             self._hear(self._group.heartbeat(self._member_id, self._generation))
-        elif not self._host.is_frozen and self._host.timeline.now_ms - self._heard_ms > self._host.cluster.session_ms:
+        elif self._is_alone_too_long():
             self._give_up(is_past=True)
         self._beat_later(stay)
+
+    def _is_alone_too_long(self) -> bool:
+        silent_ms = self._host.timeline.now_ms - self._heard_ms
+        return not self._is_aiokafka and not self._host.is_frozen and silent_ms > self._host.cluster.session_ms
 
     def _hear(self, problem: int | None) -> None:
         if problem == KafkaError.REBALANCE_IN_PROGRESS:

@@ -1,5 +1,6 @@
 """Records between an idempotent producer and the brokers: in order within a partition, acknowledged later, given up
-after the delivery timeout.
+after the delivery timeout. What was given up, or belongs to a process that is gone, may be in a connection that stalls:
+it is written when the network moves again, if the topic still takes it.
 """
 
 from collections import deque
@@ -12,27 +13,36 @@ from tests.fakes.kafka.host import Host
 from tests.fakes.kafka.log import Headers, Where
 
 RETRY_MS = 100
+STALL_MS = 15_000
+"""The longest that bytes stay in a connection that stalls."""
+NEVER_MS = 0
 Over = Callable[[int | None], None]
 """Told how a record ended: None when it is safe, else an error code."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sent:
+    """`offset` is known once it is written."""
+
     where: Where
     key: bytes | None
     value: bytes | None
     headers: Headers
     timestamp_ms: int
     over: Over
+    offset: int | None = None
     is_over: bool = False
 
 
 @dataclass(slots=True)
 class Lane:
-    """One partition's records that the broker has not been given yet."""
+    """One partition's records that the broker has not been given yet. `stalls_until_ms`: of the connection that the
+    first record given up is in, NEVER_MS when it never was in one: whatever follows would be out of order.
+    """
 
     waiting: deque[Sent] = field(default_factory=deque[Sent])
     is_moving: bool = False
+    stalls_until_ms: int | None = None
 
 
 class Outgoing:
@@ -43,8 +53,8 @@ class Outgoing:
         host.at_the_end(self._abandon)
 
     def send(self, record: Sent) -> None:
-        self._host.after(self._delivery_timeout_ms, lambda: self._void(record))
         lane = self._lanes.setdefault(record.where, Lane())
+        self._host.after(self._delivery_timeout_ms, lambda: self._void(record, lane))
         lane.waiting.append(record)
         self._set_off(lane)
 
@@ -67,12 +77,15 @@ class Outgoing:
         self._set_off(lane)
 
     def _write(self, record: Sent) -> None:
-        if not record.is_over:
-            refusal = self._append(record)
-            self._host.after(self._host.conditions.latency_ms(), lambda: self._hear(record, refusal))
+        refusal = self._append(record)
+        self._host.after(self._host.conditions.latency_ms(), lambda: self._hear(record, refusal))
 
     def _append(self, record: Sent) -> int | None:
-        return self._host.cluster.append(record.where, record.key, record.value, record.headers, record.timestamp_ms)
+        written = self._host.cluster.append(record.where, record.key, record.value, record.headers, record.timestamp_ms)
+        if isinstance(written, int):
+            return written
+        record.offset = written.offset
+        return None
 
     def _hear(self, record: Sent, refusal: int | None) -> None:
         """The broker's word arrives. One that is lost is asked for again: the record itself is not written twice."""
@@ -83,12 +96,15 @@ class Outgoing:
             return
         self._settle(record, refusal)
 
-    def _void(self, record: Sent) -> None:
+    def _void(self, record: Sent, lane: Lane) -> None:
         if record.is_over:
             return
-        if self._host.is_frozen or self._host.conditions.happens("sent late"):
-            self._host.after(RETRY_MS, lambda: self._void(record))
+        if self._host.is_frozen:
+            self._host.after(RETRY_MS, lambda: self._void(record, lane))
             return
+        if record in lane.waiting:
+            lane.waiting.remove(record)
+            self._strand(lane, record)
         self._settle(record, KafkaError._MSG_TIMED_OUT)  # a public code whose name has an underscore
 
     def _settle(self, record: Sent, refusal: int | None) -> None:
@@ -99,11 +115,31 @@ class Outgoing:
     def _abandon(self) -> None:
         """The process ends. Of each partition's records the first few may be on the wire, and arrive all the same."""
         for lane in self._lanes.values():
-            records = [record for record in lane.waiting if not record.is_over]
-            on_the_wire = records[: self._host.conditions.up_to(len(records))]
-            self._host.timeline.after(self._host.conditions.latency_ms(), lambda each=on_the_wire: self._land(each))
+            on_the_wire = [*lane.waiting][: self._host.conditions.up_to(len(lane.waiting))]
+            if lane.stalls_until_ms is None:
+                lane.stalls_until_ms = self._host.timeline.now_ms + self._stall_ms(self._host.conditions.latency_ms())
+            for record in on_the_wire:
+                self._land_when_it_moves(lane, record)
 
-    def _land(self, records: list[Sent]) -> None:
-        if self._host.cluster.is_reachable:
-            for record in records:
-                self._append(record)
+    def _strand(self, lane: Lane, record: Sent) -> None:
+        """It is on the wire, or was never sent."""
+        if lane.stalls_until_ms is None:
+            stall_ms = self._stall_ms(0)
+            lane.stalls_until_ms = self._host.timeline.now_ms + stall_ms if stall_ms else NEVER_MS
+        self._land_when_it_moves(lane, record)
+
+    def _stall_ms(self, otherwise_ms: int) -> int:
+        return self._host.conditions.up_to(STALL_MS) if self._host.conditions.happens("sent late") else otherwise_ms
+
+    def _land_when_it_moves(self, lane: Lane, record: Sent) -> None:
+        left_ms = (lane.stalls_until_ms or NEVER_MS) - self._host.timeline.now_ms
+        if left_ms >= 0:
+            self._host.timeline.after(left_ms, lambda: self._land(lane, record, STALL_MS))
+
+    def _land(self, lane: Lane, record: Sent, patience_ms: int) -> None:
+        if lane.stalls_until_ms == NEVER_MS or patience_ms < 0:
+            return
+        if not (self._host.cluster.is_reachable and self._host.is_connected):
+            self._host.timeline.after(RETRY_MS, lambda: self._land(lane, record, patience_ms - RETRY_MS))
+        elif self._append(record) is not None:
+            lane.stalls_until_ms = NEVER_MS  # what follows would be out of order
