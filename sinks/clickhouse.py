@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from hashlib import blake2b
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -15,10 +14,11 @@ from sinks.protocol import Refusal, Unavailable
 from sinks.settings import ClickHouseSettings
 
 _INSERT_SETTINGS = {
-    # Newer servers buffer inserts by default: they would be acknowledged together with other writers' rows, and a
-    # retry after a timeout would not be recognised.
+    # Newer servers buffer inserts by default, and acknowledge what is not stored yet.
     "async_insert": 0,
-    "insert_deduplicate": 1,
+    # ClickHouse notes an insert's token before its part is in place. Killed in between, it would take the same rows,
+    # sent again, for stored: see docs/decisions/0010.
+    "insert_deduplicate": 0,
     # The answer follows the last part: without it a failure could come after "200 OK".
     "wait_end_of_query": 1,
     # A batch replayed from far back, or a producer with a broken clock, may touch any number of months.
@@ -52,18 +52,14 @@ class ClickHouseSink:
             block = native_block(rows[start:stop])
         except Unwritable as error:
             return str(error)
-        # The token wins over the content: under a token it knows, ClickHouse drops other rows without a word. So it
-        # is made of the very bytes, and of nothing that could be the same for other rows.
-        token = blake2b(block, digest_size=16).hexdigest()
         try:
-            # The driver sends a body of bytes once more, on its own, when the connection is reset: the same bytes
-            # under the same token.
+            # The driver sends a body of bytes once more, on its own, when the connection is reset.
             answer = self._connected().raw_insert(
                 f"{self._settings.database}.call_rows",
                 column_names=NAMES,
                 insert_block=block,
                 fmt="Native",
-                settings={**_INSERT_SETTINGS, "insert_deduplication_token": token},
+                settings=_INSERT_SETTINGS,
             )
         except ClickHouseError as error:
             fault = fault_of(error)

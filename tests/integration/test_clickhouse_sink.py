@@ -90,7 +90,7 @@ def test_an_insert_that_is_cut_again_and_again_leaves_nothing_behind_and_succeed
     assert count(reader, settings, "call_rows") == 400
 
 
-def test_an_insert_whose_acknowledgement_is_lost_is_not_stored_twice(
+def test_an_insert_whose_acknowledgement_is_lost_is_seen_once(
     sink: ClickHouseSink, proxy: Proxy, reader: Connection, settings: ClickHouseSettings
 ) -> None:
     proxy.faults.lose_replies(2)
@@ -98,12 +98,30 @@ def test_an_insert_whose_acknowledgement_is_lost_is_not_stored_twice(
         sink.write(ROWS)
     assert proxy.faults.happened == 2
     sink.write(ROWS)
-    assert count(reader, settings, "call_rows") == 400
+    assert count(reader, settings, "calls") == 400
+
+
+def test_rows_that_are_sent_again_are_stored_again_whatever_clickhouse_noted_of_the_first_time(
+    sink: ClickHouseSink, reader: Connection, settings: ClickHouseSettings
+) -> None:
+    """It notes an insert before it is in place: killed in between, it would take what is sent again for stored."""
+    reader.command(f"SYSTEM STOP MERGES {settings.database}.call_rows")
+    sink.write(ROWS)
+    sink.write(ROWS)
+    assert count(reader, settings, "call_rows") == 1 + 2 * len(ROWS)
+    assert count(reader, settings, "calls") == 400
+
+
+def test_what_is_acknowledged_is_on_the_disk(reader: Connection, settings: ClickHouseSettings) -> None:
+    table = str(reader.command(f"SHOW CREATE TABLE {settings.database}.call_rows"))
+    assert "fsync_after_insert = 1" in table
+    assert "fsync_part_directory = 1" in table
 
 
 def test_rows_stored_without_acknowledgement_and_sent_again_in_other_batches_are_seen_once(
     sink: ClickHouseSink, proxy: Proxy, reader: Connection, settings: ClickHouseSettings
 ) -> None:
+    reader.command(f"SYSTEM STOP MERGES {settings.database}.call_rows")
     proxy.faults.lose_replies(2)
     with pytest.raises(Unavailable):
         sink.write(ROWS[:250])

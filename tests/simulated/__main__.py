@@ -5,7 +5,6 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from itertools import count, islice
 
 from tests.simulated.quiet import quiet
@@ -18,24 +17,24 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def run(clocks_jump: bool, seed: int) -> Verdict:
+def run(seed: int) -> Verdict:
     with quiet():
-        return Schedule(seed, scenario_of(seed), clocks_jump=clocks_jump).run()
+        return Schedule(seed, scenario_of(seed)).run()
 
 
-def show(seed: int, *, clocks_jump: bool) -> int:
+def show(seed: int) -> int:
     with quiet():
-        verdict = Schedule(seed, scenario_of(seed), trace=True, clocks_jump=clocks_jump).run()
+        verdict = Schedule(seed, scenario_of(seed), trace=True).run()
     say("\n".join(verdict.trace))
     say(f"seed {seed} ({verdict.scenario}): {'; '.join(verdict.violations) or 'nothing is wrong'}")
     return 1 if verdict.violations else 0
 
 
-def run_many(first: int, seeds: int, processes: int, *, clocks_jump: bool) -> int:
+def run_many(first: int, seeds: int, processes: int) -> int:
     faults: Counter[str] = Counter()
     failed, steps, started_s = 0, 0, time.monotonic()
     with ProcessPoolExecutor(processes) as pool:
-        for verdict in pool.map(partial(run, clocks_jump), islice(count(first), seeds), chunksize=20):
+        for verdict in pool.map(run, islice(count(first), seeds), chunksize=20):
             faults.update(verdict.faults)
             steps += verdict.steps
             if verdict.violations:
@@ -54,11 +53,10 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2_000, help="how many schedules")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--clocks-jump", action="store_true", help="set the workers' wall clocks, too")
     chosen = parser.parse_args()
     if chosen.seed is not None:
-        return show(chosen.seed, clocks_jump=chosen.clocks_jump)
-    return run_many(chosen.first, chosen.seeds, chosen.processes, clocks_jump=chosen.clocks_jump)
+        return show(chosen.seed)
+    return run_many(chosen.first, chosen.seeds, chosen.processes)
 
 
 if __name__ == "__main__":

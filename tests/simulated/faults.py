@@ -26,7 +26,7 @@ SMALL_JUMP_MS, JUMP_MS = (1_000, 5_000), (5_000, 120_000)
 
 class Faults:
     """Strikes at most `most` times, each turn with a probability of `rate`. `broken` is told to whom something was
-    done, and from when until when, in ms. `jump` sets the wall clock of a process by so many ms; without it none jumps.
+    done, and from when until when, in ms. `jump` sets the wall clock of a process's machine by so many ms.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Faults:
         broken: Callable[[Host, int, int], None],
         stop: Callable[[Host], None],
         start: Callable[[], None],
-        jump: Callable[[Host, int], None] | None,
+        jump: Callable[[Host, int], None],
     ) -> None:
         self._scheduler = scheduler
         self._random: Random = scheduler.random
@@ -48,9 +48,7 @@ class Faults:
         self._stop = stop
         self._start = start
         self._jump = jump
-        self._kinds: list[Fault] = [kind for kind in get_args(Fault) if kind != "clock jump"]
-        if jump is not None:  # as often as all others together, or too few schedules meet it
-            self._kinds += ["clock jump"] * len(self._kinds)
+        self._kinds: tuple[Fault, ...] = get_args(Fault)
         self.happened: Counter[Fault] = Counter()
 
     def maybe(self) -> None:
@@ -104,15 +102,11 @@ class Faults:
         return for_ms
 
     def _step_clock(self, host: Host) -> None:
-        """Sometimes whoever set it wrong notices."""
-        if self._jump is None:
-            return
-        jump = self._jump
+        """Whoever set it wrong notices: one that stays wrong is none of those that differ by two seconds at most."""
         by_ms = self._random.choice((-1, 1)) * self._random.randint(*self._random.choice((SMALL_JUMP_MS, JUMP_MS)))
         self._scheduler.note(f"=== {by_ms} ms {host.name}")
-        jump(host, by_ms)
-        if self._random.random() < 0.5:
-            host.after(self._random.randint(BRIEF_MS[0], LONG_MS[1]), lambda: jump(host, -by_ms))
+        self._jump(host, by_ms)
+        host.after(self._random.randint(BRIEF_MS[0], LONG_MS[1]), lambda: self._jump(host, -by_ms))
 
     def _freeze(self, host: Host, between_ms: tuple[int, int]) -> None:
         host.is_frozen = True

@@ -57,7 +57,7 @@ def temper(random: Random) -> Temper:
 
 
 class Schedule:
-    def __init__(self, seed: int, scenario: Scenario, *, trace: bool = False, clocks_jump: bool = False) -> None:
+    def __init__(self, seed: int, scenario: Scenario, *, trace: bool = False) -> None:
         self._random = Random(seed)  # noqa: S311  # chance that can be repeated is the point
         self._scenario = scenario
         self._timeline = Timeline(NOW_MS)
@@ -79,7 +79,7 @@ class Schedule:
             broken=self._world.broke,
             stop=self._world.stop,
             start=self._start,
-            jump=self._world.jump if clocks_jump else None,
+            jump=self._world.jump,
         )
 
     def run(self) -> Verdict:

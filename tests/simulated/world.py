@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from schemas.base import Event
 from schemas.partition import partition_for
 from schemas.topics import CONTROL, TOPICS, Topic
+from streams.clock import SteadyClock
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.runtime.cluster import wanted
@@ -35,13 +36,12 @@ KAFKA = KafkaSettings(partitions=2, session_timeout_ms=10_000, delivery_timeout_
 
 @dataclass(slots=True)
 class Process:
-    """One process of the part under test. `now_ms` is its wall clock, which is skewed and may be set; `monotonic_ms` is
-    not. `task` is its main thread; `worker` what runs on it, once it is made.
+    """One process of the part under test. `now_ms` is its own clock on a machine whose wall clock is skewed and may be
+    set. `task` is its main thread; `worker` what runs on it, once it is made.
     """
 
     host: Host
     now_ms: Callable[[], int]
-    monotonic_ms: Callable[[], int]
     stop: threading.Event
     progress: Progress
     task: Task | None = None
@@ -173,15 +173,11 @@ class World:
         self._started += 1
         host = Host(f"worker-{self._started}", self.cluster, self.scheduler)
         self._skews_ms[host.name] = self.random.randint(-MOST_SKEWED_MS, MOST_SKEWED_MS)
-        began_ms = self.timeline.now_ms
-
-        def now_ms() -> int:
-            return self.timeline.now_ms + self._skews_ms[host.name]
-
-        def monotonic_ms() -> int:
-            return self.timeline.now_ms - began_ms
-
-        process = Process(host, now_ms, monotonic_ms, threading.Event(), Progress(now_ms, STALL_MS))
+        now_ms = SteadyClock(
+            wall_ns=lambda: (self.timeline.now_ms + self._skews_ms[host.name]) * 1_000_000,
+            monotonic_ns=lambda: self.timeline.now_ms * 1_000_000,
+        ).now_ms
+        process = Process(host, now_ms, threading.Event(), Progress(now_ms, STALL_MS))
         process.task = self.scheduler.start(host, lambda: self.part.run(self, process))
         self.workers.append(process)
 
