@@ -7,9 +7,9 @@ from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging
 from streams.observe.metrics import Metrics
-from streams.process import stop_on_signal
+from streams.process import CLOSE_S, stop_on_signal
 from streams.runtime.kafka import ConfluentClients
-from streams.runtime.sink_worker import NAME, SinkWorker
+from streams.runtime.sink_worker import CONFIRM_S, LAST_WRITE_MS, NAME, SinkWorker
 from streams.settings import KafkaSettings, ObserveSettings, SinkSettings
 
 
@@ -23,7 +23,7 @@ def run_sink(
     progress = Progress(now_ms, observe.stall_s * 1000)
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
         server.write_port(observe.port_file)
-        stop = stop_on_signal()
+        stop = stop_on_signal(LAST_WRITE_MS / 1000 + CONFIRM_S + CLOSE_S)
         sink = ClickHouseSink(clickhouse)
         SinkWorker(
             sink, ConfluentClients(kafka), kafka, settings, now_ms=now_ms, metrics=metrics, progress=progress

@@ -12,6 +12,7 @@ from streams.clock import now_ms
 from streams.invoke.caller import Caller, Surroundings
 from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
+from streams.invoke.offset_fetch import heed_the_groups_errors
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.invoke.work import STAGE
@@ -78,6 +79,7 @@ async def _run(
     try:
         await producer.start()
         await consumer.start()
+        heed_the_groups_errors(consumer)
         await InvokeWorker(
             consumer,
             AsyncOutbox(kafka, producer),

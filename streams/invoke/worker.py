@@ -8,7 +8,7 @@ they end here while their new owner waits for them. A worker that cannot even do
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
@@ -41,6 +41,8 @@ HAND_OVER_S = 5.0
 LEAVE_S = 10.0
 HARD_S = CANCEL_S + HAND_OVER_S + COMMIT_S + LEAVE_S + CANCEL_S
 """How long the end may take beyond the drain time."""
+PATIENCE_S = 1.0
+"""So much longer than asked for a fetch may take before the loop looks around."""
 UNHEARD_S = 2.0
 """So long before its session is over a worker that the group does not answer counts as lost: time to hand over."""
 
@@ -119,6 +121,8 @@ class InvokeWorker(ConsumerRebalanceListener):
             self._consumer.unsubscribe()
             self._consumer.subscribe(list(self._topics), listener=self)
         if not self._taking:
+            # where it would tell of what keeps it from its group, nobody asks it meanwhile
+            cast("Any", self._consumer)._coordinator.check_errors()  # noqa: SLF001  # aiokafka has no other place
             self._show_progress()
             await asyncio.sleep(self._settings.poll_ms / 1000)
             return
@@ -147,7 +151,16 @@ class InvokeWorker(ConsumerRebalanceListener):
             await asyncio.sleep(poll_ms / 1000)
 
     async def _fetch(self, partitions: Sequence[TopicPartition], timeout_ms: int, most: int) -> Fetched:
-        return cast("Fetched", await self._consumer.getmany(*partitions, timeout_ms=timeout_ms, max_records=most))
+        """Nothing while the group rebalances: aiokafka then waits for the slowest member, and we may be told to stop.
+        It has taken no record yet when it waits.
+        """
+        try:
+            async with asyncio.timeout(timeout_ms / 1000 + PATIENCE_S):
+                return cast(
+                    "Fetched", await self._consumer.getmany(*partitions, timeout_ms=timeout_ms, max_records=most)
+                )
+        except TimeoutError:
+            return {}
 
     def _take(self, records: Fetched) -> int:
         self._pulse.check()

@@ -22,6 +22,8 @@ which keeps it from polling. At 100 000 records a second that is a state of 30 m
 _ANSWER_MS = 10_000
 """A broker that does not answer for so long is asked no more, but whoever has taken its place. With librdkafka's
 default a frozen coordinator held a commit up for 46 s, in a cluster whose other brokers had taken over after 10."""
+_UNPACKED_BYTES = 256 * 1024 * 1024
+"""Of one batch. librdkafka can neither read nor pass over one that is more: whoever owns the partition would end."""
 _FETCH_BUFFER_KIB = 16 * 1024
 _FETCH_BYTES = 1024 * 1024
 """Of one answer of a broker, compressed: unpacked it is many times as much, and all of it in memory at once. A record
@@ -92,7 +94,7 @@ def _fetching() -> dict[str, Any]:
         "fetch.queue.backoff.ms": 10,
         "fetch.message.max.bytes": _FETCH_BYTES,
         "fetch.max.bytes": _FETCH_BYTES,
-        "receive.message.max.bytes": LARGEST_RECORD_BYTES + 2 * 1024 * 1024,
+        "receive.message.max.bytes": _UNPACKED_BYTES,
     }
 
 

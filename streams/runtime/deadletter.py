@@ -1,5 +1,7 @@
 """What is written about a record that could not be handled: where it was, which stage gave up, and why."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -10,13 +12,30 @@ from streams.runtime.outcome import DeadLetter
 
 HEADER_PREFIX = "millrace-"
 MAX_DETAIL_CHARS = 500
+KEPT_BYTES = 17 * 1024 * 1024
+"""Below the topic's limit, which is for packed batches as all of Kafka's are: a record that is a few kilobytes on its
+topic can be any size when it is unpacked, and pack worse the second time.
+"""
+KEPT_HEADER_BYTES = 1024 * 1024
 _VERSION = version("millrace").encode()
+
+
+def kept(cause: Delivery) -> Delivery:
+    """As much of the record as its dead letter has room for: all of it, or less of headers, value and key."""
+    if sum(len(name) + len(value or b"") for name, value in cause.headers) > KEPT_HEADER_BYTES:
+        cause = replace(cause, headers=())
+    if len(cause.key or b"") > KEPT_HEADER_BYTES:
+        cause = replace(cause, key=None)
+    if len(cause.value or b"") > KEPT_BYTES:
+        cause = replace(cause, value=None)
+    return cause
 
 
 def dead_letter_headers(
     cause: Delivery, stage: StageName | str, letter: DeadLetter, now_ms: int
 ) -> list[tuple[str, bytes]]:
     """The original's headers without credentials, then ours. Header values are UTF-8."""
+    room = kept(cause)
     ours = {
         "stage": stage,
         "reason": letter.reason,
@@ -28,7 +47,18 @@ def dead_letter_headers(
         "at": datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds"),
     }
     return [
-        *((name, value or b"") for name, value in without_credentials(cause.headers)),
+        *((name, value or b"") for name, value in without_credentials(room.headers)),
         *((HEADER_PREFIX + name, value.encode()) for name, value in ours.items()),
+        *((f"{HEADER_PREFIX}{part}-omitted-bytes", size) for part, size in _omitted(cause, room)),
         (HEADER_PREFIX + "version", _VERSION),
     ]
+
+
+def _omitted(cause: Delivery, room: Delivery) -> Iterator[tuple[str, bytes]]:
+    """What is only where the record came from, for as long as it is kept there."""
+    if room.value is not cause.value:
+        yield "value", str(len(cause.value or b"")).encode()
+    if room.key is not cause.key:
+        yield "key", str(len(cause.key or b"")).encode()
+    if room.headers is not cause.headers:
+        yield "headers", str(sum(len(name) + len(value or b"") for name, value in cause.headers)).encode()

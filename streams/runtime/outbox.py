@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import KafkaError
 
 from schemas.topics import DEAD_LETTERS
+from streams.runtime.deadletter import kept
 from streams.runtime.delivery import Delivery
 from streams.runtime.denial import in_words
 from streams.runtime.envelope import Envelope
@@ -48,9 +49,9 @@ class Outbox:
         self._held += envelopes
 
     def send_dead_letter(self, cause: Delivery, headers: list[tuple[str, bytes]]) -> None:
-        """The original bytes and key, on the original's partition number."""
-        partition = cause.partition % self._kafka.partitions
-        self._produce(self._kafka.topic(DEAD_LETTERS), partition, cause.key, cause.value, headers)
+        """The original bytes and key, as far as there is room, on the original's partition number."""
+        partition, room = cause.partition % self._kafka.partitions, kept(cause)
+        self._produce(self._kafka.topic(DEAD_LETTERS), partition, room.key, room.value, headers)
 
     def _produce(
         self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]

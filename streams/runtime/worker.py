@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from streams.observe.health import Progress
 from streams.observe.logs import logger
@@ -42,6 +42,10 @@ class DrainTimeoutError(Exception):
 
     Doing some work twice beats finishing it as a ghost after the new owner has started.
     """
+
+
+class UnreadableBatchError(Exception):
+    """Kafka's client can neither read a batch nor pass over it."""
 
 
 class Worker:
@@ -296,6 +300,11 @@ def _is_record(message: Message) -> bool:
     error = message.error()
     if error is None:
         return True
+    if error.code() == KafkaError._BAD_COMPRESSION:  # noqa: SLF001  # a public error code whose name has an underscore
+        raise UnreadableBatchError(
+            f"the batch at offset {message.offset()} of {message.topic()}/{message.partition()} cannot be unpacked, or "
+            "is larger than 256 MiB then; see who wrote it, and set the group's offset behind it to go on without it"
+        )
     if error.fatal() or not error.retriable():
         raise KafkaException(error)
     log.warning("consumer_error", error=error.str())

@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.headers import CREDENTIALS
-from streams.runtime.deadletter import MAX_DETAIL_CHARS, dead_letter_headers
+from streams.runtime.deadletter import KEPT_BYTES, KEPT_HEADER_BYTES, MAX_DETAIL_CHARS, dead_letter_headers, kept
 from streams.runtime.delivery import Headers
 from streams.runtime.outcome import DeadLetter
 from tests.unit.examples import KEY, NOW_MS, delivery
@@ -58,3 +58,25 @@ def test_a_long_explanation_is_cut() -> None:
     said = dict(headers(letter=DeadLetter("decision_failed", "ü" * 10 * MAX_DETAIL_CHARS)))
 
     assert said["millrace-detail"].decode() == "ü" * MAX_DETAIL_CHARS
+
+
+def test_a_record_that_unpacks_to_more_than_a_dead_letter_holds_is_kept_without_its_value_and_says_so() -> None:
+    bomb = delivery(b"a" * (KEPT_BYTES + 1), key=b"acme", headers=(("source", b"crm"),))
+
+    said = dict(dead_letter_headers(bomb, "validate", LETTER, NOW_MS))
+
+    assert (kept(bomb).value, kept(bomb).key) == (None, b"acme")
+    assert (said["millrace-value-omitted-bytes"], said["source"]) == (str(KEPT_BYTES + 1).encode(), b"crm")
+
+
+def test_headers_and_keys_of_megabytes_do_not_keep_the_value_from_being_kept() -> None:
+    huge = b"a" * (KEPT_HEADER_BYTES + 1)
+    record = delivery(b"{}", key=huge, headers=(("source", huge),))
+
+    said = dict(dead_letter_headers(record, "validate", LETTER, NOW_MS))
+
+    assert (kept(record).value, kept(record).key, kept(record).headers) == (b"{}", None, ())
+    assert said["millrace-key-omitted-bytes"] == str(len(huge)).encode()
+    assert said["millrace-headers-omitted-bytes"] == str(len(huge) + len("source")).encode()
+    assert "source" not in said
+    assert "millrace-value-omitted-bytes" not in said

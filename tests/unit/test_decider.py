@@ -278,7 +278,7 @@ def test_an_id_repeated_within_one_batch_is_charged_and_admitted_once() -> None:
 
 def fill_for(event: Any) -> Fill:
     slot = slot_of(event)
-    saved = Saved(request_id="r-1", usage=Usage(), cost_usd=None)
+    saved = Saved(request_id=event.ticket.request_id, usage=Usage(), cost_usd=None)
     return Fill(
         namespace=slot.namespace,
         entry=slot.entry,
@@ -296,7 +296,7 @@ def test_those_who_wait_are_answered_in_their_order_as_soon_as_the_answer_is_the
     assert [asked.ticket.request_id for asked in shell.on(MISSES)] == ["r-0"]
     assert (shell.work.parked_count, shell.next_offset) == (3, 2)
 
-    shell.learn(fill_for(admitted()))
+    shell.learn(fill_for(admitted("r-0")))
 
     told = shell.on(COMPLETIONS)
     assert [(each.ticket.request_id, each.cache) for each in told] == [
@@ -377,7 +377,7 @@ def test_an_event_that_fails_when_it_is_decided_again_is_given_up_like_any_other
     shell.take(admitted("r-2").encode())
     shell.control = None  # pyright: ignore[reportAttributeAccessIssue]  # a bug in what the decision relies on
 
-    shell.learn(fill_for(admitted()))
+    shell.learn(fill_for(admitted("r-0")))
 
     assert [each.status for each in shell.on(COMPLETIONS)] == ["failed"]
     assert shell.work.unfinished == 0

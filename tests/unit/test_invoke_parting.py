@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import GroupAuthorizationFailedError, IllegalStateError
 from typing_extensions import override
 
 from streams.control import ControlView
@@ -29,6 +29,13 @@ WHERE = TopicPartition("llm.dispatch.normal", 0)
 class Coordinator:
     generation = 1
 
+    def __init__(self) -> None:
+        self.trouble: Exception | None = None
+
+    def check_errors(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+
 
 class Group:
     """aiokafka's consumer, of which the test is the coordinator."""
@@ -41,6 +48,10 @@ class Group:
         self.answers = asyncio.Event()
         self.answers.set()
         self.is_probed = asyncio.Event()
+        self.rebalances = False
+
+    def hear_of(self, trouble: Exception) -> None:
+        self._coordinator.trouble = trouble
 
     def subscribe(self, _topics: object, *, listener: Any) -> None:
         self.subscriptions.put_nowait(listener)
@@ -64,6 +75,8 @@ class Group:
 
     async def getmany(self, *_partitions: TopicPartition, **_options: int) -> dict[TopicPartition, list[object]]:
         self.fetched.set()
+        if self.rebalances:
+            await asyncio.get_running_loop().create_future()
         await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=0.001)
         return {}
 
@@ -226,3 +239,33 @@ async def test_while_brokers_say_nothing_who_lost_touch_waits_with_what_it_calls
         await bench.running
         assert not call.cancelled()
         call.cancel()
+
+
+@pytest.mark.asyncio
+async def test_what_keeps_a_worker_from_its_group_is_heard_of_though_it_takes_nothing() -> None:
+    async with asyncio.timeout(30):
+        bench = Bench(world(control=control(deployment())))
+        listener = await bench.subscribed()
+        await bench.group.assign(listener)
+        await bench.await_running()
+        await listener.on_partitions_revoked([WHERE])
+
+        bench.group.hear_of(GroupAuthorizationFailedError("millrace.invoke"))
+
+        with pytest.raises(GroupAuthorizationFailedError):
+            await bench.running
+
+
+@pytest.mark.asyncio
+async def test_a_worker_hears_that_it_shall_stop_though_its_group_rebalances_without_end() -> None:
+    async with asyncio.timeout(30):
+        bench = Bench(world(control=control(deployment())))
+        await bench.group.assign(await bench.subscribed())
+        await bench.await_running()
+        bench.group.rebalances = True
+        bench.group.fetched.clear()
+        await bench.group.fetched.wait()
+
+        bench.stop.set()
+
+        await bench.running

@@ -55,6 +55,9 @@ class Membership:
         """-1 before it has a place, and after it has lost it."""
         return -1 if self._member_id is None else self._generation
 
+    def check_errors(self) -> None:
+        """Nothing keeps a member from its group here but what passes."""
+
     def join(self, topics: Sequence[str] | None = None) -> None:
         """Anew, once the application has given up what it held."""
         self._topics = topics or self._topics
