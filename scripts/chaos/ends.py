@@ -44,6 +44,8 @@ def unexplained(exit_status: int | None, words: str, *, wanted: bool) -> str:
     match exit_status:
         case 0 | None if wanted:
             return ""
+        case 0 if words == "stopped":  # told to by whoever started it, and could not wait for it
+            return ""
         case int() if exit_status < 0 and wanted:
             return ""
         case int() if exit_status > 0 and (words in _FORCED or any(each.search(words) for each in _EXPECTED)):

@@ -21,7 +21,7 @@ def _tell_end(kind: type[BaseException], error: BaseException, trace: TracebackT
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
     else:
-        log.critical("ended_by_a_bug", exc_info=error)
+        log.critical("ended_by_a_bug", problem=kind.__name__, exc_info=error)
 
 
 def _tell_thread(end: threading.ExceptHookArgs) -> None:

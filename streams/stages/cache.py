@@ -45,7 +45,7 @@ def decide(event: Admitted, view: View[KeptAnswers]) -> Outcome:
 
 def _look_up(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outcome:
     ticket = event.ticket
-    fill = view.state.fill(slot.entry, view.now_ms)
+    fill = view.state.fill(slot.entry, view.delivery.timestamp_ms)
     if fill is not None:
         kind: CacheKind = "exact" if view.parked_ms is None else "coalesced"
         return Finish(

@@ -11,6 +11,8 @@ from schemas.response import Failure
 
 MAX_BYTES = 64 * 1024 * 1024
 """Of answers, per partition; the oldest make room."""
+DELIVERED_AGAIN_MS = 3_600_000
+"""So long after it has expired an answer is still known, if there is room."""
 _ENTRY_BYTES = 600  # what an entry takes besides its answer, about
 MOST_ENDED = 50_000
 """Requests remembered as ended, per partition, at some 250 bytes: more than lie between a commit and a crash."""
@@ -69,9 +71,12 @@ class KeptAnswers:
     def __len__(self) -> int:
         return len(self._fills) + len(self._flights) + len(self._landed) + len(self._ended)
 
-    def fill(self, entry: str, now_ms: int) -> Fill | None:
+    def fill(self, entry: str, asked_ms: int) -> Fill | None:
+        """An answer that had not expired when it was asked for: whoever was given it, and is delivered again after a
+        crash, is given it again and not paid for.
+        """
         found = self._fills.get(entry)
-        return Fill.decode(found.encoded) if found is not None and found.expires_at_ms > now_ms else None
+        return Fill.decode(found.encoded) if found is not None and found.expires_at_ms > asked_ms else None
 
     def flight(self, entry: str, now_ms: int) -> FlightStarted | None:
         found = self._flights.get(entry)
@@ -136,7 +141,7 @@ class KeptAnswers:
 
     def _keep(self, event: Fill, now_ms: int) -> None:
         self._drop(event.entry)
-        if event.expires_at_ms <= now_ms:
+        if event.expires_at_ms + DELIVERED_AGAIN_MS <= now_ms:
             return
         kept = _Kept(event.encode(), event.expires_at_ms)
         self._fills[event.entry] = kept

@@ -1,5 +1,6 @@
 """That the verifier sees requests end as theirs may not, tried too often or too late, and processes that a bug ends."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,11 @@ from scripts.chaos.verify.budgets import BEGUN_MS, Budgets
 from scripts.chaos.verify.crashes import Crashes
 from scripts.chaos.verify.facts import Dispatched, Responded, Seen
 from scripts.chaos.verify.outcomes import Outcomes
-from scripts.chaos.verify.snapshot import Acknowledged, Leak
+from scripts.chaos.verify.snapshot import Acknowledged, BillLine, Leak
 from scripts.cli.audit_fold import REUSED
 from tests.unit.chaos_history import (
     NOW_MS,
+    billed,
     broken,
     called,
     dispatched,
@@ -100,10 +102,10 @@ def test_only_what_the_load_spoils_may_become_a_dead_letter(
     assert ("dead letters are expected" in found) is violated
 
 
-def budgets(*records: Seen) -> dict[str, list[str]]:
+def budgets(*records: Seen, bill: Sequence[BillLine] = ()) -> dict[str, list[str]]:
     attempts = Attempts()
     invariant = Budgets(attempts)
-    fold(invariant, records, snapshot(), attempts=attempts)
+    fold(invariant, records, snapshot(bill=bill), attempts=attempts)
     return broken(invariant)
 
 
@@ -119,7 +121,9 @@ def test_more_attempts_than_the_plan_has_are_found() -> None:
 def test_an_attempt_that_begins_after_the_deadline_is_found() -> None:
     due = replace(dispatched(), fact=Dispatched("north/r-1", 3, NOW_MS))
     for late_ms, violated in ((BEGUN_MS, False), (BEGUN_MS + 1, True)):
-        assert bool(budgets(due, called(0, "started", at_ms=NOW_MS + late_ms))) is violated
+        started = called(0, "started", at_ms=NOW_MS + late_ms)
+        assert bool(budgets(due, started, bill=[billed()])) is violated
+        assert budgets(due, started) == {}  # a row, and no call
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from schemas.flow import Saved
 from schemas.prompt import FunctionCall, ToolCall
 from schemas.response import Output, Status
 from schemas.usage import Usage
-from streams.state.kept_answers import KeptAnswers
+from streams.state.kept_answers import DELIVERED_AGAIN_MS, KeptAnswers
 from tests.unit.examples import NOW_MS, accepted, answer
 
 HOUR_MS = 3_600_000
@@ -60,9 +60,10 @@ def test_an_answer_is_given_until_the_moment_it_expires() -> None:
 
 
 def test_an_answer_that_had_expired_before_it_was_read_takes_no_room_and_replaces_what_was_there() -> None:
-    state = answers(fill(), fill(expires_at_ms=NOW_MS))
+    long_ago_ms = NOW_MS - DELIVERED_AGAIN_MS
+    state = answers(fill(), fill(expires_at_ms=long_ago_ms))
 
-    assert state.fill("acme/q/1", NOW_MS - 1) is None
+    assert state.fill("acme/q/1", long_ago_ms - 1) is None
 
 
 def test_a_newer_answer_replaces_the_older() -> None:

@@ -40,7 +40,9 @@ class Cache:
         self.log: list[CacheRecord] = []
 
     def take(self, event: Admitted, *, at_ms: int = NOW_MS, parked_ms: int | None = None) -> Outcome:
-        outcome = decide(event, view(self.state, control=self.control, now_ms=at_ms, parked_ms=parked_ms))
+        asked = delivery(timestamp_ms=at_ms if parked_ms is None else parked_ms)
+        seen = view(self.state, control=self.control, now_ms=at_ms, parked_ms=parked_ms, delivery=asked)
+        outcome = decide(event, seen)
         for record in table_records(CACHE, outcome):
             assert isinstance(record, Fill | FlightStarted | FlightEnded)
             self.learn(record, at_ms=at_ms)
@@ -473,3 +475,17 @@ def test_an_id_used_again_days_after_its_end_is_asked_anew() -> None:
     again = delivery(timestamp_ms=days_later_ms)
 
     led(decide(asked, view(cache.state, control=cache.control, now_ms=days_later_ms, delivery=again)))
+
+
+def test_who_was_given_an_answer_is_given_it_again_when_it_is_delivered_again_after_it_has_expired() -> None:
+    cache = Cache()
+    led(cache.take(admitted("r-0")))
+    asked = admitted("r-1")
+    cache.learn(fill_for(admitted("r-0"), expires_at_ms=NOW_MS + 1_000))
+    hit(cache.take(asked))
+    later_ms = NOW_MS + 60_000
+    successor = cache.replaced(at_ms=later_ms)
+
+    again = decide(asked, view(successor.state, control=cache.control, now_ms=later_ms, delivery=delivery()))
+
+    assert hit(again).saved == hit(cache.take(asked)).saved

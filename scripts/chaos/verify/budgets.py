@@ -47,7 +47,9 @@ class Budgets:
             if plan is None or not attempt.is_attempt:
                 continue
             name = f"{attempt_id} of {attempt.identity}"
-            began_ms, deadline_ms = attempt.started_ms, plan.deadline_ms
+            # where the deadline came while its row was written, there is a row and no call
+            began_ms = attempt.started_ms if attempt.bills else None
+            deadline_ms = plan.deadline_ms
             if attempt.number > plan.max_attempts:
                 self.budget.hold(f"{name} is attempt {attempt.number} of {plan.max_attempts}")
             elif began_ms is not None and deadline_ms is not None and began_ms > deadline_ms + BEGUN_MS:

@@ -11,7 +11,17 @@ from types import MappingProxyType
 from schemas.call import PHASE_VERSION
 from schemas.topics import DISPATCH
 from scripts.chaos.verify.attempts import Attempts
-from scripts.chaos.verify.facts import Called, Completed, Dispatched, Fact, Lettered, Responded, Seen, Validated
+from scripts.chaos.verify.facts import (
+    Admitted,
+    Called,
+    Completed,
+    Dispatched,
+    Fact,
+    Lettered,
+    Responded,
+    Seen,
+    Validated,
+)
 from scripts.chaos.verify.snapshot import GroupPartition, Snapshot
 from scripts.chaos.verify.tally import Tally
 from scripts.chaos.verify.wording import where
@@ -151,6 +161,8 @@ class Commits:
             case "limit", Called(phase=phase, tenant_id=tenant, tokens=tokens, attempt_id=attempt_id):
                 settles = phase == "priced" and tenant and tokens
                 return not settles or self._attempts.by_id[attempt_id].is_charged
+            case "cache", Admitted(identity=identity):  # asked before, and come to its end
+                return identity in self._attempts.first_completions or identity in self._answered
             case "invoke", Dispatched(identity):  # completed before
                 return identity in self._attempts.first_completions
             case "postprocess", Completed(identity=identity):  # answered before
