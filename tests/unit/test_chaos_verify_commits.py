@@ -15,6 +15,7 @@ from streams.settings import KafkaSettings
 from streams.topology import INVOKE_READS, SYNCHRONOUS
 from tests.unit.chaos_history import (
     NOW_MS,
+    admitted,
     broken,
     called,
     committed,
@@ -176,3 +177,11 @@ def test_a_commit_that_has_vanished_is_found() -> None:
     gone = dict(known("route", [TopicPartition("llm.misses", 0, -1001)], {where}))
     found = commits([], snapshot(committed=had), snapshot(committed=gone))
     assert found["offsets go forward"] == ["route on llm.misses/0 moved back from 5 to -1001"]
+
+
+def test_a_request_admitted_twice_need_lead_to_nothing_the_second_time_once_it_has_been_completed() -> None:
+    again = admitted(1, of=0)
+    passed = snapshot(committed={("cache", "llm.admitted", 0): 2})
+    assert commits([*sound(), again], passed) == {}
+    uncompleted = [record for record in sound() if record.topic != "completions"]
+    assert "llm.admitted/0/1" in commits([*uncompleted, again], passed)["commits follow outcomes"][0]

@@ -74,6 +74,7 @@ class Commits:
         self._inputs: dict[GroupPartition, _Input] = {}
         self._committed: dict[GroupPartition, int] = {}
         self._first: dict[str, tuple[int, str]] = {}
+        self._admitted: dict[str, int] = {}
         self._answered: set[str] = set()
         self._behind: dict[str, int] = {}
 
@@ -85,6 +86,8 @@ class Commits:
         match seen.fact:
             case Validated(identity=identity, digest=digest):
                 self._first.setdefault(identity, (seen.place.offset, digest))
+            case Admitted(identity=identity):
+                self._admitted.setdefault(identity, seen.place.offset)
             case Responded(replied):
                 self._answered.add(replied.identity)
             case Lettered(buried, Place() as about):
@@ -161,12 +164,11 @@ class Commits:
             case "limit", Called(phase=phase, tenant_id=tenant, tokens=tokens, attempt_id=attempt_id):
                 settles = phase == "priced" and tenant and tokens
                 return not settles or self._attempts.by_id[attempt_id].is_charged
-            case "cache", Admitted(identity=identity):  # asked before, and come to its end
-                return identity in self._attempts.first_completions or identity in self._answered
-            case "invoke", Dispatched(identity):  # completed before
-                return identity in self._attempts.first_completions
-            case "postprocess", Completed(identity=identity):  # answered before
-                return identity in self._answered
+            case "cache", Admitted(identity=identity):  # admitted before, and come to its end
+                return self._admitted[identity] < place.offset and identity in self._attempts.first_completions
+            case ("invoke", Dispatched(identity=identity)) | ("postprocess", Completed(identity=identity)):
+                known = self._attempts.first_completions if part == "invoke" else self._answered
+                return identity in known  # completed, or answered, before
             case "sink", Called(attempt_id=attempt_id, phase=phase):
                 return self._attempts.by_id[attempt_id].stored >= PHASE_VERSION[phase]
             case _:
