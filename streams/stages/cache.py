@@ -11,7 +11,7 @@ from schemas.flow import Admitted, CacheSlot, Completion, Miss, Ticket
 from schemas.request import Priority
 from schemas.response import CacheKind, Failure
 from schemas.topics import ADMITTED, CACHE, MISSES
-from streams.questions import entry_of
+from streams.questions import summarized
 from streams.runtime.outcome import Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, View
 from streams.state.kept_answers import KeptAnswers
@@ -32,7 +32,7 @@ def decide(event: Admitted, view: View[KeptAnswers]) -> Outcome:
         return _decline(ticket, view) if ticket.cache == "only" else _ask(event, None, view)
     slot = CacheSlot(
         namespace=event.namespace,
-        entry=entry_of(event.namespace, event.prompt),
+        entry=summarized(event).entry,
         expires_after_ms=tenant.cache_ttl_s * 1000,
     )
     if ticket.cache == "refresh":
@@ -52,7 +52,7 @@ def _look_up(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outco
                 answer=fill.answer,
                 cache=kind,
                 saved=fill.saved,
-                parse_json=event.prompt.params.wants_json,
+                parse_json=summarized(event).wants_json,
             )
         )
     flight = view.state.flight(slot.entry, view.now_ms)

@@ -93,8 +93,8 @@ def _asked_twice(world: World) -> list[str]:
 
 
 def _decoded(records: list[Stored]) -> list[Fill | FlightStarted | FlightEnded]:
-    adapter = CACHE.adapter
-    return [] if adapter is None else [adapter.validate_json(stored.value or b"") for stored in records]
+    events = CACHE.events
+    return [] if events is None else [events.decode(stored.value or b"") for stored in records]
 
 
 def picture(world: World, state: State) -> Any:

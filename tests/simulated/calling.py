@@ -7,6 +7,7 @@ from itertools import count
 from typing import cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from msgspec.structs import replace
 
 from schemas.call import CallRow
 from schemas.control import Deployment
@@ -30,7 +31,7 @@ from tests.fakes.provider import saying
 from tests.simulated.loop import VirtualLoop
 from tests.simulated.scenario import Scenario
 from tests.simulated.world import KAFKA, Asked, Part, Process, World
-from tests.unit.examples import deployment, dispatch, prompt, route, tenant, ticket
+from tests.unit.examples import carried, deployment, dispatch, prompt, route, tenant, ticket
 
 LONGEST_CALL_S = 8.0
 DRAIN_MS = 20_000
@@ -43,7 +44,7 @@ def feed(world: World) -> None:
     for _ in range(world.random.randint(4, 16)):
         after_ms += world.random.choice((0, 20, 400, 2_000))
         name = f"r-{world.random.randrange(12)}"  # some are dispatched twice, as after a crash of `route`
-        event = dispatch(ticket_=ticket(name)).model_copy(update={"prompt": prompt(name)})
+        event = replace(dispatch(ticket_=ticket(name)), prompt=carried(prompt(name)))
         world.write(DISPATCH["normal"], event, key=name, after_ms=after_ms)
 
 
