@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from schemas.base import EpochMs, Event
+from schemas.base import EpochMs, Model
 
 AlertName = Literal["deployment_unhealthy", "deployment_recovered", "daily_spend", "unpriced_model", "error_share"]
 
 
-class Alert(Event):
+class Alert(Model):
     schema_version: Literal[1] = 1
     alert: AlertName
     severity: Literal["info", "warning", "critical"]

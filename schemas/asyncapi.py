@@ -1,9 +1,7 @@
 """The AsyncAPI document: channels, messages and operations, made of the models, the topics and the participants."""
 
+from collections.abc import Mapping
 from typing import Any, cast
-
-from pydantic import TypeAdapter
-from pydantic.json_schema import JsonSchemaMode
 
 from schemas.headers import (
     AUTHORIZATION,
@@ -16,12 +14,13 @@ from schemas.headers import (
     TYPE,
     topic_event_type,
 )
-from schemas.json_schema import ContractSchema, event_name, mode_of
+from schemas.json_schema import WRITTEN_FOR_OTHERS, definitions_of, event_name
 from schemas.participants import PARTS, TRAFFIC, Outsider, Part, Traffic
 from schemas.topics import REQUESTS, TOPICS, Topic
 
 DEFAULT_PREFIX = "llm."
 DEFAULT_GROUP_PREFIX = "millrace."
+_PUBLISHED = "Published"
 _KAFKA_BINDING = {"bindingVersion": "0.5.0"}
 
 Node = dict[str, Any]
@@ -34,14 +33,16 @@ _DESCRIPTION = (
 
 
 def asyncapi() -> Node:
-    inputs: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
-        (topic.name, mode_of(topic), topic.adapter) for topic in TOPICS if topic.adapter is not None
-    ]
-    payloads, shared = TypeAdapter[Any].json_schemas(
-        inputs, ref_template="#/components/schemas/{model}", schema_generator=ContractSchema
-    )
-    by_topic = {name: cast("Node", _in_dialect(schema)) for (name, _mode), schema in payloads.items()}
-    channels = {traffic.topic.name: _channel(traffic, by_topic.get(traffic.topic.name)) for traffic in TRAFFIC}
+    shapes = {topic.name: definitions_of(topic) for topic in TOPICS}
+    written = {name for topic in TOPICS if topic.name in WRITTEN_FOR_OTHERS for name in shapes[topic.name]}
+    read = {name for topic in TOPICS if topic.name not in WRITTEN_FOR_OTHERS for name in shapes[topic.name]}
+    renamed = {name: _PUBLISHED + name for name in written & read}
+    components: dict[str, Node] = {}
+    for topic in TOPICS:
+        names = renamed if topic.name in WRITTEN_FOR_OTHERS else {}
+        for name, schema in shapes[topic.name].items():
+            components.setdefault(names.get(name, name), cast("Node", _in_dialect(schema, names)))
+    channels = {traffic.topic.name: _channel(traffic) for traffic in TRAFFIC}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -54,37 +55,26 @@ def asyncapi() -> Node:
         "channels": channels,
         "operations": {name: operation for part in PARTS for name, operation in _operations(part, channels)},
         "components": {
-            "schemas": {
-                "RequestHeaders": _request_headers(),
-                "EventHeaders": _event_headers(),
-                **{
-                    _component(name): _in_dialect(schema)
-                    for name, schema in cast("Node", shared.get("$defs", {})).items()
-                },
-            }
+            "schemas": {"RequestHeaders": _request_headers(), "EventHeaders": _event_headers(), **components}
         },
     }
 
 
-def _component(name: str) -> str:
-    """A model that is read and also written for others has two shapes, which pydantic tells apart by a suffix."""
-    if name.endswith("-Output"):
-        return "Published" + name.removesuffix("-Output")
-    return name.removesuffix("-Input")
+def _in_dialect(node: Any, names: Mapping[str, str]) -> Any:
+    """AsyncAPI's `discriminator` is not JSON Schema's: the constant in each alternative says the same.
 
-
-def _in_dialect(node: Any) -> Any:
-    """AsyncAPI's `discriminator` is not JSON Schema's: the constant in each alternative says the same."""
+    `names`: what is read and also written for others has two shapes, and the latter a name of its own.
+    """
     if isinstance(node, list):
-        return [_in_dialect(item) for item in cast("list[Any]", node)]
+        return [_in_dialect(item, names) for item in cast("list[Any]", node)]
     if not isinstance(node, dict):
         return node
     items = cast("Node", node).items()
-    kept = {key: _in_dialect(item) for key, item in items if key != "discriminator" or isinstance(item, str)}
+    kept = {key: _in_dialect(item, names) for key, item in items if key != "discriminator" or isinstance(item, str)}
     reference = kept.get("$ref")
     if isinstance(reference, str):
-        path, _, name = reference.rpartition("/")
-        kept["$ref"] = f"{path}/{_component(name)}"
+        name = reference.rpartition("/")[2]
+        kept["$ref"] = f"#/components/schemas/{names.get(name, name)}"
     return kept
 
 
@@ -96,7 +86,7 @@ def _names(parts: tuple[Part | Outsider, ...]) -> str:
     return ", ".join(parts)
 
 
-def _channel(traffic: Traffic, payload: Node | None) -> Node:
+def _channel(traffic: Traffic) -> Node:
     topic = traffic.topic
     sentences = [
         f"Key: {topic.key}.",
@@ -111,7 +101,7 @@ def _channel(traffic: Traffic, payload: Node | None) -> Node:
         "title": topic.name,
         "summary": topic.carries,
         "description": " ".join(sentence for sentence in sentences if sentence),
-        "messages": _messages(topic, payload),
+        "messages": _messages(topic),
         "bindings": {
             "kafka": {
                 **({} if topic.partitions == "all" else {"partitions": topic.partitions}),
@@ -126,23 +116,21 @@ def _channel(traffic: Traffic, payload: Node | None) -> Node:
     }
 
 
-def _messages(topic: Topic, payload: Node | None) -> Node:
+def _messages(topic: Topic) -> Node:
     bindings = {"kafka": {"key": {"type": "string", "description": topic.key}, **_KAFKA_BINDING}}
-    if payload is None:
+    if topic.events is None:
         headers = {"type": "object", "description": "the original's, without credentials, and why it is here"}
         return {"original": {"title": "Original", "headers": headers, "bindings": bindings}}
-    kinds = cast("list[Node]", payload.get("oneOf", [payload]))
-    titles = {kind["$ref"].rpartition("/")[2]: kind for kind in kinds}
     headers = "RequestHeaders" if topic is REQUESTS else "EventHeaders"
     return {
-        event_name(title): {
+        event_name(kind.__name__): {
             "name": topic_event_type(topic.name),
-            "title": title,
+            "title": kind.__name__,
             "headers": _reference("components", "schemas", headers),
-            "payload": kind,
+            "payload": _reference("components", "schemas", kind.__name__),
             "bindings": bindings,
         }
-        for title, kind in titles.items()
+        for kind in topic.events.types
     }
 
 

@@ -1,12 +1,13 @@
 """One call to a provider, as `invoke` saw it: the raw facts from which money is computed."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
-from schemas.base import EpochMs, InternalEvent, JsonObject
+from schemas.base import EpochMs
 from schemas.response import FinishReason
 from schemas.usage import UsageSource
+from schemas.wire import InternalEvent
 
 ErrorClass = Literal[
     "rate_limited",
@@ -29,11 +30,11 @@ class Attempt(InternalEvent):
     """Started before the call, settled after it. Started without settled may have been billed: nobody knows."""
 
     attempt_id: str
-    attempt_no: Annotated[int, Field(ge=1)]
-    target_index: Annotated[int, Field(ge=0)] = Field(description="0 is the route's first choice")
+    attempt_no: Annotated[int, Meta(ge=1)]
+    target_index: Annotated[int, Meta(ge=0, description="0 is the route's first choice")]
     deployment: str
     provider: Literal["openai", "anthropic"]
-    model: str = Field(description="as sent to the provider")
+    model: Annotated[str, Meta(description="as sent to the provider")]
     region: str | None = None
     started_at_ms: EpochMs
     first_token_at_ms: EpochMs | None = None
@@ -42,11 +43,11 @@ class Attempt(InternalEvent):
     provider_request_id: str | None = None
     service_tier: str | None = None
     finish_reason: FinishReason | None = None
-    usage_raw: JsonObject | None = Field(default=None, description="the provider's usage block, untouched")
+    usage_raw: Annotated[dict[str, Any] | None, Meta(description="the provider's usage block, untouched")] = None
     usage_source: UsageSource = "none"
     error_class: ErrorClass | None = None
-    error_message: str | None = Field(default=None, description="safe to show: names no key, prompt or address")
+    error_message: Annotated[str | None, Meta(description="safe to show: names no key, prompt or address")] = None
     http_status: int | None = None
     retryable: bool = False
-    ambiguous: bool = Field(default=False, description="the provider may have done, and billed, the work")
+    ambiguous: Annotated[bool, Meta(description="the provider may have done, and billed, the work")] = False
     retry_after_ms: int | None = None

@@ -1,8 +1,9 @@
-"""What every event shares: immutability, refusal of unknown fields, and the one place that turns events into bytes."""
+"""What people write: models that say which field is wrong and why. And what is common to all events."""
 
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Protocol, Self, TypeVar, runtime_checkable
 
 import orjson
+from msgspec import Meta
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@/-]*$"
@@ -10,15 +11,32 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@/-]*$"
 
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=NAME_PATTERN)]
 TenantId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-EpochMs = Annotated[int, Field(ge=0, le=253_402_300_799_999, description="UTC, milliseconds since 1970")]
+_LAST_MS = 253_402_300_799_999  # of the year 9999
+_EPOCH_MS = "UTC, milliseconds since 1970"
+EpochMs = Annotated[
+    int, Field(ge=0, le=_LAST_MS, description=_EPOCH_MS), Meta(ge=0, le=_LAST_MS, description=_EPOCH_MS)
+]
+"""Said twice, since models and structs are read by two libraries, and neither heeds what is meant for the other."""
 JsonObject = dict[str, JsonValue]
 T = TypeVar("T")
 Several = Annotated[tuple[T, ...], Field(fail_fast=True)]
 """Read up to its first fault: four megabytes of faulty items would take as many gigabytes to be told apart."""
 
 
-class Event(BaseModel):
-    """A frozen value that travels on a topic. Unknown fields are refused, so a typo is an error and not a default."""
+@runtime_checkable
+class Event(Protocol):
+    """What travels on a topic: a Model where people write it, else a struct (schemas/wire.py)."""
+
+    def encode(self) -> bytes: ...
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Raises ValueError when the bytes are not this event."""
+        ...
+
+
+class Model(BaseModel):
+    """A frozen value written by people. Unknown fields are refused, so a typo is an error and not a default."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True, ser_json_bytes="base64"
@@ -32,22 +50,6 @@ class Event(BaseModel):
     def decode(cls, value: bytes) -> Self:
         """Raises pydantic's ValidationError when the bytes are not this event."""
         return cls.model_validate_json(value)
-
-
-class InternalEvent(Event):
-    """Written and read by our own stages only. Unknown fields are ignored: during a rolling deploy an older process
-    meets events of a newer one.
-    """
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class Origin(Event):
-    """Where the outside world put the request: the identity that no redelivery changes."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 def dump_json(value: Any, *, sort_keys: bool = False) -> bytes:

@@ -1,19 +1,19 @@
 """What `llm.cache` remembers: answers, and which question is being asked right now."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field
+from msgspec import Meta
 
-from schemas.base import EpochMs, InternalEvent
+from schemas.base import EpochMs
 from schemas.flow import Answer, Saved
 from schemas.request import Priority
 from schemas.response import Failure, Status
+from schemas.wire import InternalEvent
 
 
-class Fill(InternalEvent):
+class Fill(InternalEvent, tag_field="kind", tag="fill"):
     """An answer that may be given again until it expires."""
 
-    kind: Literal["fill"] = "fill"
     namespace: str
     entry: str
     answer: Answer
@@ -22,28 +22,26 @@ class Fill(InternalEvent):
     expires_at_ms: EpochMs
 
 
-class FlightStarted(InternalEvent):
+class FlightStarted(InternalEvent, tag_field="kind", tag="flight_started"):
     """`identity` is asking; whoever asks the same, no more urgently, waits for it, at most until `gives_up_at_ms`."""
 
-    kind: Literal["flight_started"] = "flight_started"
     namespace: str
     entry: str
     identity: str
-    priority: Priority = Field(default="normal", description="the lane it is asked in")
+    priority: Annotated[Priority, Meta(description="the lane it is asked in")] = "normal"
     started_at_ms: EpochMs
     gives_up_at_ms: EpochMs
 
 
-class FlightEnded(InternalEvent):
+class FlightEnded(InternalEvent, tag_field="kind", tag="flight_ended"):
     """The request that asked ended without an answer to keep; those who waited learn why."""
 
-    kind: Literal["flight_ended"] = "flight_ended"
     namespace: str
     entry: str
     identity: str
     status: Status
     failure: Failure | None = None
-    ended_at_ms: EpochMs = Field(default=0, description="0 where its writer did not say")
+    ended_at_ms: Annotated[EpochMs, Meta(description="0 where its writer did not say")] = 0
 
 
-CacheRecord = Annotated[Fill | FlightStarted | FlightEnded, Field(discriminator="kind")]
+CacheRecord = Fill | FlightStarted | FlightEnded

@@ -1,32 +1,40 @@
 """The row of the cost table: one per attempt, and one per request that ended without any."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from msgspec import Meta, field
 
 from schemas.attempt import ErrorClass
-from schemas.base import EpochMs, InternalEvent, JsonObject
+from schemas.base import EpochMs
 from schemas.request import Priority
 from schemas.response import CacheKind, ErrorCode, FinishReason, Status
-from schemas.usage import Cost, CostStatus, Usage, UsageSource, Usd
+from schemas.usage import Cost, CostStatus, Usage, UsageSource, Usd, check_usd
+from schemas.wire import InternalEvent
 
 Phase = Literal["started", "settled", "priced"]
 PHASE_VERSION: dict[Phase, int] = {"started": 1, "settled": 2, "priced": 3}
 
 
-class CallRow(InternalEvent):
+class CallOutline(InternalEvent):
+    """Of a row, all that `limit` reads: to pass over the rest takes half the time of taking it in."""
+
+    phase: Phase
+    request_id: str
+    attempt_id: str
+    tenant_id: Annotated[str, Meta(description="empty when the sender could not be authenticated")]
+    usage: Usage = Usage()
+
+
+class CallRow(CallOutline):
     """`llm.calls`, keyed by tenant. The same attempt is written up to three times; the highest phase wins.
 
     `tenant_id`, `produced_at_ms`, `request_id` and `attempt_id` never change between phases: they are the row's key.
     """
 
     schema_version: Literal[1] = 1
-    phase: Phase
     # identifiers
-    request_id: str
     root_request_id: str
-    attempt_id: str
-    attempt_no: int = Field(ge=0, description="0 for a request that ended without an attempt")
+    attempt_no: Annotated[int, Meta(ge=0, description="0 for a request that ended without an attempt")]
     target_index: int = 0
     session_id: str | None = None
     trace_parent: str | None = None
@@ -35,12 +43,11 @@ class CallRow(InternalEvent):
     origin_offset: int
     provider_request_id: str | None = None
     # who and why
-    tenant_id: str = Field(description="empty when the sender could not be authenticated")
     user_id: str | None = None
     feature: str = ""
     env: str = ""
     prompt_version: str = ""
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict[str, str])
     # what
     operation: Literal["chat"] = "chat"
     task: str | None = None
@@ -58,8 +65,7 @@ class CallRow(InternalEvent):
     is_replay: bool = False
     config_version: int
     # usage and money
-    usage: Usage = Usage()
-    usage_raw: JsonObject | None = None
+    usage_raw: dict[str, Any] | None = None
     usage_source: UsageSource = "none"
     cost: Cost
     saved_usd: Usd | None = None
@@ -71,13 +77,13 @@ class CallRow(InternalEvent):
     first_token_at_ms: EpochMs | None = None
     completed_at_ms: EpochMs | None = None
     published_at_ms: EpochMs | None = None
-    queue_ms: int | None = Field(default=None, description="from the request's timestamp to this attempt's start")
+    queue_ms: Annotated[int | None, Meta(description="from the request's timestamp to this attempt's start")] = None
     provider_ms: int | None = None
     total_ms: int | None = None
-    stage_ms: dict[str, int] = Field(default_factory=dict)
+    stage_ms: dict[str, int] = field(default_factory=dict[str, int])
     # outcome
-    request_status: Status | None = Field(default=None, description="null while the request is still open")
-    is_final: bool = Field(default=False, description="exactly one row per finished request: the one that ended it")
+    request_status: Annotated[Status | None, Meta(description="null while the request is still open")] = None
+    is_final: Annotated[bool, Meta(description="exactly one row per finished request: the one that ended it")] = False
     error_class: ErrorClass | ErrorCode | None = None
     http_status: int | None = None
     retryable: bool = False
@@ -85,6 +91,9 @@ class CallRow(InternalEvent):
     complete: bool = True
     cache: CacheKind = "none"
     similarity: float | None = None
+
+    def __post_init__(self) -> None:
+        check_usd(self.saved_usd)
 
     @property
     def cost_status(self) -> CostStatus:

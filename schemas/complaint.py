@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas.base import NAME_PATTERN, Event
+from schemas.base import NAME_PATTERN, Model
 from schemas.field_path import Place, shape_of
 from schemas.request import PRINTED_PATTERN, Request
 
@@ -79,7 +79,7 @@ class _Fault:
     errors: tuple[ErrorDetails, ...]
 
 
-def complaint(error: ValidationError, model: type[Event] = Request) -> Complaint:
+def complaint(error: ValidationError, model: type[Model] = Request) -> Complaint:
     """The most useful of the errors, and how many other fields have one. `model` is what was to be read."""
     faults = _faults(error.errors(include_url=False)[:MAX_WEIGHED_ERRORS], model)
     worst = min(faults, key=_rank)
@@ -89,7 +89,7 @@ def complaint(error: ValidationError, model: type[Event] = Request) -> Complaint
     return Complaint(".".join(worst.place.shown) or None, sentence[: MAX_MESSAGE_CHARS - len(more)] + more)
 
 
-def _faults(errors: Iterable[ErrorDetails], model: type[Event]) -> list[_Fault]:
+def _faults(errors: Iterable[ErrorDetails], model: type[Model]) -> list[_Fault]:
     """In the order of the event, without what only follows from an error further down the same branch."""
     shape = shape_of(model)
     by_place: dict[Place, list[ErrorDetails]] = {}

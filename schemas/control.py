@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter
 
-from schemas.base import EpochMs, Event, Name, TenantId
+from schemas.base import EpochMs, Model, Name, TenantId
 from schemas.request import CacheMode, Priority
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
-class Limits(Event):
+class Limits(Model):
     """Null means no limit. A burst is how much may come at once before the rate is enforced."""
 
     requests_per_minute: PositiveInt | None = None
@@ -18,7 +18,7 @@ class Limits(Event):
     burst_requests: PositiveInt | None = Field(default=None, description="default: one minute's worth")
 
 
-class Tenant(Event):
+class Tenant(Model):
     kind: Literal["tenant"] = "tenant"
     name: TenantId
     key_sha256: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
@@ -41,7 +41,7 @@ def _without_credentials(url: AnyHttpUrl) -> AnyHttpUrl:
     return url
 
 
-class Deployment(Event):
+class Deployment(Model):
     """One endpoint with one key. The key itself is never here: `key_ref` names a secret of the invoke stage."""
 
     kind: Literal["deployment"] = "deployment"
@@ -57,7 +57,7 @@ class Deployment(Event):
     max_concurrency: PositiveInt = 256
 
 
-class RouteTarget(Event):
+class RouteTarget(Model):
     deployment: Name
     model: Name | None = Field(default=None, description="default: the model that was asked for")
 
@@ -70,7 +70,7 @@ def _with_default_timeouts(given: dict[Priority, int]) -> dict[Priority, int]:
     return {**_default_timeouts(), **given}
 
 
-class Route(Event):
+class Route(Model):
     """Which requests take it, and its targets in order: the first that is healthy is asked, the others are fallbacks.
 
     The most specific route wins: tenant and task, tenant and model, task, model; then the route named `default`.
@@ -89,7 +89,7 @@ class Route(Event):
     retry_ambiguous: bool = Field(default=True, description="try again when the provider may already have billed")
 
 
-class Breaker(Event):
+class Breaker(Model):
     """Written by `watch`; obeyed by `route` and `invoke`."""
 
     kind: Literal["breaker"] = "breaker"

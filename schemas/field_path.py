@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
 
-from schemas.base import Event
+from schemas.base import Model
 
 Node = dict[str, Any]
 
@@ -42,7 +42,7 @@ class Place:
 class Shape:
     """A model's fields as a tree that locations can be walked in."""
 
-    def __init__(self, model: type[Event]) -> None:
+    def __init__(self, model: type[Model]) -> None:
         schema = model.model_json_schema()
         self._definitions = cast("dict[str, Node]", schema.get("$defs", {}))
         self._root = schema
@@ -98,5 +98,5 @@ def _values(node: Node, key: str) -> Iterable[Node]:
 
 
 @lru_cache(maxsize=16)
-def shape_of(model: type[Event]) -> Shape:
+def shape_of(model: type[Model]) -> Shape:
     return Shape(model)

@@ -2,17 +2,22 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from msgspec import Meta, Raw, field
+from msgspec.structs import replace
 
 from schemas.attempt import Attempt
-from schemas.base import EpochMs, InternalEvent, Origin
-from schemas.prompt import Prompt
+from schemas.base import EpochMs
 from schemas.request import CacheMode, Priority
 from schemas.response import CacheKind, Failure, FinishReason, Output, Status
-from schemas.usage import Usage, Usd
+from schemas.usage import Usage, Usd, check_usd
+from schemas.wire import InternalEvent, Origin
 
 StageName = Literal["validate", "limit", "cache", "route", "invoke", "postprocess"]
 TargetProvider = Literal["openai", "anthropic"]
+
+
+PromptBytes = Annotated[Raw, Meta(extra_json_schema={"$ref": "#/$defs/Prompt"})]
+"""A Prompt as JSON. Only `validate` and `invoke` look inside; the others hand on the bytes as they are."""
 
 
 def no_stamps() -> dict[StageName, int]:
@@ -22,8 +27,8 @@ def no_stamps() -> dict[StageName, int]:
 class Ticket(InternalEvent):
     """Everything about a request except its prompt: who asks, since when, and which stages it has left."""
 
-    request_id: Annotated[str, Field(max_length=1024)]
-    tenant_id: str | None = Field(description="null when the sender could not be authenticated")
+    request_id: Annotated[str, Meta(max_length=1024)]
+    tenant_id: Annotated[str | None, Meta(description="null when the sender could not be authenticated")]
     user_id: str | None = None
     session_id: str | None = None
     model: str = ""
@@ -32,17 +37,19 @@ class Ticket(InternalEvent):
     cache: CacheMode = "default"
     stream: bool = False
     deadline_ms: EpochMs | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict[str, str])
     origin: Origin
-    produced_at_ms: EpochMs = Field(
-        description="the request record's own timestamp: the event time of all that follows"
+    produced_at_ms: Annotated[
+        EpochMs, Meta(description="the request record's own timestamp: the event time of all that follows")
+    ]
+    stamps: Annotated[dict[StageName, EpochMs], Meta(description="when each stage let it go")] = field(
+        default_factory=no_stamps
     )
-    stamps: dict[StageName, EpochMs] = Field(default_factory=no_stamps, description="when each stage let it go")
     trace_parent: str | None = None
-    config_version: int = Field(default=0, description="offset of the newest control record that was obeyed")
+    config_version: Annotated[int, Meta(description="offset of the newest control record that was obeyed")] = 0
 
     def stamped(self, stage: StageName, now_ms: int) -> Self:
-        return self.model_copy(update={"stamps": {**self.stamps, stage: now_ms}})
+        return replace(self, stamps={**self.stamps, stage: now_ms})
 
     @property
     def identity(self) -> str:
@@ -52,42 +59,53 @@ class Ticket(InternalEvent):
         return f"{self.tenant_id}/{self.request_id}"
 
 
-class Accepted(InternalEvent):
+class PromptSummary(InternalEvent):
+    """What stages that do not read the prompt need to know of it. Made where it is read anyway."""
+
+    namespace: Annotated[str, Meta(description="tenant and digest of model, system prompt, tools and parameters")]
+    entry: Annotated[str, Meta(description="namespace and digest of the messages: the exact question")]
+    max_tokens: int | None
+    wants_json: bool
+
+
+Summary = Annotated[PromptSummary | None, Meta(description="null from a process that did not make one yet")]
+
+
+class Accepted(InternalEvent, tag_field="kind", tag="accepted"):
     """`llm.validated`: a well-formed request of a tenant that proved who it is."""
 
-    kind: Literal["accepted"] = "accepted"
     ticket: Ticket
-    prompt: Prompt
-    digest: str = Field(description="of the request as sent: tells a repeated id from a reused one")
-    input_tokens: int = Field(description="estimate, for limits only; money uses what the provider reports")
+    prompt: PromptBytes
+    digest: Annotated[str, Meta(description="of the request as sent: tells a repeated id from a reused one")]
+    input_tokens: Annotated[int, Meta(description="estimate, for limits only; money uses what the provider reports")]
+    summary: Summary = None
 
 
-class Refused(InternalEvent):
+class Refused(InternalEvent, tag_field="kind", tag="refused"):
     """`llm.validated`: an unusable request of a proven tenant. It passes `limit` too: its id is used up there."""
 
-    kind: Literal["refused"] = "refused"
     ticket: Ticket
     digest: str
     failure: Failure
-
-
-Validated = Annotated[Accepted | Refused, Field(discriminator="kind")]
 
 
 class Admitted(InternalEvent):
     """`llm.admitted`: within its tenant's and user's limits."""
 
     ticket: Ticket
-    prompt: Prompt
+    prompt: PromptBytes
     input_tokens: int
-    namespace: str = Field(description="tenant and digest of model, system prompt, tools and parameters")
+    namespace: Annotated[str, Meta(description="tenant and digest of model, system prompt, tools and parameters")]
+    summary: Summary = None
 
 
 class CacheSlot(InternalEvent):
     """Where the answer of this request may be kept."""
 
-    namespace: str = Field(description="tenant, model, system prompt, tools and parameters; decides the partition")
-    entry: str = Field(description="namespace and messages: the exact question")
+    namespace: Annotated[
+        str, Meta(description="tenant, model, system prompt, tools and parameters; decides the partition")
+    ]
+    entry: Annotated[str, Meta(description="namespace and messages: the exact question")]
     expires_after_ms: int
 
 
@@ -95,7 +113,7 @@ class Miss(InternalEvent):
     """`llm.misses`: must be asked. `slot` is null when the answer must not be kept."""
 
     ticket: Ticket
-    prompt: Prompt
+    prompt: PromptBytes
     input_tokens: int
     slot: CacheSlot | None = None
 
@@ -105,9 +123,9 @@ class Target(InternalEvent):
 
     deployment: str
     provider: TargetProvider
-    model: str = Field(description="the provider's own name for the model")
+    model: Annotated[str, Meta(description="the provider's own name for the model")]
     region: str | None = None
-    price_as: str | None = Field(default=None, description="whose prices it has; default: `provider`'s")
+    price_as: Annotated[str | None, Meta(description="whose prices it has; default: `provider`'s")] = None
 
 
 class Plan(InternalEvent):
@@ -115,9 +133,9 @@ class Plan(InternalEvent):
 
     route: str
     reason: str
-    targets: Annotated[tuple[Target, ...], Field(min_length=1)]
-    max_attempts: Annotated[int, Field(ge=1, le=10)]
-    timeout_ms: Annotated[int, Field(ge=1)] = Field(description="for one attempt")
+    targets: Annotated[tuple[Target, ...], Meta(min_length=1)]
+    max_attempts: Annotated[int, Meta(ge=1, le=10)]
+    timeout_ms: Annotated[int, Meta(ge=1, description="for one attempt")]
     retry_ambiguous: bool = True
 
 
@@ -125,7 +143,7 @@ class Dispatch(InternalEvent):
     """`llm.dispatch.{high,normal,low}`: ready to be asked."""
 
     ticket: Ticket
-    prompt: Prompt
+    prompt: PromptBytes
     input_tokens: int
     slot: CacheSlot | None = None
     plan: Plan
@@ -134,11 +152,14 @@ class Dispatch(InternalEvent):
 class HandedOver(InternalEvent):
     """`llm.handovers`: a worker whose partition went to another still calls for this request, so nobody else need."""
 
-    identity: str = Field(description="the request's id within its tenant")
-    worker: str = Field(description="who is calling")
-    until_ms: EpochMs | None = Field(
-        description="when its completion, or news of a further attempt, is there at the latest; null: it has stopped"
-    )
+    identity: Annotated[str, Meta(description="the request's id within its tenant")]
+    worker: Annotated[str, Meta(description="who is calling")]
+    until_ms: Annotated[
+        EpochMs | None,
+        Meta(
+            description="when its completion, or a further attempt's news, is there at the latest; null: it has stopped"
+        ),
+    ]
 
 
 class Answer(InternalEvent):
@@ -160,6 +181,9 @@ class Saved(InternalEvent):
     cost_usd: Usd | None
     similarity: float = 1.0
 
+    def __post_init__(self) -> None:
+        check_usd(self.cost_usd)
+
 
 class Completion(InternalEvent):
     """`llm.completions`: the end of a request, however it ended. Only `postprocess` turns it into a response."""
@@ -173,4 +197,4 @@ class Completion(InternalEvent):
     attempts: tuple[Attempt, ...] = ()
     slot: CacheSlot | None = None
     plan: Plan | None = None
-    parse_json: bool = Field(default=False, description="the request asked for JSON: postprocess parses the content")
+    parse_json: Annotated[bool, Meta(description="the request asked for JSON: postprocess parses the content")] = False

@@ -62,23 +62,23 @@ def topic_event_type(topic: str) -> str:
     return f"millrace.{topic}.v1"
 
 
+@lru_cache(maxsize=16)
+def _time(time_ms: int) -> bytes:
+    """What is decided together has the same time."""
+    epoch_s, milliseconds = divmod(time_ms, 1000)
+    return f"{datetime.fromtimestamp(epoch_s, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z".encode()
+
+
 @lru_cache(maxsize=256)
-def _second(epoch_s: int) -> str:
-    return datetime.fromtimestamp(epoch_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _origin(event_type: str, source: str) -> tuple[tuple[str, bytes], ...]:
+    return ((TYPE, event_type.encode()), (SOURCE, source.encode()), *_FIXED)
 
 
 def outgoing(
     event_type: str, event_id: str, source: str, time_ms: int, trace_parent: str | None
 ) -> list[tuple[str, bytes]]:
     """Headers of a record of ours. `time_ms`: UTC, milliseconds since 1970, not before it."""
-    epoch_s, milliseconds = divmod(time_ms, 1000)
-    headers = [
-        (ID, event_id.encode()),
-        (TYPE, event_type.encode()),
-        (SOURCE, source.encode()),
-        (TIME, f"{_second(epoch_s)}.{milliseconds:03d}Z".encode()),
-        *_FIXED,
-    ]
+    headers = [(ID, event_id.encode()), (TIME, _time(time_ms)), *_origin(event_type, source)]
     if trace_parent is not None:
         headers.append((TRACE_PARENT, trace_parent.encode()))
     return headers
@@ -121,6 +121,15 @@ def incoming(headers: Iterable[tuple[str, HeaderValue]] | None) -> Incoming:
         content_type=_text(said.get(CONTENT_TYPE)),
         trace_parent=parse_trace_parent(_text(said.get(TRACE_PARENT))),
     )
+
+
+def trace_parent_of(headers: Iterable[tuple[str, HeaderValue]]) -> str | None:
+    """What `incoming` says of it, without reading the rest."""
+    said: HeaderValue = None
+    for name, value in headers:
+        if name == TRACE_PARENT or name.lower() == TRACE_PARENT:
+            said = value
+    return None if said is None else parse_trace_parent(_text(said))
 
 
 def credentials(headers: Iterable[tuple[str, HeaderValue]] | None) -> SecretStr | MalformedCredentials | None:

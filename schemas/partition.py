@@ -3,6 +3,7 @@
 Written out here because the library's own costs each stage the import of a whole client it does not use.
 """
 
+import struct
 from functools import lru_cache
 
 _SEED = 0x9747B28C
@@ -14,12 +15,12 @@ _REMEMBERED_KEYS = 65_536
 
 def murmur2(data: bytes) -> int:
     """The 32-bit MurmurHash2 of Kafka's clients, as an unsigned number (Java shows the same bits signed)."""
-    whole = len(data) & ~3
+    words = len(data) // 4
+    whole = words * 4
     value = _SEED ^ len(data)
-    for start in range(0, whole, 4):
-        word = int.from_bytes(data[start : start + 4], "little") * _FACTOR & _WORD
-        word = (word ^ word >> 24) * _FACTOR & _WORD
-        value = (value * _FACTOR & _WORD) ^ word
+    for piece in struct.unpack_from(f"<{words}I", data):
+        word = piece * _FACTOR & _WORD
+        value = (value * _FACTOR ^ (word ^ word >> 24) * _FACTOR) & _WORD
     if whole != len(data):
         value = (value ^ int.from_bytes(data[whole:], "little")) * _FACTOR & _WORD
     value = (value ^ value >> 13) * _FACTOR & _WORD

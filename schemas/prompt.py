@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from schemas.base import Event, JsonObject, Several, dump_json, load_json
+from schemas.base import JsonObject, Model, Several, dump_json, load_json
 
 IMAGE_SIGNATURES = {
     "image/png": (b"\x89PNG\r\n\x1a\n",),
@@ -57,27 +57,27 @@ _INLINE_IMAGE_SCHEMA = {
 }
 
 
-class TextPart(Event):
+class TextPart(Model):
     type: Literal["text"]
     text: str
 
 
-class ImageUrl(Event):
+class ImageUrl(Model):
     url: Annotated[str, AfterValidator(_inline_image), WithJsonSchema(_INLINE_IMAGE_SCHEMA)]
     detail: Literal["auto", "low", "high"] | None = None
 
 
-class ImagePart(Event):
+class ImagePart(Model):
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
-class FunctionCall(Event):
+class FunctionCall(Model):
     name: str
     arguments: str = Field(description="JSON text, exactly as the model wrote it")
 
 
-class ToolCall(Event):
+class ToolCall(Model):
     id: str
     type: Literal["function"] = "function"
     function: FunctionCall
@@ -87,26 +87,26 @@ TextContent = str | Several[TextPart]
 UserPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 
-class SystemMessage(Event):
+class SystemMessage(Model):
     role: Literal["system", "developer"]
     content: TextContent
     name: str | None = None
 
 
-class UserMessage(Event):
+class UserMessage(Model):
     role: Literal["user"]
     content: str | Several[UserPart]
     name: str | None = None
 
 
-class AssistantMessage(Event):
+class AssistantMessage(Model):
     role: Literal["assistant"]
     content: TextContent | None = None
     tool_calls: Several[ToolCall] = ()
     name: str | None = None
 
 
-class ToolMessage(Event):
+class ToolMessage(Model):
     role: Literal["tool"]
     content: TextContent
     tool_call_id: str
@@ -115,43 +115,43 @@ class ToolMessage(Event):
 Message = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
-class FunctionDefinition(Event):
+class FunctionDefinition(Model):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: str | None = None
     parameters: PortableObject = Field(default_factory=dict, description="JSON Schema of the arguments")
     strict: bool | None = None
 
 
-class Tool(Event):
+class Tool(Model):
     type: Literal["function"] = "function"
     function: FunctionDefinition
 
 
-class NamedFunction(Event):
+class NamedFunction(Model):
     name: str
 
 
-class NamedTool(Event):
+class NamedTool(Model):
     type: Literal["function"] = "function"
     function: NamedFunction
 
 
-class TextFormat(Event):
+class TextFormat(Model):
     type: Literal["text"]
 
 
-class JsonObjectFormat(Event):
+class JsonObjectFormat(Model):
     type: Literal["json_object"]
 
 
-class JsonSchema(Event):
+class JsonSchema(Model):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     description: str | None = None
     schema_: PortableObject = Field(alias="schema")
     strict: bool | None = None
 
 
-class JsonSchemaFormat(Event):
+class JsonSchemaFormat(Model):
     type: Literal["json_schema"]
     json_schema: JsonSchema
 
@@ -159,7 +159,7 @@ class JsonSchemaFormat(Event):
 ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
 
 
-class Params(Event):
+class Params(Model):
     """Sampling and shape of the answer. What is not given is left to the provider's default."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -176,7 +176,7 @@ class Params(Event):
         return self.response_format is not None and self.response_format.type != "text"
 
 
-class Prompt(Event):
+class Prompt(Model):
     """The part of a request that only the cache and the provider look at. Never logged."""
 
     messages: Annotated[Several[Message], Field(min_length=1, max_length=2048)]

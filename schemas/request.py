@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from schemas.base import EpochMs, Event, Name, Several, TenantId
+from schemas.base import EpochMs, Model, Name, Several, TenantId
 from schemas.prompt import Message, Params
 
 MAX_REQUEST_ID_CHARS = 128
@@ -18,7 +18,7 @@ Priority = Literal["high", "normal", "low"]
 CacheMode = Literal["default", "off", "refresh", "only"]
 
 
-class Request(Event):
+class Request(Model):
     """One question to a model. `request_id` is the idempotency key: per tenant, each id is answered once.
 
     Credentials are not part of the event: they travel in the `authorization` header and go no further than

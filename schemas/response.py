@@ -1,12 +1,12 @@
 """The one terminal event per request on `llm.responses`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue
+from msgspec import Meta, field
 
-from schemas.base import EpochMs, Event, Origin
-from schemas.prompt import ToolCall
-from schemas.usage import Usage, Usd
+from schemas.base import EpochMs
+from schemas.usage import Usage, Usd, check_usd
+from schemas.wire import Origin, PublishedEvent
 
 Status = Literal["ok", "rejected", "failed", "expired"]
 CacheKind = Literal["none", "exact", "semantic", "coalesced", "stale"]
@@ -28,58 +28,74 @@ ErrorCode = Literal[
 ]
 
 
-class Failure(Event):
+class Failure(PublishedEvent):
     """Why there is no answer, in a sentence that names the field and what to do."""
 
     code: ErrorCode
     message: str
-    field: str | None = Field(default=None, description="path of the offending field, such as messages.0.role")
+    field: Annotated[str | None, Meta(description="path of the offending field, such as messages.0.role")] = None
     retryable: bool = False
-    retry_after_ms: Annotated[int, Field(ge=0)] | None = None
+    retry_after_ms: Annotated[int, Meta(ge=0)] | None = None
 
 
-class Output(Event):
+class FunctionCall(PublishedEvent):
+    """Called by the model. Of the same shape as what a prompt says of an earlier answer."""
+
+    name: str
+    arguments: Annotated[str, Meta(description="JSON text, exactly as the model wrote it")]
+
+
+class ToolCall(PublishedEvent):
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class Output(PublishedEvent):
     content: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
-    parsed: JsonValue = Field(default=None, description="the content as JSON, where the request asked for JSON")
+    parsed: Annotated[Any, Meta(description="the content as JSON, where the request asked for JSON")] = None
     refusal: str | None = None
 
 
-class Timings(Event):
+class Timings(PublishedEvent):
     """Milliseconds. `added_ms` is what the gateway cost: total less the time spent waiting for the provider."""
 
     total_ms: int
     provider_ms: int
     added_ms: int
-    stages: dict[str, int] = Field(description="ms from the request's own timestamp to the end of each stage")
+    stages: Annotated[dict[str, int], Meta(description="ms from the request's own timestamp to the end of each stage")]
 
 
-class Response(Event):
+class Response(PublishedEvent):
     """Answers `request_id` of `tenant_id`. `tenant_id` is null when the sender could not be authenticated,
 
     so that nobody can answer, or use up, another tenant's request id.
     """
 
     schema_version: Literal[1] = 1
-    request_id: Annotated[str, Field(max_length=1024)]
+    request_id: Annotated[str, Meta(max_length=1024)]
     tenant_id: str | None
-    origin: Origin = Field(description="the record this answers")
+    origin: Annotated[Origin, Meta(description="the record this answers")]
     status: Status
     error: Failure | None = None
     output: Output | None = None
     finish_reason: FinishReason | None = None
-    complete: bool = Field(default=True, description="false when the provider's stream was cut")
+    complete: Annotated[bool, Meta(description="false when the provider's stream was cut")] = True
     model: str | None = None
     provider: str | None = None
     deployment: str | None = None
     route: str | None = None
     cache: CacheKind = "none"
     usage: Usage | None = None
-    cost_usd: Usd | None = Field(default=None, description="all attempts of this request; null while unknown")
-    saved_usd: Usd | None = Field(default=None, description="what the cache hit would have cost")
+    cost_usd: Annotated[Usd | None, Meta(description="all attempts of this request; null while unknown")] = None
+    saved_usd: Annotated[Usd | None, Meta(description="what the cache hit would have cost")] = None
     timings: Timings
     attempts: int = 0
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict[str, str])
     answered_at_ms: EpochMs
     config_version: int
     price_version: str | None = None
+
+    def __post_init__(self) -> None:
+        check_usd(self.cost_usd, self.saved_usd)

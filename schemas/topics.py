@@ -1,16 +1,18 @@
 """Every topic: what is on it, what its key is and why, how long it is kept."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import TypeAdapter
 
-from schemas.account import AccountRecord
+from schemas.account import Meter, Registration
 from schemas.alert import Alert
-from schemas.cached import CacheRecord
+from schemas.cached import Fill, FlightEnded, FlightStarted
 from schemas.call import CallRow
-from schemas.control import ControlObject
-from schemas.flow import Admitted, Completion, Dispatch, HandedOver, Miss, Validated
+from schemas.control import CONTROL as CONTROL_OBJECTS
+from schemas.control import Breaker, Deployment, Route, Tenant
+from schemas.flow import Accepted, Admitted, Completion, Dispatch, HandedOver, Miss, Refused
+from schemas.kinds import Kinds, models, structs
 from schemas.request import Priority, Request
 from schemas.response import Response
 
@@ -42,7 +44,7 @@ class Topic:
     name: str
     carries: str
     key: str
-    adapter: TypeAdapter[Any] | None
+    events: Kinds | None
     cleanup: Cleanup = "delete"
     retention_ms: int = 7 * _DAY_MS
     max_message_bytes: int = _INSIDE_BYTES
@@ -51,41 +53,37 @@ class Topic:
     compacts_within_ms: int | None = None
 
 
-def _events(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation)
-
-
 REQUESTS = Topic(
     "requests",
     "questions from the outside world",
     "producer's choice; the tenant is advised",
-    _events(Request),
+    models(TypeAdapter(Request), Request),
     max_message_bytes=_OUTSIDE_BYTES,
 )
 VALIDATED = Topic(
     "validated",
     "well-formed requests, and refusals of proven tenants",
     "tenant: one writer owns a tenant's limits",
-    _events(Validated),
+    structs(Accepted, Refused),
     fenced=True,
 )
 ADMITTED = Topic(
     "admitted",
     "requests within their limits",
     "cache namespace: equal questions meet in one partition",
-    _events(Admitted),
+    structs(Admitted),
     fenced=True,
 )
 CACHE = Topic(
     "cache",
     "answers that may be given again, and questions in flight",
     "cache entry; the partition is the namespace's",
-    _events(CacheRecord),
+    structs(Fill, FlightStarted, FlightEnded),
     cleanup="compact,delete",
     fenced=True,
     compacts_within_ms=_HOUR_MS,
 )
-MISSES = Topic("misses", "requests that must be asked", "request id: spreads a busy tenant", _events(Miss), fenced=True)
+MISSES = Topic("misses", "requests that must be asked", "request id: spreads a busy tenant", structs(Miss), fenced=True)
 
 
 def _lane(priority: Priority) -> Topic:
@@ -93,33 +91,33 @@ def _lane(priority: Priority) -> Topic:
         f"dispatch.{priority}",
         f"requests with a plan, {priority} priority",
         "request id",
-        _events(Dispatch),
+        structs(Dispatch),
         fenced=True,
     )
 
 
 DISPATCH: dict[Priority, Topic] = {"high": _lane("high"), "normal": _lane("normal"), "low": _lane("low")}
-COMPLETIONS = Topic("completions", "requests that have ended, however they ended", "request id", _events(Completion))
+COMPLETIONS = Topic("completions", "requests that have ended, however they ended", "request id", structs(Completion))
 HANDOVERS = Topic(
     "handovers",
     "requests still being called for by a worker whose partition went to another",
     "request id: beside its completion",
-    _events(HandedOver),
+    structs(HandedOver),
     retention_ms=_DAY_MS,
 )
-RESPONSES = Topic("responses", "one terminal answer per request", "request id", _events(Response), fenced=True)
+RESPONSES = Topic("responses", "one terminal answer per request", "request id", structs(Response), fenced=True)
 CALLS = Topic(
     "calls",
     "call rows: attempts started, settled and priced",
     "tenant: the writer of its limits settles them",
-    _events(CallRow),
+    structs(CallRow),
     retention_ms=30 * _DAY_MS,
 )
 ACCOUNTS = Topic(
     "accounts",
     "changelog of limit: meters and request ids seen",
     "record name; the partition is the tenant's",
-    _events(AccountRecord),
+    structs(Meter, Registration),
     cleanup="compact,delete",
     retention_ms=2 * _DAY_MS,
     fenced=True,
@@ -129,13 +127,13 @@ CONTROL = Topic(
     "control",
     "the newest state of each tenant, deployment, route and breaker",
     "kind/name",
-    _events(ControlObject),
+    models(CONTROL_OBJECTS, Tenant, Deployment, Route, Breaker),
     cleanup="compact",
     retention_ms=-1,
     partitions=1,
     compacts_within_ms=_HOUR_MS,
 )
-ALERTS = Topic("alerts", "what the operator should know", "subject", _events(Alert), partitions=1)
+ALERTS = Topic("alerts", "what the operator should know", "subject", models(TypeAdapter(Alert), Alert), partitions=1)
 DEAD_LETTERS = Topic(
     "dlq",
     "records that could not be handled, byte for byte, with the reason in their headers",

@@ -3,17 +3,31 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import Field
+from msgspec import Meta
 
-from schemas.base import Event
+from schemas.wire import PublishedEvent
 
-Tokens = Annotated[int, Field(ge=0)]
-Usd = Annotated[Decimal, Field(max_digits=18, decimal_places=9)]
+Tokens = Annotated[int, Meta(ge=0)]
+Usd = Annotated[Decimal, Meta(extra_json_schema={"format": "decimal"})]
+"""At most nine digits before the point and nine behind it, as in the columns: see `check_usd`."""
 UsageSource = Literal["provider", "estimated", "partial", "none"]
 CostStatus = Literal["priced", "unpriced", "estimated", "unknown_billable"]
 
+_NANODOLLAR = Decimal("1e-9")
+_DIGITS = 9
 
-class Usage(Event):
+
+def check_usd(*amounts: Decimal | None) -> None:
+    """Raises ValueError for what fits into no column of money."""
+    for usd in amounts:
+        if usd is None or (usd.same_quantum(_NANODOLLAR) and usd.adjusted() < _DIGITS):
+            continue
+        exponent = usd.as_tuple().exponent
+        if not isinstance(exponent, int) or exponent < -_DIGITS or usd.adjusted() >= _DIGITS:
+            raise ValueError("an amount of USD has more than nine digits on one side of its point, or is no number")
+
+
+class Usage(PublishedEvent):
     """Disjoint token counts: they add up to everything the provider counted, whatever its own convention is."""
 
     uncached_input_tokens: Tokens = 0
@@ -46,7 +60,7 @@ class Usage(Event):
         return self.input_tokens + self.output_tokens
 
 
-class Cost(Event):
+class Cost(PublishedEvent):
     """USD for one attempt. `total_usd` is None when nobody can know it yet: never 0 for lack of a price."""
 
     status: CostStatus
@@ -56,4 +70,9 @@ class Cost(Event):
     output_usd: Usd | None = None
     total_usd: Usd | None = None
     list_usd: Usd | None = None
-    price_version: str | None = Field(default=None, description="price table and its date, for repricing")
+    price_version: Annotated[str | None, Meta(description="price table and its date, for repricing")] = None
+
+    def __post_init__(self) -> None:
+        check_usd(
+            self.input_usd, self.cache_read_usd, self.cache_write_usd, self.output_usd, self.total_usd, self.list_usd
+        )

@@ -1,17 +1,23 @@
 """The configuration a decision obeys: an immutable view of `llm.control`, replaced as the topic moves on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, assert_never
 
 from schemas.control import Breaker, Deployment, Route, Tenant
+
+AUTO = "auto"
+"""In a model's place: whichever the route leads to."""
+
+Rule = tuple[str, str | None, str | None]
 
 
 def _empty() -> dict[str, Any]:
     return {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ControlView:
     """Newest state of every object by name. `version` is the offset of the newest record it contains."""
 
@@ -24,6 +30,26 @@ class ControlView:
     @property
     def is_configured(self) -> bool:
         return bool(self.tenants and self.deployments and self.routes)
+
+    @cached_property
+    def route_index(self) -> Mapping[Rule, Route]:
+        """Which route each rule leads to: made once, since every request asks."""
+        found: dict[Rule, Route] = {}
+        for name in sorted(self.routes):
+            for rule in _rules_of(self.routes[name]):
+                found.setdefault(rule, self.routes[name])
+        return found
+
+
+def _rules_of(route: Route) -> Iterator[Rule]:
+    for tenant in route.tenants:
+        yield from (("tenant and task", tenant, task) for task in route.tasks)
+        yield from (("tenant and model", tenant, model) for model in route.models)
+        if not route.tasks and not route.models:
+            yield "tenant, any model", tenant, AUTO
+    if not route.tenants:
+        yield from (("task", AUTO, task) for task in route.tasks)
+        yield from (("model", None, model) for model in route.models)
 
 
 def with_object(view: ControlView, obj: Tenant | Deployment | Route | Breaker, version: int) -> ControlView:

@@ -4,13 +4,12 @@ The theoretical arrival time moves ahead by one interval per unit of cost and st
 when that time is not further ahead than the burst allows. It needs no timer and no clock but the event's own.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 MINUTE_US = 60_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """So many units a minute, and at most `burst` units at once."""
 
     per_minute: int
@@ -21,20 +20,17 @@ class Rate:
         return -(-units * MINUTE_US // self.per_minute)
 
 
-@dataclass(frozen=True, slots=True)
-class Fits:
+class Fits(Struct, frozen=True):
     arrival_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class TooSoon:
+class TooSoon(Struct, frozen=True):
     """It fits after `retry_after_us`, if nothing else comes first."""
 
     retry_after_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class TooLarge:
+class TooLarge(Struct, frozen=True):
     """It asks for more than may ever come at once."""
 
     burst: int

@@ -1,22 +1,23 @@
 """What a request asks of its tenant's and its user's limits, and the answer when it does not fit."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, assert_never
+
+from msgspec import Struct
 
 from schemas.account import LimitUnit, Meter
 from schemas.control import Limits, Tenant
 from schemas.flow import Accepted
 from schemas.response import Failure
 from streams.gcra import Fits, Rate, TooLarge, TooSoon, meter
+from streams.questions import summarized
 from streams.state.accounts import Accounts, MeterKey
 
 EXPECTED_OUTPUT_TOKENS = 512
 """Held against a tokens limit for a request that names no max_tokens; corrected when the call is settled."""
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """What one request asks of one meter."""
 
     key: MeterKey
@@ -25,7 +26,7 @@ class Demand:
 
 
 def tokens_of(event: Accepted) -> int:
-    return event.input_tokens + (event.prompt.params.max_tokens or EXPECTED_OUTPUT_TOKENS)
+    return event.input_tokens + (summarized(event).max_tokens or EXPECTED_OUTPUT_TOKENS)
 
 
 def limited(tenant: Tenant, user_id: str | None) -> tuple[tuple[str | None, Limits], ...]:

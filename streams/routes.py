@@ -1,43 +1,36 @@
 """Which route a request takes, and where it leads. `validate` asks whether there is one, `route` takes it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from msgspec import Struct
 
 from schemas.control import Route, RouteTarget
 from schemas.flow import Target, Ticket
-from streams.control import ControlView
+from streams.control import AUTO, ControlView
 
 DEFAULT_ROUTE = "default"
-AUTO = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     route: Route
     reason: str
 
 
-_Rule = tuple[str, Callable[[Route, Ticket], bool]]
-
-_RULES: tuple[_Rule, ...] = (
-    ("tenant and task", lambda r, t: t.tenant_id in r.tenants and t.task in r.tasks),
-    ("tenant and model", lambda r, t: t.tenant_id in r.tenants and t.model in r.models),
-    ("tenant, any model", lambda r, t: t.tenant_id in r.tenants and t.model == AUTO and not r.tasks and not r.models),
-    ("task", lambda r, t: not r.tenants and t.task in r.tasks and t.model == AUTO),
-    ("model", lambda r, t: not r.tenants and t.model in r.models),
-)
-"""Most specific first. A task's route is taken when the producer left the model to us, or when its tenant has one."""
-
-
 def choose_route(control: ControlView, ticket: Ticket) -> Choice | None:
-    """None when nothing leads to the model that was asked for. Ties go to the first name in the alphabet."""
-    routes = [control.routes[name] for name in sorted(control.routes)]
-    for reason, applies in _RULES:
-        for route in routes:
-            if applies(route, ticket):
-                return Choice(route, f"{reason}: {route.name}")
+    """None when nothing leads to the model that was asked for. Most specific first. A task's route is taken when the
+    producer left the model to us, or when its tenant has one. Ties go to the first name in the alphabet.
+    """
+    tenant, model, task = ticket.tenant_id, ticket.model, ticket.task
+    for rule in (
+        ("tenant and task", tenant, task),
+        ("tenant and model", tenant, model),
+        ("tenant, any model", tenant, model),
+        ("task", model, task),
+        ("model", None, model),
+    ):
+        route = control.route_index.get(rule)
+        if route is not None:
+            return Choice(route, f"{rule[0]}: {route.name}")
     default = control.routes.get(DEFAULT_ROUTE)
-    if default is not None and (ticket.model == AUTO or _serves(control, default, ticket.model)):
+    if default is not None and (model == AUTO or _serves(control, default, model)):
         return Choice(default, "default route")
     return None
 

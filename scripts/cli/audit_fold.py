@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
+from msgspec import convert
 from pydantic import ValidationError
 
-from schemas.base import Origin, load_json
+from schemas.base import load_json
 from schemas.request import Request
 from schemas.response import Response
+from schemas.wire import DecodeError, Origin
 from scripts.cli.dead_letter import dead_letter
 from scripts.cli.offsets import Spans
 from streams.runtime.delivery import Delivery
@@ -121,7 +123,7 @@ def replied(record: Delivery) -> Replied | None:
     """None for what is not a response."""
     try:
         response = Response.decode(record.value or b"")
-    except ValidationError:
+    except DecodeError:
         return None
     place = Place(record.topic, record.partition, record.offset)
     return Replied(identity_of(response), _place(response.origin), place)
@@ -144,7 +146,7 @@ def _origin_of_ticket(record: Delivery) -> Place | None:
         content = load_json(record.value or b"")
         ticket = cast("dict[str, object]", content).get("ticket") if isinstance(content, dict) else None
         origin = cast("dict[str, object]", ticket).get("origin") if isinstance(ticket, dict) else None
-        return _place(Origin.model_validate(origin))
+        return _place(convert(origin, Origin))
     except ValueError:
         return None
 

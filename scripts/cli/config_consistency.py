@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from schemas.control import Route
-from streams.control import ControlView
-from streams.routes import AUTO, targets_of
+from streams.control import AUTO, ControlView
+from streams.routes import targets_of
 
 
 def inconsistencies(view: ControlView) -> tuple[str, ...]:

@@ -8,11 +8,11 @@ from time import time_ns
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from schemas.partition import partition_for
 from schemas.response import Response
 from schemas.topics import RESPONSES
+from schemas.wire import DecodeError
 from scripts.cli.command_group import command_app
 from scripts.cli.kafka import BootstrapServers, reach
 from scripts.cli.offsets import Spans
@@ -68,7 +68,7 @@ def _chosen(records: Iterator[Delivery], request_id: str | None) -> Iterator[Res
     for record in records:
         try:
             response = Response.decode(record.value or b"")
-        except ValidationError:
+        except DecodeError:
             continue
         if request_id in (None, response.request_id):
             yield response

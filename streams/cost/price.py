@@ -14,6 +14,7 @@ from genai_prices.types import ModelInfo, PriceContext, TieredPrices, calc_unit_
 from schemas.usage import Cost, Usage
 
 _NANODOLLAR = Decimal("1e-9")
+_NOTHING = Decimal("0e-9")
 _PER_MILLION = 1_000_000
 _PER_THOUSAND = 1_000
 _MODELS = 1_024
@@ -139,7 +140,7 @@ def _components(rates: _Rates, usage: Usage) -> _Components:
 
 
 def _sum(buckets: _Buckets, rates: _Rates, usage: Usage, total_input: int) -> Decimal:
-    total = Decimal(0)
+    total = _NOTHING
     for bucket, keys in buckets:
         tokens: int = getattr(usage, bucket)
         if tokens:
@@ -151,4 +152,4 @@ def _sum(buckets: _Buckets, rates: _Rates, usage: Usage, total_input: int) -> De
 
 
 def _round(usd: Decimal) -> Decimal:
-    return usd.quantize(_NANODOLLAR, ROUND_HALF_EVEN)
+    return _NOTHING if usd is _NOTHING else usd.quantize(_NANODOLLAR, ROUND_HALF_EVEN)

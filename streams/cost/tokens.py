@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 
 from schemas.base import dump_json
-from schemas.prompt import AssistantMessage, ImagePart, Message, Prompt, TextPart
+from schemas.prompt import ImagePart, Prompt, TextPart
 
 MAX_COUNTED_CHARS = 100_000
 """About 10 ms of one core. Beyond that the length alone decides: nobody can hold up a worker with a long prompt."""
@@ -19,9 +19,17 @@ _SMALL_IMAGE_TOKENS = 85
 
 def estimate_tokens(prompt: Prompt) -> int:
     """Counted with OpenAI's o200k_base, which is some 10 to 40 % off for other vendors. Takes a bounded time."""
-    texts = [text for message in prompt.messages for text in _texts(message)]
+    texts: list[str] = []
+    images = 0
+    for message in prompt.messages:
+        if isinstance(message.content, str):
+            texts.append(message.content)
+        elif message.content is not None:
+            texts += [part.text for part in message.content if isinstance(part, TextPart)]
+            images += sum(_image(part) for part in message.content if isinstance(part, ImagePart))
+        if message.role == "assistant":
+            texts += [text for call in message.tool_calls for text in (call.function.name, call.function.arguments)]
     texts += [dump_json(tool.model_dump(mode="json")).decode() for tool in prompt.params.tools]
-    images = sum(_images(message) for message in prompt.messages)
     return _ANSWER_TOKENS + _MESSAGE_TOKENS * len(prompt.messages) + images + _count(texts)
 
 
@@ -48,18 +56,5 @@ def _counter() -> Callable[[str], int]:
     return tokenizer_for_encoding("o200k_base").count
 
 
-def _texts(message: Message) -> list[str]:
-    content = message.content or ""
-    texts = [content] if isinstance(content, str) else [part.text for part in content if isinstance(part, TextPart)]
-    if isinstance(message, AssistantMessage):
-        texts += [text for call in message.tool_calls for text in (call.function.name, call.function.arguments)]
-    return texts
-
-
-def _images(message: Message) -> int:
-    parts = () if message.content is None or isinstance(message.content, str) else message.content
-    return sum(
-        _SMALL_IMAGE_TOKENS if part.image_url.detail == "low" else _IMAGE_TOKENS
-        for part in parts
-        if isinstance(part, ImagePart)
-    )
+def _image(part: ImagePart) -> int:
+    return _SMALL_IMAGE_TOKENS if part.image_url.detail == "low" else _IMAGE_TOKENS

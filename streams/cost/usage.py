@@ -35,10 +35,10 @@ def _openai(counts: "_Counts") -> Usage:
     """`prompt_tokens` include what was cached, `completion_tokens` the reasoning."""
     prompt, completion = counts.demanded("prompt_tokens"), counts.demanded("completion_tokens")
     total = counts.given("total_tokens", prompt + completion)
-    read, written, audio_in, image_in = (
-        counts.given(f"prompt_tokens_details.{name}_tokens") for name in ("cached", "cache_write", "audio", "image")
-    )
-    reasoning, audio_out = (counts.given(f"completion_tokens_details.{name}_tokens") for name in ("reasoning", "audio"))
+    asked, answered = counts.inside("prompt_tokens_details"), counts.inside("completion_tokens_details")
+    read, written = asked.given("cached_tokens"), asked.given("cache_write_tokens")
+    audio_in, image_in = asked.given("audio_tokens"), asked.given("image_tokens")
+    reasoning, audio_out = answered.given("reasoning_tokens"), answered.given("audio_tokens")
     if total == prompt + completion + reasoning:
         # So do the endpoints of some other vendors count: their completion leaves the reasoning out.
         completion += reasoning
@@ -66,10 +66,11 @@ def _openai(counts: "_Counts") -> Usage:
 def _anthropic(counts: "_Counts") -> Usage:
     """`input_tokens` exclude what was read from the cache or written to it, `output_tokens` include the thinking."""
     output = counts.demanded("output_tokens")
-    thinking = counts.given("output_tokens_details.thinking_tokens")
+    thinking = counts.inside("output_tokens_details").given("thinking_tokens")
     _within("output_tokens_details.thinking_tokens", thinking, output)
     written = counts.given("cache_creation_input_tokens")
-    short, long = (counts.given(f"cache_creation.ephemeral_{ttl}_input_tokens") for ttl in ("5m", "1h"))
+    creation = counts.inside("cache_creation")
+    short, long = creation.given("ephemeral_5m_input_tokens"), creation.given("ephemeral_1h_input_tokens")
     if counts.has("cache_creation"):
         _within("cache_creation", short + long, counts.given("cache_creation_input_tokens", short + long), exactly=True)
     else:
@@ -85,17 +86,18 @@ def _anthropic(counts: "_Counts") -> Usage:
 
 
 class _Counts:
-    """Token counts by key; a dot leads into a nested object. Absent and null are the same."""
+    """Token counts by key. Absent and null are the same. `raw` is no object where the provider put something else."""
 
-    def __init__(self, raw: JsonObject) -> None:
-        self._raw = raw
+    def __init__(self, raw: object, above: str = "") -> None:
+        self._raw = cast("dict[str, object]", raw) if isinstance(raw, dict) else None
+        self._above = above
 
     def has(self, key: str) -> bool:
         return self._at(key) is not None
 
     def demanded(self, key: str) -> int:
         if not self.has(key):
-            raise UnusableUsage(key, "missing")
+            raise UnusableUsage(self._above + key, "missing")
         return self.given(key)
 
     def given(self, key: str, default: int = 0) -> int:
@@ -104,19 +106,18 @@ class _Counts:
             return default
         # bool is an int in Python, and 12.0 is how some JSON writers spell 12.
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        if isinstance(value, bool) or not whole or not 0 <= int(cast("float", value)) <= MOST_TOKENS:
-            raise UnusableUsage(key, "that is no count of tokens")
-        return int(cast("float", value))
+        if isinstance(value, bool) or not whole or not 0 <= (count := int(cast("float", value))) <= MOST_TOKENS:
+            raise UnusableUsage(self._above + key, "that is no count of tokens")
+        return count
+
+    def inside(self, key: str) -> "_Counts":
+        value = self._at(key)
+        return _Counts({} if value is None else value, f"{self._above}{key}.")
 
     def _at(self, key: str) -> object:
-        found: object = self._raw
-        for step in key.split("."):
-            if found is None:
-                return None
-            if not isinstance(found, dict):
-                raise UnusableUsage(key, "inside something that is no object")
-            found = cast("dict[str, object]", found).get(step)
-        return found
+        if self._raw is None:
+            raise UnusableUsage(self._above + key, "inside something that is no object")
+        return self._raw.get(key)
 
 
 def _within(key: str, count: int, whole: int, *, exactly: bool = False) -> None:

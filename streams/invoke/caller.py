@@ -12,10 +12,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
+from msgspec.structs import replace
+
 from schemas.attempt import Attempt
 from schemas.call import CallRow
 from schemas.control import Deployment
 from schemas.flow import Answer, Completion, Dispatch
+from schemas.prompt import Prompt
 from schemas.response import Failure, Status
 from streams.control import ControlView
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row
@@ -24,6 +27,7 @@ from streams.invoke.probes import Probes
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.providers.protocol import Misconfigured, NotSent, ProviderError, Question, Reply
+from streams.questions import prompt_of
 from streams.stages.invoke import Backoff, Call, End, Step, Wait, next_step
 
 log = logger(__name__)
@@ -71,7 +75,10 @@ class Caller:
         self._probes = Probes()
 
     async def complete(self, dispatch: Dispatch, book: Book, aside: Aside = nullcontext) -> Completion:
-        """Returns however it ends. Raises only when a row cannot be written, or on cancellation."""
+        """Returns however it ends. Raises only when a row cannot be written, on cancellation, and, before anything is
+        written, DecodeError for what is no prompt.
+        """
+        prompt = prompt_of(dispatch.prompt)
         attempts: list[Attempt] = []
         settled = 0
         while True:
@@ -87,9 +94,9 @@ class Caller:
                     with aside():
                         await self._world.sleep_s(min(max(left_ms, 1), LONGEST_NAP_MS) / 1000)
                 case Call():
-                    reply = await self._call(dispatch, attempts, step, book, aside)
+                    reply = await self._call(dispatch, prompt, attempts, step, book, aside)
                     if reply is not None:
-                        return self._answered(dispatch, attempts, reply)
+                        return self._answered(dispatch, prompt, attempts, reply)
                 case End(status, failure):
                     return self._completion(dispatch, attempts, status=status, failure=failure)
                 case _ as unreachable:
@@ -102,7 +109,7 @@ class Caller:
         return next_step(dispatch, attempts, control, now_ms, jitter=jitter, backoff=self._backoff)
 
     async def _call(
-        self, dispatch: Dispatch, attempts: list[Attempt], call: Call, book: Book, aside: Aside
+        self, dispatch: Dispatch, prompt: Prompt, attempts: list[Attempt], call: Call, book: Book, aside: Aside
     ) -> Reply | None:
         """Adds to `attempts`, unless the wait for a place has outlasted the reason to make this call."""
         name = call.target.deployment
@@ -116,7 +123,7 @@ class Caller:
             if not isinstance(step, Call) or step.target_index != call.target_index:
                 return None
             with self._probes.around(name, self._control(), self._world.now_ms()):
-                attempt, reply = await self._attempt(dispatch, step, book)
+                attempt, reply = await self._attempt(dispatch, prompt, step, book)
         finally:
             self._places.give_back(name)
         attempts.append(attempt)
@@ -136,7 +143,9 @@ class Caller:
         deployment = self._control().deployments.get(name)
         return sys.maxsize if deployment is None else deployment.max_concurrency  # nobody queues for what is gone
 
-    async def _attempt(self, dispatch: Dispatch, call: Call, book: Book) -> tuple[Attempt, Reply | None]:
+    async def _attempt(
+        self, dispatch: Dispatch, prompt: Prompt, call: Call, book: Book
+    ) -> tuple[Attempt, Reply | None]:
         started = Attempt(
             attempt_id=self._world.new_id(),
             attempt_no=call.attempt_no,
@@ -149,11 +158,9 @@ class Caller:
         )
         try:
             await book(attempt_row(dispatch.ticket, dispatch.plan, started, "started"))
-            started = started.model_copy(update={"started_at_ms": self._world.now_ms()})
+            started = replace(started, started_at_ms=self._world.now_ms())
             timeout_ms = time_left_ms(dispatch, call, started.started_at_ms)
-            question = Question(
-                started.attempt_id, call.target.model, dispatch.prompt, dispatch.ticket.stream, timeout_ms
-            )
+            question = Question(started.attempt_id, call.target.model, prompt, dispatch.ticket.stream, timeout_ms)
             reply = await self._providers.ask(self._deployment(call), question)
         except ProviderError as error:
             self._measure(started, error.error_class)
@@ -182,7 +189,7 @@ class Caller:
         self._metrics.count("millrace_attempts_total", attempt.deployment, attempt.model, result)
         self._metrics.observe("millrace_provider_seconds", attempt.deployment, attempt.model, value=took_s)
 
-    def _answered(self, dispatch: Dispatch, attempts: list[Attempt], reply: Reply) -> Completion:
+    def _answered(self, dispatch: Dispatch, prompt: Prompt, attempts: list[Attempt], reply: Reply) -> Completion:
         last = attempts[-1]
         answer = Answer(
             output=reply.output,
@@ -191,7 +198,7 @@ class Caller:
             provider=last.provider,
             deployment=last.deployment,
         )
-        return self._completion(dispatch, attempts, answer=answer)
+        return self._completion(dispatch, attempts, answer=answer, parse_json=prompt.params.wants_json)
 
     def _completion(
         self,
@@ -201,6 +208,7 @@ class Caller:
         answer: Answer | None = None,
         status: Status = "ok",
         failure: Failure | None = None,
+        parse_json: bool = False,
     ) -> Completion:
         return Completion(
             ticket=dispatch.ticket.stamped("invoke", self._world.now_ms()),
@@ -210,7 +218,7 @@ class Caller:
             attempts=tuple(attempts),
             slot=dispatch.slot,
             plan=dispatch.plan,
-            parse_json=dispatch.prompt.params.wants_json,
+            parse_json=parse_json,
         )
 
 
@@ -231,34 +239,32 @@ def settled_row(dispatch: Dispatch, attempt: Attempt) -> CallRow:
 
 
 def failed(started: Attempt, error: ProviderError, now_ms: int) -> Attempt:
-    return started.model_copy(
-        update={
-            "ended_at_ms": now_ms,
-            "provider_request_id": error.provider_request_id,
-            "usage_raw": error.usage_raw,
-            "usage_source": error.usage_source,
-            "error_class": error.error_class,
-            "error_message": error.message,
-            "http_status": error.http_status,
-            "retryable": error.retryable,
-            "ambiguous": error.ambiguous,
-            "retry_after_ms": error.retry_after_ms,
-        }
+    return replace(
+        started,
+        ended_at_ms=now_ms,
+        provider_request_id=error.provider_request_id,
+        usage_raw=error.usage_raw,
+        usage_source=error.usage_source,
+        error_class=error.error_class,
+        error_message=error.message,
+        http_status=error.http_status,
+        retryable=error.retryable,
+        ambiguous=error.ambiguous,
+        retry_after_ms=error.retry_after_ms,
     )
 
 
 def answered(started: Attempt, reply: Reply, now_ms: int) -> Attempt:
     first_ms = reply.first_token_ms
-    return started.model_copy(
-        update={
-            "ended_at_ms": now_ms,
-            "first_token_at_ms": None if first_ms is None else started.started_at_ms + first_ms,
-            "model_reported": reply.model_reported,
-            "provider_request_id": reply.provider_request_id,
-            "service_tier": reply.service_tier,
-            "finish_reason": reply.finish_reason,
-            "usage_raw": reply.usage_raw,
-            "usage_source": reply.usage_source,
-            "http_status": 200,
-        }
+    return replace(
+        started,
+        ended_at_ms=now_ms,
+        first_token_at_ms=None if first_ms is None else started.started_at_ms + first_ms,
+        model_reported=reply.model_reported,
+        provider_request_id=reply.provider_request_id,
+        service_tier=reply.service_tier,
+        finish_reason=reply.finish_reason,
+        usage_raw=reply.usage_raw,
+        usage_source=reply.usage_source,
+        http_status=200,
     )

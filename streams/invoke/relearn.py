@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import TopicPartition
-from pydantic import ValidationError
 
 from schemas.flow import Completion, HandedOver
 from schemas.topics import COMPLETIONS, HANDOVERS
+from schemas.wire import DecodeError
 from streams.observe.logs import logger
 from streams.runtime.delivery import Delivery
 from streams.runtime.restore import TableReader
@@ -65,7 +65,7 @@ def news_of(record: Delivery, kafka: KafkaSettings) -> Completion | HandedOver |
         if record.topic == kafka.topic(HANDOVERS):
             return HandedOver.decode(record.value or b"")
         return Completion.decode(record.value or b"")
-    except ValidationError:  # `postprocess` keeps a completion in the dead letters
+    except DecodeError:  # `postprocess` keeps a completion in the dead letters
         log.error("news_unreadable", topic=record.topic, partition=record.partition, offset=record.offset)
         return None
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection
 from typing import cast
 
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
 from schemas.call import CallRow
 from schemas.flow import Completion, Dispatch, HandedOver
 from schemas.response import Failure
 from schemas.topics import CALLS, HANDOVERS
+from schemas.wire import DecodeError
 from streams.invoke.caller import Aside, Caller, settled_row
 from streams.invoke.calling import ALLOWANCE_MS, Calling
 from streams.invoke.others import Others
@@ -110,7 +110,7 @@ class Work:
         """
         try:
             dispatch = Dispatch.decode(delivery.value or b"")
-        except ValidationError as problem:
+        except DecodeError as problem:
             await self._give_up(delivery, "unreadable", problem)
             return True
         identity = dispatch.ticket.identity
@@ -131,6 +131,8 @@ class Work:
             raise
         except KafkaError:
             raise
+        except DecodeError as problem:
+            await self._give_up(delivery, "unreadable", problem)
         except Exception as problem:  # noqa: BLE001  # a bug costs its own event, never the partition
             if self._is_void(calling):
                 return await self._leave_to_others(calling, type(problem).__name__)

@@ -82,6 +82,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._counters = {n: Counter(n, d, labels, registry=self.registry) for n, (d, labels) in COUNTERS.items()}
+        self._counted: dict[tuple[str, ...], Counter] = {}
         self._gauges = {n: Gauge(n, d, labels, registry=self.registry) for n, (d, labels) in GAUGES.items()}
         self._histograms = {
             n: Histogram(n, d, labels, registry=self.registry, buckets=_BUCKETS)
@@ -89,8 +90,11 @@ class Metrics:
         }
 
     def count(self, name: CounterName, *labels: str, by: float = 1) -> None:
-        metric = self._counters[name]
-        (metric.labels(*labels) if labels else metric).inc(by)
+        counter = self._counted.get((name, *labels))
+        if counter is None:  # to look it up takes longer than to count
+            counter = self._counters[name].labels(*labels) if labels else self._counters[name]
+            self._counted[name, *labels] = counter
+        counter.inc(by)
 
     def set(self, name: GaugeName, *labels: str, to: float) -> None:
         metric = self._gauges[name]

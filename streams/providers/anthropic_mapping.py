@@ -3,8 +3,8 @@
 from anthropic.types import TextBlockParam
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 
-from schemas.prompt import FunctionCall, Params, ToolCall
-from schemas.response import FinishReason, Output
+from schemas.prompt import Params
+from schemas.response import FinishReason, FunctionCall, Output, ToolCall
 from streams.providers.anthropic_dialect import Dialect, dialect
 from streams.providers.anthropic_tools import ANSWER_TOOL, shape
 from streams.providers.anthropic_transcript import Transcript

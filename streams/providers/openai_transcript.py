@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from schemas.base import JsonObject
-from schemas.prompt import FunctionCall, ToolCall
+from schemas.response import FunctionCall, ToolCall
 from streams.providers.openai_wire import CallDelta, Chunk, Completion
 
 

@@ -85,6 +85,8 @@ class Decider:
                 since_ms = now_ms if parked_ms is None else parked_ms
                 work.park(on, Parked(delivery, event, since_ms, until_ms))
                 return
+            case Absorb(is_routine=True):
+                pass
             case Absorb(reason):
                 log.info("absorbed", reason=reason, topic=delivery.topic, offset=delivery.offset, **_ids(event))
             case DeadLetter():

@@ -1,12 +1,11 @@
 """A Kafka record as plain data, so that decisions and tests need no client library."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """`topic` is the full name. `timestamp_ms` is the record's own (CreateTime), UTC."""
 
     topic: str

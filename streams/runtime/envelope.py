@@ -1,9 +1,10 @@
 """From a record to what a producer sends: bytes, headers and the partition, checked against the topic's limit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from schemas.headers import incoming, outgoing, topic_event_type
+from msgspec import Struct
+
+from schemas.headers import outgoing, topic_event_type, trace_parent_of
 from schemas.partition import partition_for
 from schemas.topics import Topic
 from streams.runtime.delivery import Delivery
@@ -18,8 +19,7 @@ class OversizedRecordError(Exception):
     """An outcome would not fit on its topic."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     topic: str
     partition: int
     key: bytes
@@ -35,7 +35,9 @@ def seal(
 
     Raises OversizedRecordError, naming the topic and both sizes.
     """
-    trace_parent = incoming(cause.headers).trace_parent if cause.headers else None
+    trace_parent = trace_parent_of(cause.headers)
+    written_by = f"millrace/{source}"
+    cause_id = f"{cause.topic}/{cause.partition}/{cause.offset}"
     return [
         Envelope(
             topic=kafka.topic(record.topic),
@@ -44,8 +46,8 @@ def seal(
             value=_value(record),
             headers=outgoing(
                 topic_event_type(record.topic.name),
-                f"{cause.topic}/{cause.partition}/{cause.offset}/{number}",
-                f"millrace/{source}",
+                f"{cause_id}/{number}",
+                written_by,
                 now_ms,
                 trace_parent,
             ),

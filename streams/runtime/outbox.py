@@ -58,8 +58,9 @@ class Outbox:
     ) -> None:
         while True:
             # by the clock that dates the records: what brokers would refuse is not even sent to where they would not
-            dated_ms = self._now_ms() if self._decided_ms is None else self._decided_ms
-            if self._now_ms() - dated_ms > self._kafka.delivery_timeout_ms:
+            now_ms = self._now_ms()
+            dated_ms = now_ms if self._decided_ms is None else self._decided_ms
+            if now_ms - dated_ms > self._kafka.delivery_timeout_ms:
                 raise DeliveryFailedError(
                     "this worker was away for so long that others may do its work: it starts over"
                 )

@@ -27,7 +27,10 @@ class PartitionWork:
         self._woken: set[str] = set()
 
     def frontier(self, topic: str) -> Frontier:
-        return self.frontiers.setdefault(topic, Frontier())
+        found = self.frontiers.get(topic)
+        if found is None:
+            found = self.frontiers[topic] = Frontier()
+        return found
 
     def park(self, key: str, held: Parked) -> None:
         self._parked.setdefault(key, []).append(held)

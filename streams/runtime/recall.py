@@ -12,10 +12,10 @@ log = logger(__name__)
 
 def recall(stage: Stage[Any, Any], work: PartitionWork, record: Delivery, now_ms: int) -> None:
     """Takes it into the state. One that cannot be read is skipped: the log still has it."""
-    if not record.value or stage.table is None or stage.table.adapter is None:
+    if not record.value or stage.table is None or stage.table.events is None:
         return
     try:
-        event = stage.table.adapter.validate_json(record.value)
+        event = stage.table.events.decode(record.value)
     except ValueError:
         log.error("table_record_unreadable", topic=record.topic, offset=record.offset)
         return

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaException, Message, TopicPartition
-from pydantic import ValidationError
 
 from schemas.call import CallRow
 from schemas.topics import CALLS
+from schemas.wire import DecodeError
 from sinks.protocol import Sink, Unavailable
 from sinks.writing import Writing
 from streams.observe.health import Progress
@@ -118,8 +118,8 @@ class SinkWorker:
         delivery = delivery_of(message)
         try:
             row = CallRow.decode(delivery.value or b"")
-        except ValidationError as problem:
-            reason = f"{problem.error_count()} fields are not a call row's"
+        except DecodeError as problem:
+            reason = f"not a call row: {problem}"
             self._batch.buried.append((delivery, DeadLetter("unreadable", reason)))
         else:
             self._batch.rows.append((delivery, row))

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from pydantic import ValidationError
+from msgspec import Struct
 
-from schemas.base import Event, InternalEvent
+from schemas.base import Event
 from schemas.flow import CacheSlot, Completion, StageName, Ticket
 from schemas.response import Failure
 from schemas.topics import COMPLETIONS, Topic
+from schemas.wire import DecodeError, InternalEvent
 from streams.control import ControlView
 from streams.observe.metrics import Metrics
 from streams.runtime.delivery import Delivery
@@ -41,8 +42,7 @@ class Stateless:
 S = TypeVar("S", bound=State)
 
 
-@dataclass(frozen=True, slots=True)
-class View(Generic[S]):
+class View(Struct, Generic[S], frozen=True):
     """All a decision may look at besides its event. `parked_ms` is when the event was first held back, if it was."""
 
     control: ControlView
@@ -70,17 +70,17 @@ class _Common(InternalEvent):
 def requester_of(delivery: Delivery) -> Requester | None:
     """From an internal event that could not be handled; None when even that cannot be read."""
     try:
-        common = _Common.model_validate_json(delivery.value or b"")
-    except ValidationError:
+        common = _Common.decode(delivery.value or b"")
+    except DecodeError:
         return None
     return Requester(common.ticket, common.slot)
 
 
 def read_event(topic: Topic, delivery: Delivery) -> Any:
-    """Raises ValueError (pydantic's) when the value is not what the topic carries."""
-    if topic.adapter is None:
+    """Raises ValueError when the value is not what the topic carries."""
+    if topic.events is None:
         raise TypeError(f"topic {topic.name} carries no events")
-    return topic.adapter.validate_json(delivery.value or b"")
+    return topic.events.decode(delivery.value or b"")
 
 
 def completion_record(completion: Completion) -> Record:

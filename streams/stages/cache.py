@@ -6,12 +6,14 @@ cache topic, so a new worker knows of it too.
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from schemas.cached import FlightEnded, FlightStarted
 from schemas.flow import Admitted, CacheSlot, Completion, Miss, Ticket
 from schemas.request import Priority
 from schemas.response import CacheKind, Failure
 from schemas.topics import ADMITTED, CACHE, MISSES
-from streams.questions import entry_of
+from streams.questions import summarized
 from streams.runtime.outcome import Absorb, Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, View
 from streams.state.kept_answers import Ended, KeptAnswers
@@ -32,7 +34,7 @@ def decide(event: Admitted, view: View[KeptAnswers]) -> Outcome:
         return _decline(ticket, view) if ticket.cache == "only" else _ask(event, None, view)
     slot = CacheSlot(
         namespace=event.namespace,
-        entry=entry_of(event.namespace, event.prompt),
+        entry=summarized(event).entry,
         expires_after_ms=tenant.cache_ttl_s * 1000,
     )
     ended = view.state.ended(slot.entry, ticket.identity, view.delivery.timestamp_ms)
@@ -55,7 +57,7 @@ def _look_up(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outco
                 answer=fill.answer,
                 cache=kind,
                 saved=fill.saved,
-                parse_json=event.prompt.params.wants_json,
+                parse_json=summarized(event).wants_json,
             )
         )
     flight = view.state.flight(slot.entry, view.now_ms)
@@ -86,7 +88,7 @@ def _failed(ticket: Ticket, failure: Failure | None, view: View[KeptAnswers]) ->
 
 def _told(landed: FlightEnded, slot: CacheSlot, ticket: Ticket, now_ms: int) -> Record:
     """That this one has been told as well: see `_end_again`."""
-    ended = landed.model_copy(update={"identity": ticket.identity, "ended_at_ms": now_ms})
+    ended = replace(landed, identity=ticket.identity, ended_at_ms=now_ms)
     return Record(CACHE, f"{slot.entry}/flight/{ticket.identity}", ended, partition_by=slot.namespace)
 
 

@@ -7,24 +7,25 @@ replay decides the same.
 from typing import assert_never
 
 from schemas.account import Meter, Registration
-from schemas.call import CallRow
+from schemas.call import CallOutline
 from schemas.flow import Accepted, Admitted, Completion, Refused, Ticket
 from schemas.response import Failure, Status
-from schemas.topics import ACCOUNTS, ADMITTED, CALLS, VALIDATED
+from schemas.topics import ACCOUNTS, ADMITTED, CALLS, VALIDATED, Topic
 from streams.gcra import settle
 from streams.limits import demands_of, limited, rates_of, tokens_of, weigh
-from streams.questions import namespace_of
+from streams.questions import summarized
+from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Record
-from streams.runtime.stage import Stage, View
+from streams.runtime.stage import Stage, View, read_event
 from streams.state.accounts import Accounts, MeterKey
 from streams.state.registered import shortened
 
 
-def decide(event: Accepted | Refused | CallRow, view: View[Accounts]) -> Outcome:
+def decide(event: Accepted | Refused | CallOutline, view: View[Accounts]) -> Outcome:
     match event:
         case Accepted() | Refused():
             return _admit(event, view)
-        case CallRow():
+        case CallOutline():
             return _settle(event, view)
         case _ as unreachable:
             assert_never(unreachable)
@@ -89,9 +90,15 @@ def _go_on(
         return Finish(_refusal(ticket, event.failure), changes)
     if refusal is not None:
         return Finish(_refusal(ticket, refusal), changes)
-    namespace = namespace_of(ticket.tenant_id or "", ticket, event.prompt)
-    admitted = Admitted(ticket=ticket, prompt=event.prompt, input_tokens=event.input_tokens, namespace=namespace)
-    return Forward((Record(ADMITTED, namespace, admitted), *changes))
+    summary = summarized(event)
+    admitted = Admitted(
+        ticket=ticket,
+        prompt=event.prompt,
+        input_tokens=event.input_tokens,
+        namespace=summary.namespace,
+        summary=summary,
+    )
+    return Forward((Record(ADMITTED, summary.namespace, admitted), *changes))
 
 
 def _refusal(ticket: Ticket, failure: Failure) -> Completion:
@@ -99,7 +106,7 @@ def _refusal(ticket: Ticket, failure: Failure) -> Completion:
     return Completion(ticket=ticket, status=status, failure=failure)
 
 
-def _settle(row: CallRow, view: View[Accounts]) -> Outcome:
+def _settle(row: CallOutline, view: View[Accounts]) -> Outcome:
     """Replaces the tokens held for a request by what its calls really used; each attempt counts once.
 
     A meter that held none, because it was configured since, is only charged. Only priced rows count: an attempt that is
@@ -108,7 +115,7 @@ def _settle(row: CallRow, view: View[Accounts]) -> Outcome:
     known = view.state.registered(row.tenant_id, row.request_id)
     tenant = view.control.tenants.get(row.tenant_id)
     if row.phase != "priced" or known is None or tenant is None:
-        return Absorb("nothing to settle")
+        return Absorb("nothing to settle", is_routine=True)
     if known.has_settled(row.attempt_id) or (not known.held.tokens and not row.usage.total_tokens):
         return Absorb("settled before")
     used, now_us = row.usage.total_tokens, view.delivery.timestamp_ms * 1000
@@ -137,11 +144,16 @@ def _account_record(change: Meter | Registration) -> Record:
     return Record(ACCOUNTS, key, change, partition_by=change.tenant_id)
 
 
-STAGE: Stage[Accepted | Refused | CallRow, Accounts] = Stage(
+def _read(topic: Topic, delivery: Delivery) -> Accepted | Refused | CallOutline:
+    return CallOutline.decode(delivery.value or b"") if topic is CALLS else read_event(topic, delivery)
+
+
+STAGE: Stage[Accepted | Refused | CallOutline, Accounts] = Stage(
     name="limit",
     reads=(VALIDATED, CALLS),
     writes=(ADMITTED, ACCOUNTS),
     decide=decide,
+    parse=_read,
     state=Accounts,
     table=ACCOUNTS,
     changelog_first=True,

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from msgspec.structs import replace
 from pydantic import JsonValue
 
 from schemas.attempt import Attempt
@@ -39,7 +40,7 @@ def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
     first time may have broken off in between; rows and cache records replace themselves.
     """
     ticket = completion.ticket.stamped("postprocess", view.now_ms)
-    completion = completion.model_copy(update={"ticket": ticket})
+    completion = replace(completion, ticket=ticket)
     booked = [book(attempt, completion.plan) for attempt in completion.attempts]
     response = respond(completion, booked, view.now_ms)
     is_answered, given_ms = ticket.identity in view.state, view.state.given_ms(response)
@@ -70,7 +71,7 @@ def book(attempt: Attempt, plan: Plan | None) -> Booked:
         if model is not None and cost.status == "unpriced":
             cost = price(price_as, model, used, attempt.started_at_ms, attempt.service_tier)
     if attempt.usage_source != "provider" and cost.status == "priced":
-        cost = cost.model_copy(update={"status": "estimated"})
+        cost = replace(cost, status="estimated")
     return attempt, used, cost
 
 
@@ -115,7 +116,7 @@ def _output(completion: Completion) -> Output | None:
         parsed = load_json(output.content)
     except ValueError:  # the model did not keep to JSON: the text says so itself
         return output
-    return output.model_copy(update={"parsed": parsed}) if _is_readable(parsed, MAX_PARSED_LEVELS) else output
+    return replace(output, parsed=parsed) if _is_readable(parsed, MAX_PARSED_LEVELS) else output
 
 
 def _is_readable(value: JsonValue, levels: int) -> bool:
@@ -200,8 +201,8 @@ def _answer_as_failed(requester: Requester, failure: Failure, state: GivenRespon
     if ticket.identity in state:
         return ()
     completion = Completion(ticket=ticket, slot=requester.slot, status="failed", failure=failure)
-    response = respond(completion, [], now_ms).model_copy(update={"cost_usd": None})
-    row = unattempted_row(completion, now_ms).model_copy(update={"cost": UNKNOWN})
+    response = replace(respond(completion, [], now_ms), cost_usd=None)
+    row = replace(unattempted_row(completion, now_ms), cost=UNKNOWN)
     return Record(RESPONSES, ticket.request_id, response), _calls_record(row), *_keep(completion, [], now_ms)
 
 

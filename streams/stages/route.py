@@ -1,5 +1,7 @@
 """Who shall be asked, in which order, how often and for how long; and in which lane it waits."""
 
+from msgspec.structs import replace
+
 from schemas.flow import Completion, Dispatch, Miss, Plan, Target, Ticket
 from schemas.response import Failure
 from schemas.topics import DISPATCH, MISSES
@@ -24,7 +26,7 @@ def decide(event: Miss, view: View[Stateless]) -> Outcome:
     if choice is None or not targets:
         return Finish(_lost(event, ticket, choice))
     dispatch = Dispatch(
-        ticket=ticket.model_copy(update={"config_version": view.control.version}),
+        ticket=replace(ticket, config_version=view.control.version),
         prompt=event.prompt,
         input_tokens=event.input_tokens,
         slot=event.slot,

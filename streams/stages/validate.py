@@ -9,18 +9,22 @@ import hmac
 import json
 from typing import assert_never, cast
 
+from msgspec import Raw
+from msgspec.structs import replace
 from pydantic import SecretStr, ValidationError
 
-from schemas.base import JsonObject, Origin, load_json
+from schemas.base import JsonObject, load_json
 from schemas.complaint import complaint
 from schemas.flow import Accepted, Completion, Refused, Ticket
-from schemas.headers import MalformedCredentials, credentials, incoming
+from schemas.headers import MalformedCredentials, credentials, trace_parent_of
 from schemas.prompt import Prompt
 from schemas.request import Request
 from schemas.response import Failure
 from schemas.topics import MAX_REQUEST_BYTES, REQUESTS, VALIDATED, Topic
+from schemas.wire import Origin
 from streams.control import ControlView
 from streams.cost.tokens import estimate_tokens, load_vocabulary
+from streams.questions import summary_of
 from streams.routes import choose_route
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Record
@@ -66,7 +70,13 @@ def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outco
         unknown = f"model {request.model!r} is not served here; known: {known}, or auto"
         return _refuse(ticket, delivery, Failure(code="unknown_model", message=unknown, field="model"))
     prompt = Prompt(messages=request.messages, params=request.params)
-    accepted = Accepted(ticket=ticket, prompt=prompt, digest=_digest(delivery), input_tokens=estimate_tokens(prompt))
+    accepted = Accepted(
+        ticket=ticket,
+        prompt=Raw(prompt.encode()),
+        digest=_digest(delivery),
+        input_tokens=estimate_tokens(prompt),
+        summary=summary_of(ticket, prompt),
+    )
     return Forward((Record(VALIDATED, request.tenant_id, accepted),))
 
 
@@ -120,7 +130,7 @@ def _refuse_raw(delivery: Delivery, view: View[Stateless], failure: Failure) -> 
     if isinstance(tenant_id, str) and tenant_id:
         denied = deny(view.control, tenant_id, credentials(delivery.headers))
         if denied is None:
-            return _refuse(ticket.model_copy(update={"tenant_id": tenant_id}), delivery, failure)
+            return _refuse(replace(ticket, tenant_id=tenant_id), delivery, failure)
         if failure.field != "tenant_id":
             return _turn_away(ticket, denied)
     return _turn_away(ticket, failure)
@@ -132,7 +142,7 @@ def _refuse(ticket: Ticket, delivery: Delivery, failure: Failure) -> Outcome:
 
 
 def _turn_away(ticket: Ticket, failure: Failure) -> Outcome:
-    stranger = ticket.model_copy(update={"tenant_id": None, "user_id": None, "labels": {}})
+    stranger = replace(ticket, tenant_id=None, user_id=None, labels={})
     return Finish(Completion(ticket=stranger, status="rejected", failure=failure))
 
 
@@ -152,7 +162,7 @@ def _ticket(request: Request, delivery: Delivery, view: View[Stateless]) -> Tick
         origin=_origin(delivery),
         produced_at_ms=_produced_ms(delivery, view.now_ms),
         stamps={"validate": view.now_ms},
-        trace_parent=incoming(delivery.headers).trace_parent,
+        trace_parent=trace_parent_of(delivery.headers),
         config_version=view.control.version,
     )
 
@@ -167,7 +177,7 @@ def _salvaged_ticket(content: JsonObject, delivery: Delivery, view: View[Statele
         origin=_origin(delivery),
         produced_at_ms=_produced_ms(delivery, view.now_ms),
         stamps={"validate": view.now_ms},
-        trace_parent=incoming(delivery.headers).trace_parent,
+        trace_parent=trace_parent_of(delivery.headers),
         config_version=view.control.version,
     )
 
@@ -223,7 +233,7 @@ def _known_models(control: ControlView, ticket: Ticket) -> str:
     """Only what would be found for this very ticket: routes of other tenants are not its business."""
     names = {name for route in control.routes.values() for name in route.models}
     names |= {name for deployment in control.deployments.values() for name in deployment.models}
-    known = sorted(n for n in names if choose_route(control, ticket.model_copy(update={"model": n})) is not None)
+    known = sorted(n for n in names if choose_route(control, replace(ticket, model=n)) is not None)
     more = len(known) - MODELS_NAMED
     return ", ".join(known[:MODELS_NAMED]) + (f" and {more} more" if more > 0 else "")
 

@@ -2,8 +2,8 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 from schemas.account import LimitUnit, Meter, Registration
 from schemas.base import Event
@@ -13,8 +13,7 @@ REMEMBERED_MS = 24 * 3_600_000
 """A request id repeated within a day is recognised; its changelog is kept for two."""
 
 
-@dataclass(frozen=True, slots=True)
-class MeterKey:
+class MeterKey(NamedTuple):
     tenant_id: str
     user_id: str | None
     unit: LimitUnit

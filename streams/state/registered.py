@@ -1,7 +1,9 @@
 """A request id as `limit` holds it in memory: a day of a tenant's ids must fit, so each takes some 400 bytes."""
 
 import sys
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from schemas.account import Registration
 from schemas.response import Failure
@@ -17,8 +19,7 @@ def shortened(digest: str) -> bytes:
     return bytes.fromhex(digest[: DIGEST_BYTES * 2])
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """Tokens held until a call is settled, and where holding them moved the meters (0: it holds none of them)."""
 
     tokens: int
@@ -29,8 +30,7 @@ class Held:
 NOTHING = Held(0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(Struct, frozen=True):
     """`settled` are marks of attempts, `encoded_refusal` is a Failure as JSON: as objects both take a multiple."""
 
     offset: int

@@ -1,13 +1,13 @@
 """How a tenant's requests have been ending, and when that is worth an alert."""
 
 from schemas.alert import Alert
-from schemas.base import Event
+from schemas.base import Model
 from schemas.call import CallRow
 
 SPAN_S = 300
 
 
-class Answers(Event):
+class Answers(Model):
     """Requests that ended in one stretch of five minutes. Rejected ones are left out: the sender was told why."""
 
     ended: int = 0

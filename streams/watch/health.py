@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.attempt import ErrorClass
-from schemas.base import Event
+from schemas.base import Model
 from schemas.call import CallRow
 
 Verdict = Literal["answered", "failed"]
@@ -39,7 +39,7 @@ def _no_latencies() -> dict[int, int]:
     return {}
 
 
-class Bucket(Event):
+class Bucket(Model):
     """The calls of one stretch of time. `latencies` counts calls by step: step n ends at 1.1 ** n milliseconds."""
 
     calls: int = 0

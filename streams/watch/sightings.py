@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from schemas.base import EpochMs, Event
+from schemas.base import EpochMs, Model
 from schemas.call import CallRow
 from streams.watch.breaker import Call
 from streams.watch.health import Verdict, verdict_on
 
 
-class CallSeen(Event):
+class CallSeen(Model):
     """A call to `subject`, a deployment, has ended."""
 
     kind: Literal["call"] = "call"
@@ -29,14 +29,14 @@ class CallSeen(Event):
         return Call(self.verdict, self.started_at_ms, self.provider_ms)
 
 
-class TimePassed(Event):
+class TimePassed(Model):
     """The breaker of `subject`, a deployment, may be due: sent by a timer, so that it needs no traffic."""
 
     kind: Literal["time"] = "time"
     subject: str
 
 
-class UnpricedSeen(Event):
+class UnpricedSeen(Model):
     """An answer of `subject`, a model, has no price."""
 
     kind: Literal["unpriced"] = "unpriced"

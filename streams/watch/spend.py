@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from schemas.alert import Alert
-from schemas.base import Event
+from schemas.base import Model
 from schemas.call import CallRow
 
 
-class Spend(Event):
+class Spend(Model):
     """USD booked in one minute or one UTC day, by the time the rows were written."""
 
     usd: Decimal = Decimal(0)

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 import faust
 from faust.exceptions import FaustError
 
-from schemas.base import Event
+from schemas.base import Model
 from streams.watch.answers import SPAN_S as ANSWERS_SPAN_S
 from streams.watch.answers import Answers
 from streams.watch.health import Bucket
@@ -20,7 +20,7 @@ from streams.watch.spend import Spend
 from streams.watch.unpriced import SPAN_S as UNPRICED_SPAN_S
 from streams.watch.unpriced import Told
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=Model)
 
 _MINUTE_S = 60
 _DAY_S = 86_400

@@ -1,13 +1,13 @@
 """When the operator is told that a model has no price."""
 
 from schemas.alert import Alert
-from schemas.base import Event
+from schemas.base import Model
 from streams.watch.sightings import UnpricedSeen
 
 SPAN_S = 3_600
 
 
-class Told(Event):
+class Told(Model):
     """Whether the operator has heard of a model in this hour."""
 
     alerted: bool = False

@@ -6,16 +6,14 @@ from typing import Literal, Protocol
 from pydantic import SecretStr
 
 from schemas.prompt import (
-    FunctionCall,
     FunctionDefinition,
     Params,
     Prompt,
     Tool,
-    ToolCall,
     ToolMessage,
     UserMessage,
 )
-from schemas.response import Output
+from schemas.response import FunctionCall, Output, ToolCall
 from streams.providers.protocol import (
     Lost,
     Misconfigured,

@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import replace
+
 from schemas.call import CallRow, Phase
 from schemas.usage import Cost, Usage
 
@@ -57,7 +59,7 @@ def call_row(number: int = 1, phase: Phase = "priced", **changes: Any) -> CallRo
         http_status=200 if settled else None,
         finish_reason="stop" if settled else None,
     )
-    return row.model_copy(update=changes)
+    return replace(row, **changes)
 
 
 def unwritable_row(number: int = 1) -> CallRow:

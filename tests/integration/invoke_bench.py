@@ -8,6 +8,7 @@ from typing import Any
 
 import uuid_utils
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from msgspec.structs import replace
 
 from schemas.control import Deployment
 from schemas.flow import Completion, Dispatch
@@ -34,7 +35,7 @@ from streams.stages.invoke import Backoff
 from tests.fakes.provider import saying
 from tests.integration.kafka_log import WITHIN_S
 from tests.integration.worker_thread import QUICK, Bench, WorkerThread
-from tests.unit.examples import dispatch, prompt, ticket
+from tests.unit.examples import carried, dispatch, prompt, ticket
 
 
 class Desk:
@@ -199,7 +200,7 @@ class InvokeBench(Bench):
         """The name is the request's id and all that is asked."""
         for name in names:
             event: Dispatch = dispatch(ticket_=ticket(name, priority=priority), timeout_ms=timeout_ms)
-            event = event.model_copy(update={"prompt": prompt(name)})
+            event = replace(event, prompt=carried(prompt(name)))
             self.log.write(DISPATCH[priority], event, key=name, partition=partition)
         self.log.flush()
 

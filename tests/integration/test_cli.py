@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from schemas.base import Origin, dump_json
+from schemas.base import dump_json
 from schemas.partition import partition_for
 from schemas.response import Output, Response, Timings
 from schemas.topics import CALLS, CONTROL, DEAD_LETTERS, REQUESTS, RESPONSES, TOPICS, Topic
+from schemas.wire import Origin
 from scripts.cli import kafka as cli_kafka
 from scripts.cli.consumer_lag import lags
 from scripts.cli.kafka import LiveCluster, reach

@@ -221,7 +221,7 @@ def test_every_column_comes_back_as_it_was_written(
         service_tier="flex",
         is_shadow=True,
         is_replay=True,
-        usage=Usage(**{name: number for number, name in enumerate(Usage.model_fields, start=2**63)}),
+        usage=Usage(**{name: number for number, name in enumerate(Usage.__struct_fields__, start=2**63)}),
         cost=Cost(
             status="estimated",
             input_usd=usd,

@@ -120,7 +120,7 @@ def test_a_user_that_is_not_known_is_a_group_of_its_own_whose_cost_is_not_zero(
 
 def test_daily_tokens_are_summed_per_bucket(reader: Connection, settings: ClickHouseSettings) -> None:
     found = ask(reader, settings, "SELECT COLUMNS('_tokens$') APPLY(sum) FROM cost_daily")
-    assert found == [tuple(sum(getattr(row.usage, name) for row in HISTORY) for name in Usage.model_fields)]
+    assert found == [tuple(sum(getattr(row.usage, name) for row in HISTORY) for name in Usage.__struct_fields__)]
 
 
 def test_latency_counts_a_request_once_with_the_time_of_all_its_attempts(

@@ -6,9 +6,8 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from pydantic import TypeAdapter
 
-from schemas.account import AccountRecord, Meter, Registration
+from schemas.account import Meter, Registration
 from schemas.control import Tenant
 from schemas.flow import Admitted, Completion
 from schemas.response import Response
@@ -24,6 +23,7 @@ from schemas.topics import (
     RESPONSES,
     VALIDATED,
 )
+from schemas.wire import Decoder
 from scripts.stack.readiness import holds_within
 from streams.observe.metrics import Metrics
 from streams.process import now_ms
@@ -46,7 +46,7 @@ from tests.unit.examples import accepted, admitted, completion, limited_tenant, 
 
 pytestmark = pytest.mark.integration
 HOUR_MS = 3_600_000
-RECORDS: TypeAdapter[Meter | Registration] = TypeAdapter(AccountRecord)
+RECORDS: Decoder[Meter | Registration] = Decoder(Meter | Registration)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_what_is_rebuilt_after_a_kill_is_what_the_log_says(bench: Bench, reader:
     process = StageProcess(bench, tmp_path / "killed", "limit")
     bench.log.read_count(ACCOUNTS, 1_000)
     process.child.kill()
-    newest = {record.key: RECORDS.validate_json(record.value or b"") for record in bench.log.read(ACCOUNTS)}
+    newest = {record.key: RECORDS.decode(record.value or b"") for record in bench.log.read(ACCOUNTS)}
 
     states = [Accounts() for _ in range(bench.kafka.partitions)]
     held = {partition: PartitionWork(state) for partition, state in enumerate(states)}

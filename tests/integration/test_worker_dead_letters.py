@@ -61,7 +61,7 @@ def brittle(note: Note, view: View[Any]) -> Outcome:
     [
         (ticketed("r-1", text="raise"), b"decision_failed", b"RuntimeError"),
         (ticketed("r-1", text="grow"), b"decision_failed", b"OversizedRecordError"),
-        (ticketed("r-1")[:-1] + b',"unknown":1}', b"unreadable", b"ValidationError"),
+        (ticketed("r-1")[:-1] + b',"unknown":1}', b"unreadable", b"DecodeError"),
     ],
     ids=["a decision that raises", "an outcome too large for its topic", "an event that cannot be read"],
 )

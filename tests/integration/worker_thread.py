@@ -5,8 +5,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from schemas.base import Event
 from schemas.topics import COMPLETIONS, CONTROL, MISSES, Topic
+from schemas.wire import PublishedEvent
 from scripts.stack.readiness import holds_within
 from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
@@ -126,7 +126,7 @@ class Bench:
         self.log.close()
 
 
-class Note(Event):
+class Note(PublishedEvent):
     """A toy stage's event."""
 
     id: str

@@ -22,7 +22,7 @@ def add_unfit(world: World, topic: Topic, doom: Event, spoil: Event, field: str)
     unreadable.
     """
     spoilt = orjson.loads(spoil.encode())
-    spoilt[field] = 7
+    spoilt[field] = ["what no field may be"]
     unfit = (
         ("doomed-0", doom.encode(), "acme/doomed-0"),
         ("doomed-1", orjson.dumps(spoilt), "acme/doomed-1"),

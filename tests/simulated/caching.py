@@ -2,6 +2,8 @@
 
 from typing import Any, assert_never, cast
 
+from msgspec.structs import replace
+
 from schemas.cached import Fill, FlightEnded, FlightStarted
 from schemas.flow import Admitted, Completion, Miss, Saved
 from schemas.response import Failure
@@ -21,8 +23,8 @@ DAY_MS = 86_400_000
 def feed(world: World) -> None:
     world.configure(tenant(), deployment(), route())
     world.on_written(MISSES, lambda stored: _end(world, Miss.decode(stored.value or b"")))
-    doom, spoil = (admitted().model_copy(update={"ticket": doomed(number)}) for number in (0, 1))
-    add_unfit(world, ADMITTED, doom, spoil, "prompt")
+    doom, spoil = (replace(admitted(), ticket=doomed(number)) for number in (0, 1))
+    add_unfit(world, ADMITTED, doom, spoil, "input_tokens")
     after_ms = 0
     for number in range(world.random.randint(4, 16)):
         after_ms += world.random.choice((0, 20, 400))
@@ -98,8 +100,8 @@ def _asked_twice(world: World) -> list[str]:
 
 
 def _decoded(records: list[Stored]) -> list[Fill | FlightStarted | FlightEnded]:
-    adapter = CACHE.adapter
-    return [] if adapter is None else [adapter.validate_json(stored.value or b"") for stored in records]
+    events = CACHE.events
+    return [] if events is None else [events.decode(stored.value or b"") for stored in records]
 
 
 def picture(world: World, state: State) -> Any:

@@ -7,6 +7,7 @@ from itertools import count
 from typing import cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from msgspec.structs import replace
 
 from schemas.call import CallRow
 from schemas.control import Deployment
@@ -32,7 +33,7 @@ from tests.simulated.burials import add_unfit, doomed
 from tests.simulated.loop import VirtualLoop
 from tests.simulated.scenario import Scenario
 from tests.simulated.world import DOOMED, KAFKA, Asked, Part, Process, World
-from tests.unit.examples import deployment, dispatch, prompt, route, tenant, ticket
+from tests.unit.examples import carried, deployment, dispatch, prompt, route, tenant, ticket
 
 LONGEST_CALL_S = 8.0
 SLOWEST_MS = 3_000
@@ -44,12 +45,12 @@ DRAIN_MS = 20_000
 def feed(world: World) -> None:
     world.configure(tenant(), deployment(), route())
     doom, spoil = (dispatch(ticket_=doomed(number)) for number in (0, 1))
-    add_unfit(world, DISPATCH["normal"], doom.model_copy(update={"prompt": prompt(DOOMED)}), spoil, "plan")
+    add_unfit(world, DISPATCH["normal"], replace(doom, prompt=carried(prompt(DOOMED))), spoil, "plan")
     after_ms = 0
     for _ in range(world.random.randint(4, 16)):
         after_ms += world.random.choice((0, 20, 400, 2_000))
         name = f"r-{world.random.randrange(12)}"  # some are dispatched twice, as after a crash of `route`
-        event = dispatch(ticket_=ticket(name)).model_copy(update={"prompt": prompt(name)})
+        event = replace(dispatch(ticket_=ticket(name)), prompt=carried(prompt(name)))
         world.write(DISPATCH["normal"], event, key=name, after_ms=after_ms)
 
 

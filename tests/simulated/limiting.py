@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from schemas.call import CallRow
 from schemas.control import Limits
 from schemas.flow import Accepted, Admitted, Completion
@@ -26,8 +28,8 @@ def feed(world: World) -> None:
     tenants = (tenant(name, limits=limits, user_limits=Limits(tokens_per_minute=30_000)) for name in TENANTS)
     world.configure(deployment(), route(), *tenants)
     world.on_written(ADMITTED, lambda stored: _call(world, stored))
-    doom, spoil = (accepted().model_copy(update={"ticket": doomed(number)}) for number in (0, 1))
-    add_unfit(world, VALIDATED, doom, spoil, "prompt")
+    doom, spoil = (replace(accepted(), ticket=doomed(number)) for number in (0, 1))
+    add_unfit(world, VALIDATED, doom, spoil, "input_tokens")
     after_ms = 0
     for _ in range(world.random.randint(4, 16)):
         after_ms += world.random.choice((0, 20, 400))

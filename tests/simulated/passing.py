@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from schemas.flow import Dispatch, Miss
 from schemas.topics import DISPATCH, MISSES
 from streams.stages import route
@@ -18,9 +20,9 @@ def feed(world: World) -> None:
     add_unfit(
         world,
         MISSES,
-        miss().model_copy(update={"ticket": doomed(0)}),
-        miss().model_copy(update={"ticket": doomed(1)}),
-        "prompt",
+        replace(miss(), ticket=doomed(0)),
+        replace(miss(), ticket=doomed(1)),
+        "input_tokens",
     )
     for number in range(world.random.randint(4, 16)):
         # a request id is its records' key: repeated under another label, it stands for a key's later events

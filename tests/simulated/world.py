@@ -217,11 +217,11 @@ class World:
     def folded(self) -> dict[int, State]:
         """What the table's records say each partition's state must be."""
         table = self.part.table
-        if table is None or table.adapter is None:
+        if table is None or table.events is None:
             return {}
         states: dict[int, State] = {p: self.part.state() for p in range(KAFKA.partitions)}
         for stored in self.history:
-            states[stored.partition].apply(table.adapter.validate_json(stored.value or b""), self.timeline.now_ms)
+            states[stored.partition].apply(table.events.decode(stored.value or b""), self.timeline.now_ms)
         return states
 
 

@@ -3,16 +3,19 @@
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+from msgspec import Raw
+
 from schemas.attempt import Attempt
-from schemas.base import Event, Origin, dump_json
+from schemas.base import Event, dump_json
 from schemas.call import CallRow
 from schemas.control import Breaker, Deployment, Limits, Route, RouteTarget, Tenant
 from schemas.flow import Accepted, Admitted, Answer, CacheSlot, Completion, Dispatch, Miss, Plan, Target, Ticket
 from schemas.prompt import Params, Prompt, UserMessage
 from schemas.response import Output
 from schemas.topics import Topic
+from schemas.wire import Origin
 from streams.control import ControlView, with_object
-from streams.questions import entry_of, namespace_of
+from streams.questions import summarized, summary_of
 from streams.runtime.delivery import Delivery, Headers
 from streams.runtime.outcome import Finish, Forward, Outcome, Record
 from streams.runtime.stage import State, View
@@ -89,6 +92,11 @@ def prompt(text: str = "Is it ripe?", **params: Any) -> Prompt:
     return Prompt(messages=(UserMessage(role="user", content=text),), params=Params(**params))
 
 
+def carried(asked: Prompt) -> Raw:
+    """As it travels between the stages."""
+    return Raw(asked.encode())
+
+
 def ticket(request_id: str = "r-1", **changes: Any) -> Ticket:
     facts: dict[str, Any] = {
         "tenant_id": "acme",
@@ -103,22 +111,29 @@ def ticket(request_id: str = "r-1", **changes: Any) -> Ticket:
 
 def accepted(request_id: str = "r-1", *, digest: str = DIGEST, input_tokens: int = 10, **changes: Any) -> Accepted:
     asked = changes.pop("prompt", None) or prompt()
-    return Accepted(ticket=ticket(request_id, **changes), prompt=asked, digest=digest, input_tokens=input_tokens)
+    mine = ticket(request_id, **changes)
+    return Accepted(
+        ticket=mine,
+        prompt=carried(asked),
+        digest=digest,
+        input_tokens=input_tokens,
+        summary=summary_of(mine, asked),
+    )
 
 
 def admitted(request_id: str = "r-1", *, text: str = "Is it ripe?", **changes: Any) -> Admitted:
-    mine, asked = ticket(request_id, **changes), prompt(text)
-    namespace = namespace_of(mine.tenant_id or "", mine, asked)
-    return Admitted(ticket=mine, prompt=asked, input_tokens=10, namespace=namespace)
+    asked = changes.pop("prompt", None) or prompt(text)
+    mine = ticket(request_id, **changes)
+    summary = summary_of(mine, asked)
+    return Admitted(ticket=mine, prompt=carried(asked), input_tokens=10, namespace=summary.namespace, summary=summary)
 
 
 def slot_of(event: Admitted) -> CacheSlot:
-    entry = entry_of(event.namespace, event.prompt)
-    return CacheSlot(namespace=event.namespace, entry=entry, expires_after_ms=86_400_000)
+    return CacheSlot(namespace=event.namespace, entry=summarized(event).entry, expires_after_ms=86_400_000)
 
 
 def miss(request_id: str = "r-1", *, slot: CacheSlot | None = None, **changes: Any) -> Miss:
-    return Miss(ticket=ticket(request_id, **changes), prompt=prompt(), input_tokens=10, slot=slot)
+    return Miss(ticket=ticket(request_id, **changes), prompt=carried(prompt()), input_tokens=10, slot=slot)
 
 
 def target(name: str = "openai-1") -> Target:
@@ -133,7 +148,10 @@ def plan(*deployments: str, **changes: Any) -> Plan:
 
 def dispatch(*deployments: str, ticket_: Ticket | None = None, **changes: Any) -> Dispatch:
     return Dispatch(
-        ticket=ticket_ or ticket(), prompt=prompt(PROMPT_CANARY), input_tokens=10, plan=plan(*deployments, **changes)
+        ticket=ticket_ or ticket(),
+        prompt=carried(prompt(PROMPT_CANARY)),
+        input_tokens=10,
+        plan=plan(*deployments, **changes),
     )
 
 

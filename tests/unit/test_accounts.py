@@ -5,6 +5,7 @@ import tracemalloc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.account import Meter, Registration
 from schemas.response import Failure
@@ -84,7 +85,7 @@ def test_one_event_from_the_future_does_not_wipe_the_memory() -> None:
 
 
 def test_a_settled_registration_replaces_the_one_before_and_is_forgotten_in_its_time() -> None:
-    settled = registration().model_copy(update={"settled_attempts": ("attempt-1",)})
+    settled = replace(registration(), settled_attempts=("attempt-1",))
     state = accounts(registration(), registration("r-2"), settled)
     assert state.registered("acme", "r-1") == registered(settled)
 
@@ -104,14 +105,13 @@ def test_what_is_remembered_of_an_id_can_be_written_and_read_back_unchanged(
 ) -> None:
     refusal = data.draw(st.none() | st.just(Failure(code="rate_limited", message="later", retry_after_ms=5)))
     held = data.draw(st.tuples(st.integers(0, 10**6), st.integers(0, 2**60), st.integers(0, 2**60)))
-    event = registration(request_id).model_copy(
-        update={
-            "user_id": user_id,
-            "refusal": refusal,
-            "reserved_tokens": held[0],
-            "tenant_held_until_us": held[1],
-            "user_held_until_us": held[2],
-        }
+    event = replace(
+        registration(request_id),
+        user_id=user_id,
+        refusal=refusal,
+        reserved_tokens=held[0],
+        tenant_held_until_us=held[1],
+        user_held_until_us=held[2],
     )
     known = registered(event)
     for attempt in attempts:
@@ -131,7 +131,7 @@ def test_an_id_takes_some_400_bytes_however_long_it_is() -> None:
 
     def settled(number: int) -> Registration:
         event = registration(f"r-{number}" * 20, seen_at_ms=NOW_MS + number)
-        return event.model_copy(update={"offset": 10**6 + number, "settled_attempts": (f"{number:036}",)})
+        return replace(event, offset=10**6 + number, settled_attempts=(f"{number:036}",))
 
     state, count = accounts(settled(0)), 3_000
     tracemalloc.start()

@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.base import Origin
 from schemas.flow import Accepted, Ticket
 from schemas.prompt import Prompt, UserMessage
 from schemas.response import Response, Timings
+from schemas.wire import Origin
 from scripts.cli.audit_fold import Bounds, Report, asked, buried, fold, replied
 from scripts.cli.offsets import Span
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter
+from tests.unit.examples import carried
 
 NOW_MS = 1_795_219_200_000
 OLD_MS = NOW_MS - 3_600_000
@@ -67,7 +68,7 @@ def validated(origin: int, request_id: str) -> Delivery:
         produced_at_ms=OLD_MS,
     )
     prompt = Prompt(messages=(UserMessage(role="user", content="hi"),))
-    event = Accepted(ticket=ticket, prompt=prompt, digest="d", input_tokens=1)
+    event = Accepted(ticket=ticket, prompt=carried(prompt), digest="d", input_tokens=1)
     return Delivery("llm.validated", 3, 70, b"acme", event.encode(), (), OLD_MS)
 
 

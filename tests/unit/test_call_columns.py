@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from pydantic import BaseModel
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from schemas.call import PHASE_VERSION, CallRow
 from schemas.usage import Cost, Usage
@@ -24,12 +25,12 @@ def ddl_columns() -> list[tuple[str, str]]:
     return [(match["name"], match["type"]) for match in _DDL_COLUMN.finditer(body)]
 
 
-def leaves(model: type[BaseModel], path: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from leaves(field.annotation, f"{path}{name}.")
+def leaves(struct: type[Struct], path: str = "") -> Iterator[str]:
+    for field in fields(struct):
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            yield from leaves(field.type, f"{path}{field.name}.")
         else:
-            yield f"{path}{name}"
+            yield f"{path}{field.name}"
 
 
 def stored(row: CallRow) -> dict[str, object]:
@@ -88,7 +89,7 @@ def test_money_is_handed_on_as_decimal_to_the_last_of_nine_places() -> None:
 def test_equal_rows_give_equal_bytes_and_a_change_in_any_of_them_gives_others() -> None:
     rows = [call_row(number) for number in range(50)]
     again = [CallRow.decode(row.encode()) for row in rows]
-    changed = [*again[:-1], again[-1].model_copy(update={"retryable": True})]
+    changed = [*again[:-1], replace(again[-1], retryable=True)]
     assert native_block(rows) == native_block(again)
     assert native_block(rows) != native_block(changed)
     assert native_block(rows) != native_block(rows[::-1])

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.attempt import Attempt
 from schemas.flow import Answer, Completion
@@ -159,7 +160,7 @@ async def test_all_that_is_known_of_a_failure_is_in_its_attempt() -> None:
 @pytest.mark.asyncio
 async def test_the_completion_carries_all_that_postprocess_needs() -> None:
     slot = slot_of(admitted())
-    asked = dispatch().model_copy(update={"slot": slot})
+    asked = replace(dispatch(), slot=slot)
 
     completion = await world().complete(asked)
 

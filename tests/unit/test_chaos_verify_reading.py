@@ -6,8 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from schemas.base import Event, Origin, dump_json
+from schemas.base import Event, dump_json
 from schemas.cached import Fill, FlightStarted
 from schemas.control import Limits, Tenant
 from schemas.flow import Accepted, Admitted, Answer, CacheSlot, Completion, Dispatch, Plan, Saved, Target, Ticket
@@ -27,6 +28,7 @@ from schemas.topics import (
     Topic,
 )
 from schemas.usage import Usage
+from schemas.wire import Origin
 from scripts.chaos.load import canaries
 from scripts.chaos.verify import facts
 from scripts.chaos.verify.files import Journal, Lines, Logs, acknowledged, bill
@@ -43,6 +45,7 @@ from streams.runtime.outcome import DeadLetter, Record
 from streams.settings import KafkaSettings
 from streams.stages.postprocess import respond
 from tests.unit.chaos_history import NOW_MS
+from tests.unit.examples import carried
 
 KAFKA = KafkaSettings(partitions=1)
 READING = Reading(topic_names(KAFKA))
@@ -54,7 +57,7 @@ TICKET = Ticket(
     origin=Origin(topic="llm.requests", partition=1, offset=5),
     produced_at_ms=NOW_MS,
 )
-STRANGER = TICKET.model_copy(update={"tenant_id": None})
+STRANGER = replace(TICKET, tenant_id=None)
 PROMPT = Prompt(messages=(UserMessage(role="user", content=canaries.prompt_mark("north", 1)),))
 TARGET = Target(deployment="openai-main", provider="openai", model="gpt-4o-mini")
 PLAN = Plan(route="fast", reason="model", targets=(TARGET,), max_attempts=2, timeout_ms=1_000)
@@ -82,17 +85,17 @@ def raw(topic: str, value: bytes | None, headers: Iterable[tuple[str, bytes]] = 
 
 
 def test_a_record_says_which_event_of_which_stage_it_was_written_for() -> None:
-    seen = read(ADMITTED, Admitted(ticket=TICKET, prompt=PROMPT, input_tokens=1, namespace="n"))
+    seen = read(ADMITTED, Admitted(ticket=TICKET, prompt=carried(PROMPT), input_tokens=1, namespace="n"))
     assert seen.cause == facts.Cause("cache", Place("llm.misses", 2, 17), 0)
     assert seen.place == Place("llm.admitted", 0, 3)
     assert seen.fact == facts.Admitted("north/r-1", "n")
 
 
 def test_what_stages_write_between_them_is_understood() -> None:
-    accepted = Accepted(ticket=TICKET, prompt=PROMPT, digest="d", input_tokens=1)
+    accepted = Accepted(ticket=TICKET, prompt=carried(PROMPT), digest="d", input_tokens=1)
     origin = Place("llm.requests", 1, 5)
     assert read(VALIDATED, accepted).fact == facts.Validated("accepted", "north/r-1", "north", "u-1", origin, "d")
-    dispatch = Dispatch(ticket=TICKET, prompt=PROMPT, input_tokens=1, plan=PLAN)
+    dispatch = Dispatch(ticket=TICKET, prompt=carried(PROMPT), input_tokens=1, plan=PLAN)
     assert read(DISPATCH["low"], dispatch).fact == facts.Dispatched("north/r-1", PLAN.max_attempts, TICKET.deadline_ms)
     assert read(COMPLETIONS, COMPLETION).fact == facts.Completed("north/r-1", "north", (), "r-0")
 
@@ -109,7 +112,7 @@ def test_rows_and_what_is_kept_are_understood() -> None:
     assert read(CALLS, row).fact == facts.Called(
         "north/r-1", "north", "llm.requests/1/5", False, "priced", "priced", Decimal(0), 0, NOW_MS, True
     )
-    stranger = read(CALLS, unattempted_row(COMPLETION.model_copy(update={"ticket": STRANGER}), NOW_MS)).fact
+    stranger = read(CALLS, unattempted_row(replace(COMPLETION, ticket=STRANGER), NOW_MS)).fact
     assert isinstance(stranger, facts.Called)
     assert stranger.identity == "?/llm.requests/1/5"
     fill = Fill(namespace="n", entry="e", answer=ANSWER, saved=SAVED, stored_at_ms=NOW_MS, expires_at_ms=NOW_MS)
@@ -126,8 +129,8 @@ def test_limits_are_read_from_the_configuration() -> None:
 
 
 def test_a_mark_in_a_row_or_in_a_dead_letters_headers_is_seen_and_one_in_its_payload_is_not() -> None:
-    labelled = TICKET.model_copy(update={"labels": {"note": canaries.prompt_mark("north", 1)}})
-    leaking = unattempted_row(COMPLETION.model_copy(update={"ticket": labelled}), NOW_MS)
+    labelled = replace(TICKET, labels={"note": canaries.prompt_mark("north", 1)})
+    leaking = unattempted_row(replace(COMPLETION, ticket=labelled), NOW_MS)
     assert read(CALLS, leaking).leaks == (canaries.PROMPT,)
     cause = Delivery("llm.requests", 0, 9, None, canaries.PROMPT.encode(), (), NOW_MS)
     for detail, leaks in (("plain", ()), (f"because of {canaries.KEY}", (canaries.KEY,))):

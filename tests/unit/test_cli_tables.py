@@ -4,10 +4,10 @@ import json
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
-from schemas.base import Origin
-from schemas.prompt import FunctionCall, ToolCall
-from schemas.response import Failure, Output, Response, Timings
+from schemas.response import Failure, FunctionCall, Output, Response, Timings, ToolCall
+from schemas.wire import Origin
 from scripts.cli.costs import shown, table_rows, total
 from scripts.cli.response_line import HEADINGS, cells, line, said
 from scripts.cli.screen import show_json, show_table, visible
@@ -94,5 +94,5 @@ def test_lines_of_a_table_that_grows_stand_under_their_headings() -> None:
 
 
 def test_a_long_request_id_moves_no_other_column() -> None:
-    long = response(Output(content="Hello.")).model_copy(update={"request_id": "x" * 300})
+    long = replace(response(Output(content="Hello.")), request_id="x" * 300)
     assert line(cells(long)).index("Hello.") == line(HEADINGS).index("answer")

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.call import CallRow
 from schemas.control import CONTROL as CONTROL_OBJECTS
@@ -162,7 +163,7 @@ def _cache_outcome(step: Step, asked: Admitted, live: KeptAnswers, now_ms: int) 
         return cache.decide(asked, view(live, now_ms=now_ms))
     done = completion(ticket=asked.ticket, slot=slot_of(asked))
     if step.ends == "failed":
-        done = done.model_copy(update={"status": "failed", "failure": FAILURE, "answer": None})
+        done = replace(done, status="failed", failure=FAILURE, answer=None)
     return postprocess.decide(done, view(GivenResponses(), now_ms=now_ms))
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from schemas.base import Event
+from schemas.base import Model
 from schemas.complaint import MAX_MESSAGE_CHARS, MAX_WEIGHED_ERRORS, MUST, PATTERNS, complaint
 from schemas.control import Route
 from schemas.json_schema import contracts
@@ -40,7 +40,7 @@ bad_requests: Anything = st.dictionaries(st.sampled_from(FIELDS), values, max_si
 )
 
 
-def told(body: Any, model: type[Event] = Request) -> tuple[str | None, str]:
+def told(body: Any, model: type[Model] = Request) -> tuple[str | None, str]:
     with pytest.raises(ValidationError) as caught:
         model.decode(json.dumps(body).encode())
     found = complaint(caught.value, model)
@@ -155,7 +155,7 @@ def test_every_pattern_of_a_request_has_words() -> None:
 
 
 def test_a_demand_can_be_made_of_any_kind_of_limit() -> None:
-    class Narrow(Event):
+    class Narrow(Model):
         above: float = Field(default=1, gt=0.5)
         below: int = Field(default=1, lt=4)
         short: str = Field(default="abcd", min_length=3)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from schemas.base import Origin
 from schemas.control import Deployment, Route, RouteTarget, Tenant
 from schemas.flow import Ticket
 from schemas.usage import Usage
+from schemas.wire import Origin
 from scripts.cli.config import planned
 from scripts.cli.config_consistency import asked_for, inconsistencies
 from scripts.cli.config_diff import applied

@@ -91,9 +91,9 @@ class Shell:
 
     def on(self, topic: Topic) -> list[Any]:
         """What was sent to the topic, read back."""
-        assert topic.adapter is not None
+        assert topic.events is not None
         name = KAFKA.topic(topic)
-        return [topic.adapter.validate_json(sent.value) for sent in self.outbox.sent if sent.topic == name]
+        return [topic.events.decode(sent.value) for sent in self.outbox.sent if sent.topic == name]
 
     @property
     def next_offset(self) -> int | None:

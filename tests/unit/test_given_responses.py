@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.flow import Completion
 from schemas.response import Response
@@ -13,7 +14,7 @@ from tests.unit.examples import NOW_MS, accepted, attempt, completion, failed_at
 
 def response(event: Completion | None = None, *, now_ms: int = NOW_MS + 1_200) -> Response:
     ended = event or completion()
-    ended = ended.model_copy(update={"ticket": ended.ticket.stamped("postprocess", now_ms)})
+    ended = replace(ended, ticket=ended.ticket.stamped("postprocess", now_ms))
     return respond(ended, [book(each, ended.plan) for each in ended.attempts], now_ms)
 
 

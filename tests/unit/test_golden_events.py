@@ -8,12 +8,15 @@ from typing import Any, cast, get_args
 import jsonschema_rs
 import orjson
 import pytest
-from pydantic import BaseModel
+from msgspec import Raw, Struct
 
+from schemas.base import Event, Model
 from schemas.call import Phase
 from schemas.export import EXPORTED
 from schemas.json_schema import contracts
 from schemas.response import Status
+from schemas.wire import InternalEvent
+from streams.questions import prompt_of
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("v*/*.json"))
@@ -26,12 +29,12 @@ def kind_of(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
-def parse(path: Path) -> BaseModel:
-    return CONTRACTS[kind_of(path)].adapter.validate_json(path.read_bytes())
+def parse(path: Path) -> Event:
+    return CONTRACTS[kind_of(path)].events.decode(path.read_bytes())
 
 
-def encoded(event: BaseModel) -> Any:
-    return orjson.loads(event.model_dump_json(by_alias=True))
+def encoded(event: Event) -> Any:
+    return orjson.loads(event.encode())
 
 
 def lost(before: Any, after: Any, where: str = "") -> list[str]:
@@ -47,18 +50,30 @@ def lost(before: Any, after: Any, where: str = "") -> list[str]:
     return [] if before == after else [where]
 
 
-def shown_fields(value: Any) -> Iterator[tuple[type[BaseModel], str]]:
-    """Every (model, field) that an event states instead of leaving it to a default."""
-    if isinstance(value, BaseModel):
+def shown_fields(value: Any, said: Any) -> Iterator[tuple[type[Event], str]]:
+    """Every (kind, field) that an event states instead of leaving it to a default. `said` is its JSON: a struct does
+    not know what it was told.
+    """
+    if isinstance(value, Raw):
+        yield from shown_fields(prompt_of(value), said)
+    elif isinstance(value, Model):
         for name in value.model_fields_set:
             yield type(value), name
-            yield from shown_fields(getattr(value, name))
+            yield from shown_fields(getattr(value, name), None)
+    elif isinstance(value, InternalEvent):
+        for name in said.keys() & set(value.__struct_fields__):
+            yield type(value), name
+            yield from shown_fields(getattr(value, name), said[name])
     elif isinstance(value, dict):
-        for item in cast("dict[str, Any]", value).values():
-            yield from shown_fields(item)
+        for key, item in cast("dict[str, Any]", value).items():
+            yield from shown_fields(item, said and said[key])
     elif isinstance(value, tuple | list):
-        for item in cast("list[Any]", value):
-            yield from shown_fields(item)
+        for number, item in enumerate(cast("list[Any]", value)):
+            yield from shown_fields(item, said and said[number])
+
+
+def fields_of(kind: type[Event]) -> set[str]:
+    return set(kind.model_fields) if issubclass(kind, Model) else set(cast("type[Struct]", kind).__struct_fields__)
 
 
 @each_golden
@@ -87,11 +102,11 @@ def test_every_kind_of_event_has_a_golden_event() -> None:
 
 
 def test_every_field_of_every_event_is_stated_by_a_golden_event() -> None:
-    shown: dict[type[BaseModel], set[str]] = defaultdict(set)
+    shown: dict[type[Event], set[str]] = defaultdict(set)
     for path in FILES:
-        for model, field in shown_fields(parse(path)):
-            shown[model].add(field)
-    unseen = [f"{model.__name__}.{field}" for model in shown for field in set(model.model_fields) - shown[model]]
+        for kind, field in shown_fields(parse(path), orjson.loads(path.read_bytes())):
+            shown[kind].add(field)
+    unseen = [f"{kind.__name__}.{field}" for kind in shown for field in fields_of(kind) - shown[kind]]
     assert not unseen, f"add a golden event to tests/golden/ that states {', '.join(sorted(unseen))}"
 
 

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.cached import CacheRecord, Fill, FlightEnded, FlightStarted
 from schemas.flow import Saved
-from schemas.prompt import FunctionCall, ToolCall
-from schemas.response import Output, Status
+from schemas.response import FunctionCall, Output, Status, ToolCall
 from schemas.usage import Usage
 from streams.state.kept_answers import DELIVERED_AGAIN_MS, KeptAnswers
 from tests.unit.examples import NOW_MS, accepted, answer

@@ -5,11 +5,11 @@ from typing import get_args
 
 import pytest
 
-from schemas.base import Origin
 from schemas.call import PHASE_VERSION, CallRow, Phase
 from schemas.flow import Completion, Saved
 from schemas.response import Failure
 from schemas.usage import Cost, Usage
+from schemas.wire import Origin
 from streams.cost.ledger import FREE, UNKNOWN, attempt_row, unattempted_row
 from tests.unit.examples import (
     NOW_MS,

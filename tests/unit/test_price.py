@@ -10,6 +10,7 @@ from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_sn
 from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.usage import Cost, Usage
 from streams.cost.price import price, price_version
@@ -76,7 +77,7 @@ def test_anthropics_cache_writes_cost_by_how_long_they_live() -> None:
 
 def test_a_long_prompt_is_dearer_to_its_last_token_and_counts_with_its_cached_part() -> None:
     just = Usage(uncached_input_tokens=50_000, cache_read_tokens=50_000, text_output_tokens=1_000)
-    over = just.model_copy(update={"uncached_input_tokens": 50_001})
+    over = replace(just, uncached_input_tokens=50_001)
 
     assert price("anthropic", "claude-haiku-5-5", just, NOW_MS).output_usd == Decimal("0.0005")
     assert price("anthropic", "claude-haiku-5-5", over, NOW_MS).output_usd == Decimal("0.0025")

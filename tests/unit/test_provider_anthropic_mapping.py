@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from schemas import response
 from schemas.base import JsonObject, dump_json, load_json
 from schemas.prompt import (
     AssistantMessage,
@@ -259,7 +260,7 @@ def test_a_tool_use_becomes_a_call_with_json_text() -> None:
     assert reason == "tool_calls"
     assert output.content == "Let me see."
     assert output.tool_calls == (
-        ToolCall(id="toolu_1", function=FunctionCall(name="weather", arguments='{"city":"Bern"}')),
+        response.ToolCall(id="toolu_1", function=response.FunctionCall(name="weather", arguments='{"city":"Bern"}')),
     )
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
+from schemas import response
 from schemas.base import JsonObject, dump_json, load_json
 from schemas.prompt import (
     AssistantMessage,
@@ -221,7 +222,9 @@ def test_a_tool_demanded_by_name_was_called_though_the_provider_says_stop() -> N
     output, reason = answer(asked(), completion({"content": None, "tool_calls": [call]}, "stop"))
 
     assert reason == "tool_calls"
-    assert output.tool_calls == (ToolCall(id="call_1", function=FunctionCall(name="t", arguments="{}")),)
+    assert output.tool_calls == (
+        response.ToolCall(id="call_1", function=response.FunctionCall(name="t", arguments="{}")),
+    )
 
 
 def test_tool_calls_are_put_together_from_their_pieces_in_order() -> None:
@@ -235,8 +238,8 @@ def test_tool_calls_are_put_together_from_their_pieces_in_order() -> None:
         assert heard.add(Chunk.model_validate({"choices": [{"index": 0, "delta": delta}]}))
 
     assert heard.tool_calls == (
-        ToolCall(id="a", function=FunctionCall(name="first", arguments='{"x":1}')),
-        ToolCall(id="b", function=FunctionCall(name="second", arguments="{}")),
+        response.ToolCall(id="a", function=response.FunctionCall(name="first", arguments='{"x":1}')),
+        response.ToolCall(id="b", function=response.FunctionCall(name="second", arguments="{}")),
     )
 
 

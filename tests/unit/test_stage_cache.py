@@ -12,6 +12,7 @@ from schemas.response import Failure, Status
 from schemas.topics import CACHE, MISSES
 from schemas.usage import Usage
 from streams.control import ControlView
+from streams.questions import prompt_of
 from streams.runtime.outcome import Absorb, Finish, Forward, Outcome, Park
 from streams.stages.cache import FLIGHT_LIMIT_MS, decide
 from streams.state.kept_answers import KeptAnswers
@@ -24,6 +25,7 @@ from tests.unit.examples import (
     finished,
     forwarded,
     on,
+    prompt,
     slot_of,
     table_records,
     tenant,
@@ -385,12 +387,11 @@ def test_a_tenant_removed_meanwhile_is_asked_for_and_nothing_is_kept() -> None:
 
 
 def test_a_hit_is_parsed_for_who_asked_for_json() -> None:
-    cache, event = Cache(), admitted()
-    framed = event.prompt.model_copy(
-        update={"params": event.prompt.params.model_validate({"response_format": {"type": "json_object"}})}
-    )
-    asked = event.model_copy(update={"prompt": framed})
+    cache = Cache()
+    asked = admitted(prompt=prompt(response_format={"type": "json_object"}))
     cache.learn(fill_for(asked))
+
+    cache.learn(fill_for(admitted()))
 
     assert hit(cache.take(asked)).parse_json
     assert not hit(cache.take(admitted("r-2"))).parse_json
@@ -400,7 +401,7 @@ def test_a_single_letter_makes_another_question() -> None:
     cache = Cache()
     cache.learn(fill_for(admitted()))
     other = admitted(text="Is it ripe")
-    assert other.prompt.messages == (UserMessage(role="user", content="Is it ripe"),)
+    assert prompt_of(other.prompt).messages == (UserMessage(role="user", content="Is it ripe"),)
 
     assert isinstance(cache.take(other), Forward)
 

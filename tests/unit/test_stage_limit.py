@@ -97,13 +97,14 @@ def test_a_request_goes_on_under_its_namespace_with_all_that_the_cache_must_know
 
     first, *changes = forwarded(Limiter(control()).take(event, at_ms=NOW_MS + 30))
 
-    namespace = namespace_of("acme", event.ticket, event.prompt)
+    namespace = namespace_of("acme", event.ticket, prompt(temperature=0.5))
     assert (first.topic, first.key) == (ADMITTED, namespace)
     assert first.event == Admitted(
         ticket=event.ticket.stamped("limit", NOW_MS + 30),
         prompt=event.prompt,
         input_tokens=event.input_tokens,
         namespace=namespace,
+        summary=event.summary,
     )
     (registered,) = on(ACCOUNTS, changes, Registration)
     assert (registered.request_id, registered.refusal, registered.reserved_tokens) == ("r-1", None, 0)

@@ -130,9 +130,9 @@ class Tenants(RuleBasedStateMachine):
 
     def _restored(self) -> Accounts:
         restored = Accounts()
-        assert ACCOUNTS.adapter is not None
+        assert ACCOUNTS.events is not None
         for value in self.log.values():
-            restored.apply(ACCOUNTS.adapter.validate_json(value), self.now_ms)
+            restored.apply(ACCOUNTS.events.decode(value), self.now_ms)
         return restored
 
     @invariant()

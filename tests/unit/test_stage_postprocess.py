@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.attempt import Attempt
 from schemas.base import Event, JsonObject
@@ -184,7 +185,7 @@ def test_a_cut_streams_tokens_are_priced_as_an_estimate() -> None:
 
 def test_prices_are_those_of_whoever_the_deployment_says_it_is() -> None:
     ours = plan()
-    renamed = ours.model_copy(update={"targets": (ours.targets[0].model_copy(update={"price_as": "unheard-of"}),)})
+    renamed = replace(ours, targets=(replace(ours.targets[0], price_as="unheard-of"),))
 
     assert only_response(completion(plan=renamed)).cost_usd is None
     assert only_response(completion(plan=ours)).cost_usd == CALL_USD
@@ -264,7 +265,7 @@ def test_a_stranger_is_answered_and_booked_under_no_tenants_name() -> None:
 def test_two_strangers_and_a_tenant_with_the_same_id_each_get_their_answer() -> None:
     door = Door()
     first = ticket("r-1", tenant_id=None)
-    second = ticket("r-1", tenant_id=None, origin=first.origin.model_copy(update={"offset": 8}))
+    second = ticket("r-1", tenant_id=None, origin=replace(first.origin, offset=8))
     for each in (first, second, ticket("r-1")):
         door.take(ended_without_a_call(ticket=each))
 
@@ -404,8 +405,8 @@ def test_after_a_decision_that_failed_a_second_try_books_what_was_called() -> No
 )
 def test_everything_written_can_be_read_back(event: Completion) -> None:
     for record in opened(event).written:
-        assert record.topic.adapter is not None
-        assert record.topic.adapter.validate_json(record.event.encode()) == record.event
+        assert record.topic.events is not None
+        assert record.topic.events.decode(record.event.encode()) == record.event
 
 
 def test_answers_are_in_no_row_of_the_cost_table() -> None:

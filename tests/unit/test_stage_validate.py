@@ -148,8 +148,8 @@ def test_a_refusal_can_be_read_by_the_next_stage_and_goes_to_its_tenants_partiti
     (sent,) = forwarded(outcome_of(bad.value))
 
     assert sent.key == "acme"
-    assert VALIDATED.adapter is not None
-    assert VALIDATED.adapter.validate_json(sent.event.encode()) == sent.event
+    assert VALIDATED.events is not None
+    assert VALIDATED.events.decode(sent.event.encode()) == sent.event
 
 
 @pytest.mark.parametrize(
@@ -220,8 +220,8 @@ def test_a_proven_tenant_is_told_of_what_no_strict_parser_reads(member: bytes) -
 def test_a_tool_with_a_hundred_levels_of_schema_is_no_reason_to_refuse() -> None:
     event = accepted(nested(100))
 
-    assert VALIDATED.adapter is not None
-    assert VALIDATED.adapter.validate_json(event.encode()) == event
+    assert VALIDATED.events is not None
+    assert VALIDATED.events.decode(event.encode()) == event
 
 
 def test_two_requests_with_one_id_keep_different_digests_and_a_repetition_the_same() -> None:
@@ -360,8 +360,8 @@ def test_nothing_a_producer_can_write_makes_the_decision_fail(
 
     assert not isinstance(outcome, Park)
     for sent in outcome.records if isinstance(outcome, Forward) else ():
-        assert sent.topic.adapter is not None
-        sent.topic.adapter.validate_json(sent.event.encode())
+        assert sent.topic.events is not None
+        sent.topic.events.decode(sent.event.encode())
     requester = STAGE.requester(delivered)
     assert requester is None or requester.ticket.tenant_id is None
 

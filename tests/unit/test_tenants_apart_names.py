@@ -35,7 +35,7 @@ def test_what_is_kept_of_two_tenants_lies_under_different_keys(
     first, second = map(account_keys, asked)
     assert len(first) == len(second) == 5  # the id, and the meters of both units for the tenant and the user
     assert (first == second) if one == other else first.isdisjoint(second)
-    spaces = {namespace_of(name, each.ticket, each.prompt) for name, each in zip((one, other), asked, strict=True)}
+    spaces = {namespace_of(name, each.ticket, prompt(text)) for name, each in zip((one, other), asked, strict=True)}
     assert len(spaces) == len({one, other})
     assert len({entry_of(space, prompt(text)) for space in spaces}) == len(spaces)
     assert len({each.ticket.identity for each in asked}) == len({one, other})

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 from schemas.call import CallRow
 from schemas.headers import credentials, incoming, outgoing, without_credentials
 from schemas.topics import ACCOUNTS, CACHE, RESPONSES, TOPICS
+from schemas.wire import DecodeError
 from sinks.native import Unwritable, native_block
 from streams.control import ControlView
 from streams.routes import choose_route
@@ -27,7 +28,7 @@ from tests.unit.examples import KEY, KEY_SHA256, NOW_MS, control, delivery, miss
 
 KAFKA = KafkaSettings(bootstrap_servers="127.0.0.1:1")
 CONTROL = control(tenant("locked", open_=False, key_sha256=(KEY_SHA256,)))
-ADAPTERS = {topic.name: topic.adapter for topic in TOPICS if topic.adapter is not None}
+READ = {topic.name: topic.events.decode for topic in TOPICS if topic.events is not None}
 
 
 def headers_of(parts: list[bytes]) -> Headers:
@@ -48,7 +49,7 @@ def sendable(outcome: Outcome, cause: Delivery) -> None:
         case _:
             sealed = []
     for envelope in sealed:
-        ADAPTERS[envelope.topic.removeprefix(KAFKA.topic_prefix)].validate_json(envelope.value)
+        READ[envelope.topic.removeprefix(KAFKA.topic_prefix)](envelope.value)
 
 
 def _request(data: bytes) -> None:
@@ -75,12 +76,12 @@ def _headers(data: bytes) -> None:
 def _events(data: bytes) -> None:
     """Every topic's reader. What one accepts it can write, and read again."""
     requester_of(delivery(data))
-    for adapter in (*ADAPTERS.values(), SIGHTING):
+    for read in (*READ.values(), SIGHTING.validate_json):
         try:
-            event = adapter.validate_json(data)
-        except ValidationError:
+            event = read(data)
+        except (ValidationError, DecodeError):
             continue
-        adapter.validate_json(event.encode())
+        read(event.encode())
 
 
 def _tables(data: bytes) -> None:
@@ -89,8 +90,8 @@ def _tables(data: bytes) -> None:
     for record in parts_of(data):
         for topic, state in states:
             try:
-                event = ADAPTERS[topic.name].validate_json(record)
-            except ValidationError:
+                event = READ[topic.name](record)
+            except (ValidationError, DecodeError):
                 continue
             state.apply(event, NOW_MS)
 
@@ -170,6 +171,6 @@ TARGETS = (
         "llm.calls: rows as the sink, limit and watch read them, and as ClickHouse's Native format",
         _call_rows,
         golden("call_row"),
-        (ValidationError, Unwritable),
+        (DecodeError, Unwritable),
     ),
 )
