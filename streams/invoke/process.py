@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 import threading
 
@@ -38,6 +39,7 @@ def run_invoke(
 ) -> None:
     """Blocks until SIGTERM or SIGINT."""
     _keep_garbage_young()
+    _open_all_files_allowed()
     last_resort = threading.Timer(invoke.drain_ms / 1000 + HARD_S + CLOSE_S, _exit_hard)
     last_resort.daemon = True
     try:
@@ -54,6 +56,12 @@ def _keep_garbage_young() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+def _open_all_files_allowed() -> None:
+    """Each call under way has a connection, and most systems let a process open 1024 files until it asks for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _exit_hard() -> None:

@@ -78,10 +78,6 @@ class Work:
         """Whether new owners of our partitions would learn in time of what we call for, and so must be told."""
         return any(calling.handed_until_ms is None and not calling.lost for calling in self._calling.values())
 
-    @property
-    def is_calling(self) -> bool:
-        return bool(self._calling)
-
     def calling(self) -> Collection[asyncio.Task[bool]]:
         return {calling.task for calling in self._calling.values()}
 

@@ -234,7 +234,7 @@ class InvokeWorker(ConsumerRebalanceListener):
 
     async def _can_part(self) -> bool:
         """Not while brokers say nothing: what is called for could not be handed over, and is still worth its price."""
-        return not self._work.is_calling or bool(await self._ends(self._handovers))
+        return not self._work.calling() or bool(await self._ends(self._handovers))
 
     async def _give_up(self) -> None:
         self._taking, self._must_rejoin = False, False
