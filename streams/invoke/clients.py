@@ -8,6 +8,11 @@ from streams.runtime.clients import LARGEST_RECORD_BYTES, tls_context
 from streams.settings import KafkaSettings
 
 HEARTBEAT_MS = 1_000
+_BATCH_BYTES = 1024 * 1024
+"""Of one partition, which has one batch on its way at a time. When that is full, aiokafka wakes all who wait for the
+next one at once, and most of them wait again: with its default of 16 KiB, ten rows, that is all that a worker with
+some hundred calls of one tenant does. Less than the smallest limit of a topic.
+"""
 
 
 def _common(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
@@ -52,6 +57,7 @@ def producer_options(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
         "enable_idempotence": True,
         "compression_type": "lz4",
         "linger_ms": 0,
+        "max_batch_size": _BATCH_BYTES,
         "max_request_size": LARGEST_RECORD_BYTES,
         "request_timeout_ms": 40_000,
     }

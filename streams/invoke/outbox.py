@@ -22,7 +22,10 @@ class AsyncOutbox:
         sent: list[asyncio.Future[Any]] = [
             await self._producer.send(e.topic, e.value, e.key, e.partition, headers=e.headers) for e in envelopes
         ]
-        await asyncio.gather(*sent)
+        if len(sent) == 1:  # nearly always, and a future less
+            await sent[0]
+        else:
+            await asyncio.gather(*sent)
 
     async def write_dead_letter(self, cause: Delivery, headers: list[tuple[str, bytes]]) -> None:
         partition = cause.partition % self._kafka.partitions

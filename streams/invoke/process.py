@@ -1,7 +1,9 @@
 """Puts the invoke stage together: clients, providers, lanes, and its event loop."""
 
 import asyncio
+import gc
 import os
+import resource
 import signal
 import threading
 
@@ -37,12 +39,30 @@ def run_invoke(
     kafka: KafkaSettings, worker: WorkerSettings, invoke: InvokeSettings, metrics: Metrics, progress: Progress
 ) -> None:
     """Blocks until SIGTERM or SIGINT."""
+    _keep_garbage_young()
+    _open_all_files_allowed()
     last_resort = threading.Timer(invoke.drain_ms / 1000 + HARD_S + CLOSE_S, _exit_hard)
     last_resort.daemon = True
     try:
         asyncio.run(_run(kafka, worker, invoke, metrics, progress, last_resort))
     finally:
         last_resort.cancel()
+
+
+def _keep_garbage_young() -> None:
+    """Python looks for cycles after every 700 objects that are made and not freed, which with hundreds of calls in
+    flight is several times a call, and again and again in all that was imported: half of this stage's time. What is
+    made of cycles here dies young and is small.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+def _open_all_files_allowed() -> None:
+    """Each call under way has a connection, and most systems let a process open 1024 files until it asks for more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _exit_hard() -> None:

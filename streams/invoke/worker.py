@@ -37,6 +37,8 @@ from streams.settings import KafkaSettings, WorkerSettings
 
 log = logger(__name__)
 
+AT_ONCE = 500
+"""So many are begun in one turn of the loop, which takes a tenth of a second: heartbeats wait for no more than that."""
 HAND_OVER_S = 5.0
 LEAVE_S = 10.0
 HARD_S = CANCEL_S + HAND_OVER_S + COMMIT_S + LEAVE_S + CANCEL_S
@@ -132,8 +134,10 @@ class InvokeWorker(ConsumerRebalanceListener):
             mine = [where for where in self._offsets.frontiers if self._topics[where.topic] == priority]
             open_partitions += mine
             if mine:
-                took += self._take(await self._fetch(mine, 0, self._lanes.room(priority)))
-        if not took:
+                took += self._take(await self._fetch(mine, 0, min(self._lanes.room(priority), AT_ONCE)))
+        if took:
+            await asyncio.sleep(0)  # what is fetched already is given without a turn of the loop
+        else:
             await self._wait_for_work(open_partitions)
         if self._offsets.is_due(self._settings.commit_interval_ms):
             await self._offsets.prove()

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 CounterName = Literal[
     "millrace_events_total",  # events finished, by outcome; rate is the stage's throughput
@@ -82,24 +84,35 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._counters = {n: Counter(n, d, labels, registry=self.registry) for n, (d, labels) in COUNTERS.items()}
-        self._counted: dict[tuple[str, ...], Counter] = {}
         self._gauges = {n: Gauge(n, d, labels, registry=self.registry) for n, (d, labels) in GAUGES.items()}
         self._histograms = {
             n: Histogram(n, d, labels, registry=self.registry, buckets=_BUCKETS)
             for n, (d, labels) in HISTOGRAMS.items()
         }
 
+        self._counting: dict[tuple[str, ...], Counter] = {}
+        self._setting: dict[tuple[str, ...], Gauge] = {}
+        self._observing: dict[tuple[str, ...], Histogram] = {}
+
+    # a series is looked up by its labels once: that takes as long as ten additions to it
     def count(self, name: CounterName, *labels: str, by: float = 1) -> None:
-        counter = self._counted.get((name, *labels))
-        if counter is None:  # to look it up takes longer than to count
-            counter = self._counters[name].labels(*labels) if labels else self._counters[name]
-            self._counted[name, *labels] = counter
-        counter.inc(by)
+        series = self._counting.get((name, *labels))
+        if series is None:
+            series = self._counting[name, *labels] = _series(self._counters[name], labels)
+        series.inc(by)
 
     def set(self, name: GaugeName, *labels: str, to: float) -> None:
-        metric = self._gauges[name]
-        (metric.labels(*labels) if labels else metric).set(to)
+        series = self._setting.get((name, *labels))
+        if series is None:
+            series = self._setting[name, *labels] = _series(self._gauges[name], labels)
+        series.set(to)
 
     def observe(self, name: HistogramName, *labels: str, value: float) -> None:
-        metric = self._histograms[name]
-        (metric.labels(*labels) if labels else metric).observe(value)
+        series = self._observing.get((name, *labels))
+        if series is None:
+            series = self._observing[name, *labels] = _series(self._histograms[name], labels)
+        series.observe(value)
+
+
+def _series(metric: M, labels: tuple[str, ...]) -> M:
+    return metric.labels(*labels) if labels else metric

@@ -5,8 +5,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import httpx2
-
 from schemas.base import JsonObject
 from streams.providers.clock import Clock
 from streams.providers.errors import interrupted
@@ -71,15 +69,12 @@ class Call:
             self.first_token_ms = round((self._clock.monotonic_s() - self._started_s) * 1_000)
 
     @property
-    def timeouts(self) -> httpx2.Timeout:
-        """The SDKs' timeouts are per read and bound a silence only; `run` bounds the whole.
+    def connect_s(self) -> float:
+        """For getting a connection, the host's name included; `run` bounds the whole.
 
-        Connecting gets half of the time at most: what ends there was never sent, and may be asked again for free.
-        The aiohttp backend looks up the host's name within `pool`, not `connect`.
+        Half of the time at most: what ends there was never sent, and may be asked again for free.
         """
-        total_s = self.question.timeout_ms / 1_000
-        connect_s = min(_CONNECT_TIMEOUT_S, total_s / 2)
-        return httpx2.Timeout(total_s, connect=connect_s, pool=connect_s)
+        return min(_CONNECT_TIMEOUT_S, self.question.timeout_ms / 2_000)
 
     @property
     def headers(self) -> dict[str, str]:

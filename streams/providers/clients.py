@@ -1,14 +1,14 @@
-"""SDK clients that do what a deployment says and nothing else: no retries, no redirects, no address from outside."""
+"""SDK clients that are told what a deployment says and nothing else: no retries, no address and no key from outside."""
 
 import logging
-from typing import Any
 
 import anthropic
 import httpx2
 import openai
 from pydantic import SecretStr
 
-from streams.providers.length import PLAIN, bound
+from streams.providers.endpoint import Rehearsal
+from streams.providers.length import PLAIN
 
 OPENAI_BASE_URL = "https://api.openai.com/v1"
 ANTHROPIC_BASE_URL = "https://api.anthropic.com"
@@ -19,13 +19,13 @@ that names a proxy, which is why `trust_env` is off.
 _LOGGERS = ("openai", "anthropic", "httpx2", "httpcore2")
 
 
-def openai_client(base_url: str | None, key: SecretStr, connections: int) -> openai.AsyncOpenAI:
+def openai_client(base_url: str | None, key: SecretStr) -> openai.AsyncOpenAI:
     _quieten()
     client = openai.AsyncOpenAI(
         api_key=key.get_secret_value(),
         base_url=base_url or OPENAI_BASE_URL,
         max_retries=0,
-        http_client=openai.DefaultAioHttpClient(**_calls(connections)),
+        http_client=_rehearsing(),
     )
     # The SDK takes these from the environment: every deployment would be billed to one organization.
     client.organization = None
@@ -33,31 +33,18 @@ def openai_client(base_url: str | None, key: SecretStr, connections: int) -> ope
     return client
 
 
-def anthropic_client(base_url: str | None, key: SecretStr, connections: int) -> anthropic.AsyncAnthropic:
+def anthropic_client(base_url: str | None, key: SecretStr) -> anthropic.AsyncAnthropic:
     _quieten()
     return anthropic.AsyncAnthropic(
         api_key=key.get_secret_value(),
         base_url=base_url or ANTHROPIC_BASE_URL,
         max_retries=0,
-        http_client=anthropic.DefaultAioHttpClient(**_calls(connections)),
+        http_client=_rehearsing(),
     )
 
 
-def _calls(connections: int) -> dict[str, Any]:
-    return {
-        "follow_redirects": False,
-        "trust_env": False,
-        "limits": _limits(connections),
-        "headers": {"accept-encoding": PLAIN},
-        "event_hooks": {"response": [bound]},
-    }
-
-
-def _limits(connections: int) -> httpx2.Limits:
-    """`invoke` queues before the client does. Twice as many, because a call kept waiting here fails as unreachable,
-    and connections may still be closing, or the limit have just been lowered, when one that has its place comes.
-    """
-    return httpx2.Limits(max_connections=2 * connections, max_keepalive_connections=connections)
+def _rehearsing() -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=Rehearsal(), trust_env=False, headers={"accept-encoding": PLAIN})
 
 
 def _quieten() -> None:

@@ -1,6 +1,9 @@
 """Every exception of the two SDKs, and of what they stand on, as one of ours: most specific first, nothing quoted."""
 
+from typing import cast
+
 import anthropic
+import httpx2
 import openai
 
 from schemas.base import JsonObject
@@ -11,6 +14,17 @@ from streams.providers.transport import transport_error
 
 _POOR = "credit balance"
 """Anthropic says this in a plain 400, with no code. Read, never shown: a prompt that has it merely goes elsewhere."""
+
+
+def openai_refusal(response: httpx2.Response, said: object) -> openai.APIStatusError:
+    """As the SDK raises it: with the body's `error`."""
+    body = cast("dict[str, object]", said).get("error", cast("object", said)) if isinstance(said, dict) else said
+    return openai.APIStatusError("refused", response=response, body=body)
+
+
+def anthropic_refusal(response: httpx2.Response, said: object) -> anthropic.APIStatusError:
+    """As the SDK raises it: with the whole body."""
+    return anthropic.APIStatusError("refused", response=response, body=said)
 
 
 def openai_error(error: Exception, now_ms: int) -> ProviderError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol, assert_never
 
 from pydantic import SecretStr
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 from schemas.control import Deployment
 from streams.providers.anthropic_messages import AnthropicMessages
 from streams.providers.clients import anthropic_client, openai_client
+from streams.providers.connections import Connections
 from streams.providers.openai_chat import OpenAIChat
 from streams.providers.protocol import Misconfigured, Provider, Question, Reply
 
@@ -30,11 +32,15 @@ class Wiring:
 
 
 def build(wiring: Wiring) -> Provider:
+    """Twice as many connections as calls, which queue before: a call kept waiting for one fails as unreachable, and
+    connections may still be closing, or the limit have just been lowered, when one that has its place comes.
+    """
+    connect = partial(Connections, most=2 * wiring.connections)
     match wiring.provider:
         case "openai":
-            return OpenAIChat(openai_client(wiring.base_url, wiring.key, wiring.connections))
+            return OpenAIChat(openai_client(wiring.base_url, wiring.key), connect)
         case "anthropic":
-            return AnthropicMessages(anthropic_client(wiring.base_url, wiring.key, wiring.connections))
+            return AnthropicMessages(anthropic_client(wiring.base_url, wiring.key), connect)
         case _:
             assert_never(wiring.provider)
 

@@ -11,9 +11,12 @@ Answer = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 @dataclass(slots=True)
 class RawServer:
-    """`requests` are the heads that came in, with lower-case header names; `bodies` what followed each."""
+    """`requests` are the heads that came in, with lower-case header names; `bodies` what followed each; `connections`
+    how many were made for them.
+    """
 
     base_url: str = ""
+    connections: int = 0
     requests: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     bodies: list[bytes] = field(default_factory=list[bytes])
 
@@ -60,6 +63,7 @@ async def serving(answer: Answer) -> AsyncGenerator[RawServer, None]:
     server = RawServer()
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
         try:
             while True:
                 head = _parse(await reader.readuntil(b"\r\n\r\n"))

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
@@ -113,6 +114,64 @@ async def test_nothing_is_sent_twice(dialect: str) -> None:
             await provider.ask(question())
 
         assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_next_question_goes_over_the_same_connection(stream: bool) -> None:
+    answer = events(HELLO, STOP, b"data: [DONE]\n\n") if stream else whole(COMPLETION)
+    async with facing(answer, "openai") as (provider, server):
+        for _ in range(3):
+            await provider.ask(question(stream=stream))
+
+        assert (len(server.requests), server.connections) == (3, 1)
+
+
+async def test_a_connection_with_the_rest_of_an_answer_on_it_is_not_used_again() -> None:
+    async def hang(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{")
+        await writer.drain()
+
+    async with facing(hang, "openai") as (provider, server):
+        for _ in range(2):
+            with pytest.raises(Lost):
+                await provider.ask(replace(question(), timeout_ms=200))
+
+        assert server.connections == 2
+
+
+@BOTH
+async def test_a_connection_that_was_closed_under_a_question_is_not_replaced_by_another(dialect: str) -> None:
+    """Whoever closed it may have read, and billed, the question."""
+    answered: list[bool] = []
+
+    async def once(writer: asyncio.StreamWriter) -> None:
+        if not answered:
+            answered.append(True)
+            await whole(b"{}", "503 Service Unavailable")(writer)
+        else:
+            writer.close()
+
+    async with facing(once, dialect) as (provider, server):
+        with pytest.raises(TurnedAway):
+            await provider.ask(question())
+        with pytest.raises(Lost):
+            await provider.ask(question())
+
+        assert (len(server.requests), server.connections) == (2, 1)
+
+
+async def test_whoever_gets_no_connection_was_not_asked() -> None:
+    """The limit is beyond what `invoke` lets through; that it is reached must not look like a lost question."""
+
+    async def hang(_writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0)
+
+    async with facing(hang, "openai") as (provider, server):
+        asking = [asyncio.create_task(provider.ask(replace(question(), timeout_ms=1_000))) for _ in range(5)]
+        ended = await asyncio.gather(*asking, return_exceptions=True)
+
+        assert sorted(type(error).__name__ for error in ended) == ["Lost"] * 4 + ["NotSent"]
+        assert len(server.requests) == 4
 
 
 @BOTH

@@ -1,11 +1,11 @@
 """What providers answer: whole bodies, streams cut anywhere, errors and their headers, up to the rows they become."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping
 
-import anthropic
-import httpx2
-import openai
+import aiohttp
+from multidict import CIMultiDict as Headers
+from pydantic import SecretStr
 
 from schemas.base import load_json
 from schemas.flow import Answer, Completion
@@ -14,6 +14,8 @@ from schemas.topics import CALLS
 from sinks.native import native_block
 from streams.invoke.caller import answered, failed
 from streams.providers.anthropic_messages import AnthropicMessages
+from streams.providers.clients import anthropic_client, openai_client
+from streams.providers.http import Answer as Received
 from streams.providers.openai_chat import OpenAIChat
 from streams.providers.protocol import Provider, ProviderError, Question
 from streams.providers.retry_after import MAX_RETRY_AFTER_MS, retry_after_ms
@@ -27,45 +29,57 @@ PROMPT = Prompt(messages=(UserMessage(role="user", content="Is it ripe?"),), par
 LOOP = asyncio.new_event_loop()
 
 
-class _Body(httpx2.AsyncByteStream):
-    """Comes in pieces of `step` bytes; `breaks` says that the connection does after the last."""
+class _Http:
+    """Answers whatever is asked, in pieces of `step` bytes; `breaks` says that the connection does after the last."""
 
-    def __init__(self, body: bytes, step: int, *, breaks: bool) -> None:
-        self._body, self._step, self._breaks = body, step, breaks
+    def __init__(self, status: int, headers: Headers[str], body: bytes, step: int, *, breaks: bool) -> None:
+        self._status, self._headers, self._breaks = status, headers, breaks
+        self._pieces = iter([body[start : start + step] for start in range(0, len(body), step)])
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._body), self._step):
-            yield self._body[start : start + self._step]
-        if self._breaks:
-            raise httpx2.ReadError("the connection is gone")
+    async def post(self, body: bytes, headers: Mapping[str, str], connect_s: float) -> Received:
+        assert load_json(body)
+        assert headers
+        assert connect_s > 0
+        return Received(self._status, self._headers, self, lambda: None)
 
+    async def readany(self) -> bytes:
+        piece = next(self._pieces, b"")
+        if self._breaks and not piece:
+            raise aiohttp.ClientPayloadError("the connection is gone")
+        return piece
 
-def _http(response: httpx2.Response) -> httpx2.AsyncClient:
-    return httpx2.AsyncClient(transport=httpx2.MockTransport(lambda _: response))
-
-
-def _openai(response: httpx2.Response) -> Provider:
-    return OpenAIChat(openai.AsyncOpenAI(api_key="sk-fuzz", max_retries=0, http_client=_http(response)))
-
-
-def _anthropic(response: httpx2.Response) -> Provider:
-    client = anthropic.AsyncAnthropic(api_key="sk-fuzz", max_retries=0, http_client=_http(response))
-    return AnthropicMessages(client)
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
-def _answered_by(build: Callable[[httpx2.Response], Provider]) -> Callable[[bytes], None]:
+def _text(header: bytes) -> str:
+    """As aiohttp reads it."""
+    return header.decode(errors="surrogateescape")
+
+
+def _openai(http: _Http) -> Provider:
+    return OpenAIChat(openai_client(None, SecretStr("sk-fuzz")), lambda _url, _headers: http)
+
+
+def _anthropic(http: _Http) -> Provider:
+    return AnthropicMessages(anthropic_client(None, SecretStr("sk-fuzz")), lambda _url, _headers: http)
+
+
+def _answered_by(build: Callable[[_Http], Provider]) -> Callable[[bytes], None]:
     """An input is the body, how it comes (status, stream, size of the pieces, whether it breaks), and headers."""
 
     def run(data: bytes) -> None:
         body, how, *said = parts_of(data, 2)
         status, stream, step, breaks = (*how, *(200, 1, 64, 0)[len(how) :])[:4]
-        response = httpx2.Response(
+        http = _Http(
             100 + status * 2 if status != 200 else 200,
-            headers=[(name, value) for name, value in pairs(said) if b":" not in name],
-            stream=_Body(body, 1 + step, breaks=bool(breaks & 1)),
+            Headers([(_text(name), _text(value)) for name, value in pairs(said)]),
+            body,
+            1 + step,
+            breaks=bool(breaks & 1),
         )
         question = Question("attempt-1", "gpt-5", PROMPT, stream=bool(stream & 1), timeout_ms=60_000)
-        _book(LOOP.run_until_complete(_ended(build(response), question)))
+        _book(LOOP.run_until_complete(_ended(build(http), question)))
 
     return run
 
