@@ -1,5 +1,7 @@
-"""Faust's Kafka transport where it loses or repeats what it was given to do."""
+"""Faust's Kafka transport where it loses or repeats what it was given to do, and where it is dear."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from types import CoroutineType
 from typing import Any, cast
@@ -10,11 +12,54 @@ from faust.types import AppT
 from faust.types.tuples import TP
 from typing_extensions import override
 
+from streams.watch.batches import LARGEST_BATCH, BatchMessage, Handed, cut
 from streams.watch.deliveries import Deliveries
+
+GATHER_S = 0.15
+"""Between two looks for records when there were few, so that those that trickle in are taken together. A row waits
+for two of these at most, and what it says about a deployment for two more. What comes after a pause waits for none.
+"""
 
 
 class Consumer(aiokafka.Consumer):
-    """Faust's, but for the order of things, and for what it is told before it is known."""
+    """Faust's, but for the order of things, what it is told before it is known, and the number of its events: records
+    of our topics come in batches, those of changelogs one by one.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._handed = Handed()
+        self._look_again_s = 0.0
+
+    @override
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        if (pause_s := self._look_again_s - time.monotonic()) > 0:
+            await asyncio.sleep(pause_s)
+        fetched = await super()._getmany(active_partitions, timeout)
+        rows = sum(len(records) for where, records in fetched.items() if not self._is_changelog_tp(where))
+        self._look_again_s = time.monotonic() + GATHER_S if 0 < rows < LARGEST_BATCH else 0
+        return {
+            where: records if self._is_changelog_tp(where) else list(cut(records)) for where, records in fetched.items()
+        }
+
+    @override
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        if self._is_changelog_tp(tp):
+            return super()._to_message(tp, record)
+        message = BatchMessage(TP(*tp), record, self.app.consumer_generation_id)
+        self._handed.give(message.tp, message)
+        return message
+
+    @override
+    def _new_offset(self, tp: TP) -> int | None:
+        """The offset to commit; None when there is nothing new to commit."""
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        return self._handed.finished(tp)
+
+    @override
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: what was handed out is known."""
 
     @override
     def perform_seek(self) -> "CoroutineType[Any, Any, None]":
@@ -24,7 +69,11 @@ class Consumer(aiokafka.Consumer):
         for a gap and for events as well: it counts each twice, commits one a second, and may commit unfinished ones.
         """
         self.stop_flow()  # here, not in the coroutine: that begins a round of the loop later
-        return super().perform_seek()
+        return self._seek_and_forget()
+
+    async def _seek_and_forget(self) -> None:
+        await super().perform_seek()
+        self._handed.forget()
 
     @override
     async def seek_to_committed(self) -> Mapping[TP, int]:
