@@ -1,7 +1,7 @@
 """Many records as one event of Faust's: what Faust does for each event is then done once for hundreds of rows."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from faust.types.tuples import TP, ConsumerMessage
@@ -11,6 +11,8 @@ from streams.runtime.frontier import NextOffset
 
 LARGEST_BATCH = 500
 """Records. So many keep the loop busy for some milliseconds; heartbeats have a thread of their own."""
+
+GATHER_S = 0.15
 
 
 class BatchMessage(ConsumerMessage):
@@ -48,9 +50,26 @@ class BatchMessage(ConsumerMessage):
         )
 
 
-def cut(records: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(records), LARGEST_BATCH):
-        yield records[start : start + LARGEST_BATCH]
+def cut(records: Sequence[Any]) -> list[Sequence[Any]]:
+    return [records[start : start + LARGEST_BATCH] for start in range(0, len(records), LARGEST_BATCH)]
+
+
+class Rhythm:
+    """When to look for records again, so that those that trickle in are taken together. Times are in seconds, on any
+    clock that only goes forward.
+
+    A row waits for two pauses at most, and what it says about a deployment for two more. What comes to an idle watch
+    waits for none, and neither does a backlog.
+    """
+
+    def __init__(self) -> None:
+        self._not_before_s = 0.0
+
+    def pause_s(self, now_s: float) -> float:
+        return max(0.0, self._not_before_s - now_s)
+
+    def found(self, records: int, now_s: float) -> None:
+        self._not_before_s = now_s + GATHER_S if 0 < records < LARGEST_BATCH else now_s
 
 
 class Finishable(Protocol):

@@ -52,8 +52,9 @@ SIGHTING: TypeAdapter[Sighting] = TypeAdapter(Annotated[Sighting, Field(discrimi
 
 
 EARLIER_HEADER = "millrace-earlier"
-"""What came before a sighting in the same batch, of the same kind and subject: of calls a list of verdict, start
-and milliseconds, of answers without a price their number. It is no field, because an older version refuses a value with fields it does not know.
+"""The sightings of the same kind and subject that come before the one in the value: of calls a list of verdict, start
+and milliseconds, of answers without a price their number. No field of the value, whose unknown fields an older version
+refuses.
 """
 
 _EARLIER = TypeAdapter(list[tuple[Verdict, EpochMs, int | None]])
@@ -92,14 +93,14 @@ def _with_earlier(last: Sighting, earlier: object) -> Sighted:
 def calls_in(seen: CallSeen, headers: RecordHeaders) -> list[Call]:
     """Raises ValueError when the header cannot be read."""
     earlier = _header(headers)
-    listed = _EARLIER.validate_json(earlier) if earlier else []
+    listed = [] if earlier is None else _EARLIER.validate_json(earlier)
     return [*(Call(*each) for each in listed), seen.call]
 
 
 def times_in(headers: RecordHeaders) -> int:
     """How many answers without a price one record stands for. Raises ValueError when the header cannot be read."""
     earlier = _header(headers)
-    return 1 + (_TIMES.validate_json(earlier) if earlier else 0)
+    return 1 if earlier is None else 1 + _TIMES.validate_json(earlier)
 
 
 def _header(headers: RecordHeaders) -> bytes | None:

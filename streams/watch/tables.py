@@ -13,6 +13,7 @@ import faust
 from faust.exceptions import FaustError
 
 from schemas.base import Event
+from streams.observe.logs import logger
 from streams.watch.answers import SPAN_S as ANSWERS_SPAN_S
 from streams.watch.answers import Answers
 from streams.watch.attempts import AttemptMemory, Reached, batch_record, read_record
@@ -21,6 +22,8 @@ from streams.watch.settings import BUCKETS, WatchSettings
 from streams.watch.spend import Spend
 from streams.watch.unpriced import SPAN_S as UNPRICED_SPAN_S
 from streams.watch.unpriced import Told
+
+log = logger(__name__)
 
 E = TypeVar("E", bound=Event)
 
@@ -119,7 +122,11 @@ class Attempts:
         memory, now_ms = AttemptMemory(self._keep_ms), self._now_ms()
         with _storage():
             for key, value in self._table.items():
-                attempts, at_ms = read_record(key, value, now_ms)
+                try:
+                    attempts, at_ms = read_record(key, value, now_ms)
+                except ValueError:  # a later version's: its rows are booked again, which is better than no start
+                    log.warning("attempts_unreadable", key=str(key), size=len(value))
+                    continue
                 for digest, phase in attempts:
                     memory.reach(digest, phase, at_ms)
         memory.expire(now_ms)

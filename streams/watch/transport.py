@@ -12,13 +12,8 @@ from faust.types import AppT
 from faust.types.tuples import TP
 from typing_extensions import override
 
-from streams.watch.batches import LARGEST_BATCH, BatchMessage, Handed, cut
+from streams.watch.batches import BatchMessage, Handed, Rhythm, cut
 from streams.watch.deliveries import Deliveries
-
-GATHER_S = 0.15
-"""Between two looks for records when there were few, so that those that trickle in are taken together. A row waits
-for two of these at most, and what it says about a deployment for two more. What comes after a pause waits for none.
-"""
 
 
 class Consumer(aiokafka.Consumer):
@@ -29,18 +24,16 @@ class Consumer(aiokafka.Consumer):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._handed = Handed()
-        self._look_again_s = 0.0
+        self._rhythm = Rhythm()
 
     @override
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        if (pause_s := self._look_again_s - time.monotonic()) > 0:
+        if pause_s := self._rhythm.pause_s(time.monotonic()):
             await asyncio.sleep(pause_s)
         fetched = await super()._getmany(active_partitions, timeout)
-        rows = sum(len(records) for where, records in fetched.items() if not self._is_changelog_tp(where))
-        self._look_again_s = time.monotonic() + GATHER_S if 0 < rows < LARGEST_BATCH else 0
-        return {
-            where: records if self._is_changelog_tp(where) else list(cut(records)) for where, records in fetched.items()
-        }
+        ours = [records for where, records in fetched.items() if not self._is_changelog_tp(where)]
+        self._rhythm.found(sum(map(len, ours)), time.monotonic())
+        return {where: records if self._is_changelog_tp(where) else cut(records) for where, records in fetched.items()}
 
     @override
     def _to_message(self, tp: TP, record: Any) -> Any:
