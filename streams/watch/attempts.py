@@ -60,8 +60,12 @@ class AttemptMemory:
 
     def phase(self, digest: bytes) -> int:
         """The highest PHASE_VERSION taken in; 0 for none."""
-        number = _room(digest)
-        return max((_phase_in(rooms.get(number), digest) for rooms in self._slots.values()), default=0)
+        number, highest = _room(digest), 0
+        for rooms in self._slots.values():
+            room = rooms.get(number)
+            if room is not None and digest in room:
+                highest = max(highest, _phase_in(room, digest))
+        return highest
 
     def reach(self, digest: bytes, phase: int, at_ms: int) -> None:
         """A phase never goes back: a lower one that is added changes nothing."""
@@ -75,12 +79,13 @@ class AttemptMemory:
 
 
 def _room(digest: bytes) -> int:
-    return int.from_bytes(digest[:2]) & _ROOM_BITS
+    return (digest[0] << 8 | digest[1]) & _ROOM_BITS
 
 
-def _phase_in(room: bytearray | None, digest: bytes) -> int:
-    highest, found = 0, -1
-    while room is not None and (found := room.find(digest, found + 1)) >= 0:
+def _phase_in(room: bytearray, digest: bytes) -> int:
+    highest, found = 0, room.find(digest)
+    while found >= 0:
         if found % _ENTRY_BYTES == 0:
             highest = max(highest, room[found + _DIGEST_BYTES])
+        found = room.find(digest, found + 1)
     return highest

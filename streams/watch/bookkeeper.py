@@ -11,15 +11,15 @@ from decimal import Decimal
 from schemas.alert import Alert
 from schemas.call import PHASE_VERSION, CallRow
 from streams.runtime.delivery import Delivery
-from streams.watch.answers import ends_a_request, share_alert
+from streams.watch.answers import AnswersTally, ends_a_request, share_alert
 from streams.watch.attempts import batch_key, digest_of
-from streams.watch.draft import Draft
+from streams.watch.draft import Tallies
 from streams.watch.outlet import Outlet
 from streams.watch.published import Published
 from streams.watch.settings import WatchSettings
 from streams.watch.sightings import call_seen, unpriced_seen
 from streams.watch.sights import Sights
-from streams.watch.spend import booked_usd, daily_alert
+from streams.watch.spend import SpendTally, booked_usd, daily_alert
 from streams.watch.tables import Tables
 
 _TOO_OLD_MS = 86_400_000
@@ -56,8 +56,9 @@ class RowsPage:
         self.outcomes: Counter[str] = Counter()
         self._desk = desk
         self._now_ms = desk.now_ms()
-        self._minute, self._day = Draft(desk.tables.spend_minute), Draft(desk.tables.spend_day)
-        self._answers = Draft(desk.tables.answers)
+        self._minute = Tallies(desk.tables.spend_minute, SpendTally)
+        self._day = Tallies(desk.tables.spend_day, SpendTally)
+        self._answers = Tallies(desk.tables.answers, AnswersTally)
         self._reached: dict[bytes, int] = {}
         self._offsets: list[int] = []
         self._alerts: list[Alert] = []
@@ -96,25 +97,25 @@ class RowsPage:
             await self._desk.outlet.alert(alert)
         for sighted, written_at_ms in self._sights.together():
             await self._desk.outlet.sight(sighted, written_at_ms)
-        for draft in (self._minute, self._day, self._answers):
-            draft.write()
+        for tallies in (self._minute, self._day, self._answers):
+            tallies.write()
         if self._reached:
             key = batch_key(self._offsets[0], self._offsets[-1])
             self._desk.tables.attempts.reached(key, self._reached)
 
     def _book_spend(self, tenant: str, usd: Decimal, written_at_ms: int) -> None:
-        minute = self._minute.at(tenant, written_at_ms).plus(usd)
-        day = self._day.at(tenant, written_at_ms).plus(usd)
+        minute, day = self._minute.at(tenant, written_at_ms), self._day.at(tenant, written_at_ms)
+        minute.usd += usd
+        day.usd += usd
         limit = self._desk.published.spend_limit_usd(tenant)
         alert = daily_alert(tenant, day, minute, limit, written_at_ms=written_at_ms, now_ms=self._now_ms)
         if alert is not None:
             self._alerts.append(alert)
-            day = day.told()
-        self._minute.put(tenant, written_at_ms, minute)
-        self._day.put(tenant, written_at_ms, day)
+            day.alerted = True
 
     def _count_answer(self, row: CallRow, written_at_ms: int) -> None:
-        answers = self._answers.at(row.tenant_id, written_at_ms).with_row(row)
+        answers = self._answers.at(row.tenant_id, written_at_ms)
+        answers.count(row)
         alert = share_alert(
             row.tenant_id,
             answers,
@@ -124,5 +125,4 @@ class RowsPage:
         )
         if alert is not None:
             self._alerts.append(alert)
-            answers = answers.told()
-        self._answers.put(row.tenant_id, written_at_ms, answers)
+            answers.alerted = True

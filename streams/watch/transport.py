@@ -12,8 +12,19 @@ from faust.types import AppT
 from faust.types.tuples import TP
 from typing_extensions import override
 
-from streams.watch.batches import BatchMessage, Handed, Rhythm, cut
+from streams.watch.batches import GATHER_S, BatchMessage, Handed, Rhythm, cut
 from streams.watch.deliveries import Deliveries
+
+
+class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
+    """Faust's, with the client in it."""
+
+    @override
+    async def on_start(self) -> None:
+        await super().on_start()
+        # what is fetched waits to be taken; after 0.1 s of that the client would ask for the other partitions only,
+        # and hear of new records in this one when the broker gives that up, 1.5 s later
+        cast("Any", self)._consumer._fetcher._prefetch_backoff = 2 * GATHER_S  # noqa: SLF001  # nothing sets it
 
 
 class Consumer(aiokafka.Consumer):
@@ -25,6 +36,10 @@ class Consumer(aiokafka.Consumer):
         super().__init__(*arguments, **options)
         self._handed = Handed()
         self._rhythm = Rhythm()
+
+    @override
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     @override
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
