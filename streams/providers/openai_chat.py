@@ -21,7 +21,7 @@ class OpenAIChat:
 
     The SDK says how it would ask, and what a refusal and a stream mean; the question goes past it, and the JSON is read
     here: `chat.completions.create` checks a request that is known to be right, rewrites the usage block, and takes any
-    JSON for a completion. See docs/decisions/0010.
+    JSON for a completion. See docs/decisions/0012.
     """
 
     def __init__(self, client: AsyncOpenAI, connect: Connect, clock: Clock = SYSTEM_CLOCK) -> None:

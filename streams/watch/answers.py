@@ -14,23 +14,33 @@ class Answers(Model):
     failed: int = 0
     alerted: bool = False
 
-    def with_row(self, row: CallRow) -> "Answers":
-        failed = row.request_status in ("failed", "expired")
-        return Answers(ended=self.ended + 1, failed=self.failed + failed, alerted=self.alerted)
 
-    def told(self) -> "Answers":
-        return Answers(ended=self.ended, failed=self.failed, alerted=True)
+class AnswersTally:
+    """Answers while requests are counted into them."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.ended = answers.ended
+        self.failed = answers.failed
+        self.alerted = answers.alerted
+
+    def count(self, row: CallRow) -> None:
+        self.ended += 1
+        self.failed += row.request_status in ("failed", "expired")
 
     @property
     def failed_share(self) -> float:
         return self.failed / self.ended if self.ended else 0.0
+
+    @property
+    def event(self) -> Answers:
+        return Answers(ended=self.ended, failed=self.failed, alerted=self.alerted)
 
 
 def ends_a_request(row: CallRow) -> bool:
     return row.is_final and row.phase == "priced" and bool(row.tenant_id) and row.request_status != "rejected"
 
 
-def share_alert(tenant: str, answers: Answers, *, min_requests: int, share: float, now_ms: int) -> Alert | None:
+def share_alert(tenant: str, answers: AnswersTally, *, min_requests: int, share: float, now_ms: int) -> Alert | None:
     """Once per tenant and stretch."""
     if answers.alerted or answers.ended < min_requests or answers.failed_share < share:
         return None

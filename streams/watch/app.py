@@ -21,7 +21,7 @@ from streams.watch.judge import Judge
 from streams.watch.outlet import Outlet, raw_topic
 from streams.watch.published import Published
 from streams.watch.settings import WatchSettings
-from streams.watch.sightings import TimePassed
+from streams.watch.sightings import TimePassed, alone
 from streams.watch.tables import Tables
 from streams.watch.transport import Transport
 from streams.watch.vitals import Vitals
@@ -39,7 +39,7 @@ def watch_app(
     app.sensors.add(deliveries)
     app.transport = Transport(app, deliveries, delivery_s)
     commits: Commits[TP] = Commits(round(1_000 * (_COMMITTED_WITHIN_S + delivery_s)))
-    tables = Tables(app, watch, kafka.min_insync)
+    tables = Tables(app, watch, kafka.min_insync, now_ms)
     outlet = Outlet(app, kafka, metrics, now_ms)
     published = Published(lambda: ControlFollower(ConfluentClients(kafka), kafka))
     intake = Intake(app, outlet, metrics)
@@ -48,14 +48,15 @@ def watch_app(
     vitals = Vitals(app, metrics, progress)
 
     async def book(rows: EventStream) -> None:
-        await intake.take(rows, bookkeeper.take)
+        await intake.take(rows, bookkeeper.open)
 
     async def decide(sightings: EventStream) -> None:
-        await intake.take(sightings, judge.take)
+        await intake.take(sightings, judge.open)
 
     async def take_over(*_sender: Any, **_signal: Any) -> None:
         """Faust waits for this before it gives the agents their first event of new partitions."""
         await published.reread()
+        await tables.attempts.restore()
         commits.forget()
 
     async def look_around() -> None:
@@ -68,7 +69,7 @@ def watch_app(
             await app.crash(deliveries.refused)
         vitals.report(published.refresh(), intake.finished)
         for deployment in published.due(now):
-            await outlet.sight(TimePassed(subject=deployment), now)
+            await outlet.sight(alone(TimePassed(subject=deployment)), now)
 
     async def put_down(*_sender: Any, **_signal: Any) -> None:
         published.close()

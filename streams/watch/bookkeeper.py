@@ -1,90 +1,128 @@
 """Takes in `llm.calls`: books each priced row once, counts how requests end, and passes on what others judge.
 
 A row that comes again, from Kafka or from its writer, changes nothing for as long as `remember_s` says. A kill in the
-middle of one row may book that row twice. Bills are made from ClickHouse, not from here.
+middle of one batch may book that batch twice. Bills are made from ClickHouse, not from here.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 
+from schemas.alert import Alert
 from schemas.call import PHASE_VERSION, CallRow
 from streams.runtime.delivery import Delivery
-from streams.watch.answers import ends_a_request, share_alert
+from streams.watch.answers import AnswersTally, ends_a_request, share_alert
+from streams.watch.attempts import batch_key, digest_of
+from streams.watch.draft import Tallies
 from streams.watch.outlet import Outlet
 from streams.watch.published import Published
 from streams.watch.settings import WatchSettings
-from streams.watch.sightings import Sighting, call_seen, unpriced_seen
-from streams.watch.spend import booked_usd, daily_alert
+from streams.watch.sightings import call_seen, unpriced_seen
+from streams.watch.sights import Sights
+from streams.watch.spend import SpendTally, booked_usd, daily_alert
 from streams.watch.tables import Tables
 
 _TOO_OLD_MS = 86_400_000
 """Rows from before yesterday are history, read by a new installation: nobody is woken for them."""
+_ONLY_STARTED = b'"phase":"started"'
+_HEAD_BYTES = 48
+"""The phase is among the first fields of a row. Further on there are labels, whose names are the sender's."""
+
+
+def has_only_started(value: bytes) -> bool:
+    """Half of all rows, and of no interest here: found without reading them. False may still be one of them."""
+    return _ONLY_STARTED in value[:_HEAD_BYTES]
 
 
 class Bookkeeper:
     def __init__(
         self, watch: WatchSettings, tables: Tables, published: Published, outlet: Outlet, now_ms: Callable[[], int]
     ) -> None:
-        self._watch = watch
-        self._tables = tables
-        self._published = published
-        self._outlet = outlet
-        self._now_ms = now_ms
+        self.watch = watch
+        self.tables = tables
+        self.published = published
+        self.outlet = outlet
+        self.now_ms = now_ms
 
-    async def take(self, delivery: Delivery) -> str:
-        """An intake's handler."""
-        row = CallRow.decode(delivery.value or b"")
-        age_ms = self._now_ms() - delivery.timestamp_ms
+    def open(self) -> "RowsPage":
+        self.published.refresh()
+        return RowsPage(self)
+
+
+class RowsPage:
+    """An intake's page. What a row says is worked out before anything is noted: one that raises has noted nothing."""
+
+    def __init__(self, desk: Bookkeeper) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._desk = desk
+        self._now_ms = desk.now_ms()
+        self._minute = Tallies(desk.tables.spend_minute, SpendTally)
+        self._day = Tallies(desk.tables.spend_day, SpendTally)
+        self._answers = Tallies(desk.tables.answers, AnswersTally)
+        self._reached: dict[bytes, int] = {}
+        self._offsets: list[int] = []
+        self._alerts: list[Alert] = []
+        self._sights = Sights(desk.watch.bucket_s * 1_000)
+
+    def take(self, delivery: Delivery) -> None:
+        self.outcomes[self._taken(delivery)] += 1
+
+    def _taken(self, delivery: Delivery) -> str:
+        value = delivery.value or b""
+        row = None if has_only_started(value) else CallRow.decode(value)
+        age_ms = self._now_ms - delivery.timestamp_ms
         if age_ms > _TOO_OLD_MS:
             return "too_old"
-        if row.phase == "started":
+        if row is None or row.phase == "started":
             return "started"
-        known, phase = self._tables.attempts.phase(row.attempt_id), PHASE_VERSION[row.phase]
+        digest, phase = digest_of(row.attempt_id), PHASE_VERSION[row.phase]
+        known = self._reached.get(digest) or self._desk.tables.attempts.phase(digest)
         if known >= phase:
             return "repeated"
-        if known < PHASE_VERSION["settled"] and age_ms <= self._watch.window_s * 1_000:
-            # the last attempt of a request is only ever written priced, the others settled first
-            await self._pass_on(call_seen(row), delivery)
-        if row.phase == "priced":
-            await self._pass_on(unpriced_seen(row), delivery)
-            await self._book(row, delivery.timestamp_ms)
-        self._tables.attempts.reached(row.attempt_id, phase)
+        # the last attempt of a request is only ever written priced, the others settled first
+        is_news = known < PHASE_VERSION["settled"] and age_ms <= self._desk.watch.window_s * 1_000
+        call, unpriced, usd = call_seen(row) if is_news else None, unpriced_seen(row), booked_usd(row)
+        if usd is not None:
+            self._book_spend(row.tenant_id, usd, delivery.timestamp_ms)
+        if ends_a_request(row):
+            self._count_answer(row, delivery.timestamp_ms)
+        self._sights.note(call, unpriced, delivery.timestamp_ms)
+        self._reached[digest] = phase
+        self._offsets.append(delivery.offset)
         return row.phase
 
-    async def _pass_on(self, sighting: Sighting | None, delivery: Delivery) -> None:
-        if sighting is not None:
-            await self._outlet.sight(sighting, delivery.timestamp_ms)
-
-    async def _book(self, row: CallRow, written_at_ms: int) -> None:
+    async def close(self) -> None:
         """An alert goes out before it is remembered: after a crash in between it goes out twice, not never."""
-        usd = booked_usd(row)
-        if usd is not None:
-            await self._book_spend(row.tenant_id, usd, written_at_ms)
-        if ends_a_request(row):
-            await self._count_answer(row)
+        for alert in self._alerts:
+            await self._desk.outlet.alert(alert)
+        for sighted, written_at_ms in self._sights.together():
+            await self._desk.outlet.sight(sighted, written_at_ms)
+        for tallies in (self._minute, self._day, self._answers):
+            tallies.write()
+        if self._reached:
+            key = batch_key(self._offsets[0], self._offsets[-1])
+            self._desk.tables.attempts.reached(key, self._reached)
 
-    async def _book_spend(self, tenant: str, usd: Decimal, written_at_ms: int) -> None:
-        self._published.refresh()
-        minute = self._tables.spend_minute.current(tenant).plus(usd)
-        day = self._tables.spend_day.current(tenant).plus(usd)
-        limit = self._published.spend_limit_usd(tenant)
-        alert = daily_alert(tenant, day, minute, limit, written_at_ms=written_at_ms, now_ms=self._now_ms())
+    def _book_spend(self, tenant: str, usd: Decimal, written_at_ms: int) -> None:
+        minute, day = self._minute.at(tenant, written_at_ms), self._day.at(tenant, written_at_ms)
+        minute.usd += usd
+        day.usd += usd
+        limit = self._desk.published.spend_limit_usd(tenant)
+        alert = daily_alert(tenant, day, minute, limit, written_at_ms=written_at_ms, now_ms=self._now_ms)
         if alert is not None:
-            await self._outlet.alert(alert)
-            day = day.told()
-        self._tables.spend_minute.put(tenant, minute)
-        self._tables.spend_day.put(tenant, day)
+            self._alerts.append(alert)
+            day.alerted = True
 
-    async def _count_answer(self, row: CallRow) -> None:
-        answers = self._tables.answers.current(row.tenant_id).with_row(row)
+    def _count_answer(self, row: CallRow, written_at_ms: int) -> None:
+        answers = self._answers.at(row.tenant_id, written_at_ms)
+        answers.count(row)
         alert = share_alert(
             row.tenant_id,
             answers,
-            min_requests=self._watch.error_min_requests,
-            share=self._watch.error_share,
-            now_ms=self._now_ms(),
+            min_requests=self._desk.watch.error_min_requests,
+            share=self._desk.watch.error_share,
+            now_ms=self._now_ms,
         )
         if alert is not None:
-            await self._outlet.alert(alert)
-            answers = answers.told()
-        self._tables.answers.put(row.tenant_id, answers)
+            self._alerts.append(alert)
+            answers.alerted = True

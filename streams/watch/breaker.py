@@ -10,7 +10,7 @@ from typing import assert_never
 
 from schemas.alert import Alert
 from schemas.control import Breaker
-from streams.watch.health import Bucket, Health, Verdict, health_of
+from streams.watch.health import Bucket, Health, Tally, Verdict, health_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,9 @@ class Thresholds:
     min_calls: int
     failure_share: float
     open_ms: int
+
+    def are_passed(self, calls: int, failures: int) -> bool:
+        return calls >= self.min_calls and failures / calls >= self.failure_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """`bucket` replaces the newest bucket; None when the call is no evidence and is not counted."""
+    """`bucket` replaces the newest bucket; None when no call was evidence and counted. `rest` are the calls that came
+    after the one at which the breaker changed: they are to be judged by what it has become.
+    """
 
     breaker: Breaker
     bucket: Bucket | None = None
+    rest: Sequence[Call] = ()
 
 
 def untroubled(deployment: str) -> Breaker:
@@ -50,10 +56,11 @@ def after_time(breaker: Breaker, now_ms: int) -> Breaker:
     return breaker
 
 
-def after_call(
-    breaker: Breaker, call: Call, buckets: Sequence[Bucket], now_ms: int, thresholds: Thresholds
+def after_calls(
+    breaker: Breaker, calls: Sequence[Call], buckets: Sequence[Bucket], now_ms: int, thresholds: Thresholds
 ) -> Judgement:
-    """`buckets` are those of the window, newest first, none from before the breaker closed.
+    """As if each call were judged for itself, up to the first at which the breaker changes. `buckets` are those of the
+    window, newest first, none from before the breaker closed.
 
     A call begun before the breaker's last change of mind proves nothing about what came after it: such calls still
     end while the breaker is open, and would close or open it again for reasons that are known already.
@@ -61,24 +68,34 @@ def after_call(
     breaker = after_time(breaker, now_ms)
     match breaker.state:
         case "closed":
-            if call.started_at_ms < breaker.since_ms:
-                return Judgement(breaker)
-            newest = buckets[0].with_call(call.verdict, call.provider_ms)
-            health = health_of((newest, *buckets[1:]))
-            return Judgement(_opened_if(breaker, health, now_ms, thresholds), newest)
+            return _counted(breaker, calls, buckets, now_ms, thresholds)
         case "half_open":
-            if call.started_at_ms < breaker.until_ms:
-                return Judgement(breaker)
-            return Judgement(_probed(breaker, call.verdict, now_ms, thresholds))
+            for number, call in enumerate(calls, 1):
+                if call.started_at_ms >= breaker.until_ms:
+                    return Judgement(_probed(breaker, call.verdict, now_ms, thresholds), rest=calls[number:])
+            return Judgement(breaker)
         case "open":
             return Judgement(breaker)
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _opened_if(breaker: Breaker, health: Health, now_ms: int, thresholds: Thresholds) -> Breaker:
-    if health.calls < thresholds.min_calls or health.failure_share < thresholds.failure_share:
-        return breaker
+def _counted(
+    breaker: Breaker, calls: Sequence[Call], buckets: Sequence[Bucket], now_ms: int, thresholds: Thresholds
+) -> Judgement:
+    newest, older = Tally(buckets[0]), health_of(buckets[1:])
+    for number, call in enumerate(calls, 1):
+        if call.started_at_ms < breaker.since_ms:
+            continue
+        newest.count(call.verdict, call.provider_ms)
+        if thresholds.are_passed(older.calls + newest.calls, older.failures + newest.failures):
+            bucket = newest.bucket
+            health = health_of((bucket, *buckets[1:]))
+            return Judgement(_opened(breaker, health, now_ms, thresholds), bucket, calls[number:])
+    return Judgement(breaker, newest.bucket if newest.calls > buckets[0].calls else None)
+
+
+def _opened(breaker: Breaker, health: Health, now_ms: int, thresholds: Thresholds) -> Breaker:
     return Breaker(
         name=breaker.name,
         state="open",

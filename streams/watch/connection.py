@@ -10,7 +10,7 @@ from streams.settings import KafkaSettings
 from streams.watch.settings import WatchSettings
 
 STAGE = "watch"
-_BUFFERED_EVENTS = 256  # per agent; rows beyond it wait in the broker, not in our memory
+_BUFFERED_BATCHES = 4  # per agent; rows beyond them wait in the broker, not in our memory
 
 
 def credentials(kafka: KafkaSettings) -> Credentials | None:
@@ -52,7 +52,7 @@ def faust_app(kafka: KafkaSettings, watch: WatchSettings) -> faust.App:
         "topic_partitions": kafka.partitions,
         "topic_replication_factor": kafka.replication,
         "topic_disable_leader": True,
-        "stream_buffer_maxsize": _BUFFERED_EVENTS,
+        "stream_buffer_maxsize": _BUFFERED_BATCHES,
         # its web server would listen on every address and show the tables to whoever asks
         "web_enabled": False,
     }

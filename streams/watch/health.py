@@ -46,11 +46,24 @@ class Bucket(Model):
     failures: int = 0
     latencies: dict[int, int] = Field(default_factory=_no_latencies)
 
-    def with_call(self, verdict: Verdict, provider_ms: int | None) -> "Bucket":
-        latencies = Counter(self.latencies)
+
+class Tally:
+    """A bucket while calls are counted into it."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.calls = bucket.calls
+        self.failures = bucket.failures
+        self._latencies = Counter(bucket.latencies)
+
+    def count(self, verdict: Verdict, provider_ms: int | None) -> None:
+        self.calls += 1
+        self.failures += verdict == "failed"
         if provider_ms is not None:
-            latencies[_step(provider_ms)] += 1
-        return Bucket(calls=self.calls + 1, failures=self.failures + (verdict == "failed"), latencies=dict(latencies))
+            self._latencies[_step(provider_ms)] += 1
+
+    @property
+    def bucket(self) -> Bucket:
+        return Bucket(calls=self.calls, failures=self.failures, latencies=dict(self._latencies))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
-"""One event after the other, each acknowledged only when it has been handled or buried.
+"""One batch of events after the other, each acknowledged only when all of it has been handled or buried.
 
-Faust acknowledges an event when its agent raises, is cancelled or is stopped. So each event is held by a reference of
+Faust acknowledges an event when its agent raises, is cancelled or is stopped. So each batch is held by a reference of
 our own meanwhile: what has not been handled is not committed, and is delivered again after a restart.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 from aiokafka.errors import KafkaError
@@ -17,11 +18,23 @@ from streams.runtime.outcome import DeadLetter
 from streams.watch.connection import STAGE
 from streams.watch.tables import TableError
 
-Handler = Callable[[Delivery], Awaitable[str]]
-"""Returns the outcome to count. Raises ValueError when the event cannot be read."""
-
 NOT_THE_EVENTS_FAULT = (FaustError, KafkaError, KafkaException, TableError)
 """The next event would fare no better: the process must end and start over."""
+
+
+class Page(Protocol):
+    """What becomes of one batch: worked out event by event, then written down at once."""
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How many events ended how, to be counted."""
+        ...
+
+    def take(self, delivery: Delivery) -> None:
+        """Raises ValueError when the event cannot be read. What an event that raises has changed is nothing."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class EventStream(Protocol):
@@ -30,19 +43,6 @@ class EventStream(Protocol):
 
 class Graveyard(Protocol):
     async def bury(self, delivery: Delivery, letter: DeadLetter) -> None: ...
-
-
-def delivery_of(event: Any) -> Delivery:
-    message = event.message
-    return Delivery(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        key=message.key,
-        value=message.value,
-        headers=tuple(message.headers or ()),
-        timestamp_ms=round(message.timestamp * 1_000),
-    )
 
 
 class Intake:
@@ -54,24 +54,30 @@ class Intake:
         self._metrics = metrics
         self.finished = 0
 
-    async def take(self, stream: EventStream, handle: Handler) -> None:
+    async def take(self, stream: EventStream, open_page: Callable[[], Page]) -> None:
         async for event in stream.events():
             event.message.incref()
+            batch: Sequence[Delivery] = event.message.deliveries
             try:
-                outcome = await self._handled(delivery_of(event), handle)
+                outcomes = await self._handled(batch, open_page())
             except NOT_THE_EVENTS_FAULT as problem:
                 await self._app.crash(problem)
                 raise
-            self._metrics.count("millrace_events_total", STAGE, outcome)
-            self.finished += 1
+            for outcome, times in outcomes.items():
+                self._metrics.count("millrace_events_total", STAGE, outcome, by=times)
+            self.finished += len(batch)
             event.ack()
 
-    async def _handled(self, delivery: Delivery, handle: Handler) -> str:
-        try:
-            return await handle(delivery)
-        except NOT_THE_EVENTS_FAULT:
-            raise
-        except Exception as problem:  # noqa: BLE001  # a bug met by one event must not cost the others
-            reason = "unreadable" if isinstance(problem, ValueError) else "decision_failed"
-            await self._graveyard.bury(delivery, DeadLetter(reason, type(problem).__name__))
-            return "gave_up"
+    async def _handled(self, batch: Sequence[Delivery], page: Page) -> Counter[str]:
+        gave_up = 0
+        for delivery in batch:
+            try:
+                page.take(delivery)
+            except NOT_THE_EVENTS_FAULT:
+                raise
+            except Exception as problem:  # noqa: BLE001  # a bug met by one event must not cost the others
+                reason = "unreadable" if isinstance(problem, ValueError) else "decision_failed"
+                await self._graveyard.bury(delivery, DeadLetter(reason, type(problem).__name__))
+                gave_up += 1
+        await page.close()
+        return page.outcomes + Counter(gave_up=gave_up)

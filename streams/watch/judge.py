@@ -3,16 +3,19 @@
 A sighting that Kafka delivers again, after a crash, counts twice: at most the calls of one commit interval.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
+from schemas.alert import Alert
 from schemas.control import Breaker
 from streams.runtime.delivery import Delivery
-from streams.watch.breaker import after_call, after_time, alert_on
+from streams.watch.breaker import Call, after_calls, after_time, alert_on
+from streams.watch.draft import Draft
 from streams.watch.outlet import Outlet
 from streams.watch.published import Published
 from streams.watch.settings import BUCKETS, WatchSettings
-from streams.watch.sightings import SIGHTING, CallSeen, TimePassed, UnpricedSeen
+from streams.watch.sightings import SIGHTING, CallSeen, TimePassed, UnpricedSeen, calls_in, times_in
 from streams.watch.tables import Tables
 from streams.watch.unpriced import Told, unpriced_alert
 
@@ -21,57 +24,90 @@ class Judge:
     def __init__(
         self, watch: WatchSettings, tables: Tables, published: Published, outlet: Outlet, now_ms: Callable[[], int]
     ) -> None:
-        self._watch = watch
-        self._tables = tables
-        self._published = published
-        self._outlet = outlet
-        self._now_ms = now_ms
+        self.watch = watch
+        self.tables = tables
+        self.published = published
+        self.outlet = outlet
+        self.now_ms = now_ms
 
-    async def take(self, delivery: Delivery) -> str:
-        """An intake's handler."""
+    def open(self) -> "SightingsPage":
+        self.published.refresh()
+        return SightingsPage(self)
+
+
+class SightingsPage:
+    """An intake's page."""
+
+    def __init__(self, desk: Judge) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self._desk = desk
+        self._now_ms = desk.now_ms()
+        self._health, self._unpriced = Draft(desk.tables.health), Draft(desk.tables.unpriced)
+        self._breakers: dict[str, Breaker] = {}
+        self._news: list[Alert | Breaker] = []
+
+    def take(self, delivery: Delivery) -> None:
         sighting = SIGHTING.validate_json(delivery.value or b"")
-        if self._now_ms() - delivery.timestamp_ms > self._watch.window_s * 1_000:
-            return "too_old"
+        is_late = self._now_ms - delivery.timestamp_ms > self._desk.watch.window_s * 1_000
         match sighting:
             case CallSeen():
-                await self._judge_call(sighting, delivery.timestamp_ms)
+                calls = calls_in(sighting, delivery.headers)
+                times = len(calls)
+                if not is_late:
+                    self._judge_calls(sighting.subject, calls, delivery.timestamp_ms)
             case TimePassed():
-                before = self._known(sighting.subject)
-                await self._change(before, after_time(before, self._now_ms()))
+                times = 1
+                if not is_late:
+                    before = self._known(sighting.subject)
+                    self._change(before, after_time(before, self._now_ms))
             case UnpricedSeen():
-                await self._tell_unpriced(sighting)
+                times = times_in(delivery.headers)
+                if not is_late:
+                    self._tell_unpriced(sighting, delivery.timestamp_ms)
             case _ as unreachable:
                 assert_never(unreachable)
-        return sighting.kind
+        self.outcomes["too_old" if is_late else sighting.kind] += times
 
-    async def _judge_call(self, seen: CallSeen, written_at_ms: int) -> None:
-        before = self._known(seen.subject)
-        buckets = self._tables.health.last(seen.subject, self._buckets_since(before, written_at_ms))
-        judgement = after_call(before, seen.call, buckets, self._now_ms(), self._watch.thresholds)
-        await self._change(before, judgement.breaker)
-        if judgement.bucket is not None:
-            self._tables.health.put(seen.subject, judgement.bucket)
+    async def close(self) -> None:
+        """Alerts go out first: after a crash in between they go out twice, not never."""
+        for news in self._news:
+            match news:
+                case Alert():
+                    await self._desk.outlet.alert(news)
+                case Breaker():
+                    self._desk.published.wrote(news, await self._desk.outlet.publish(news))
+                case _ as unreachable:
+                    assert_never(unreachable)
+        self._health.write()
+        self._unpriced.write()
+
+    def _judge_calls(self, deployment: str, calls: Sequence[Call], written_at_ms: int) -> None:
+        while calls:
+            before = self._known(deployment)
+            buckets = self._health.last(deployment, written_at_ms, self._buckets_since(before, written_at_ms))
+            judgement = after_calls(before, calls, buckets, self._now_ms, self._desk.watch.thresholds)
+            self._change(before, judgement.breaker)
+            if judgement.bucket is not None:
+                self._health.put(deployment, written_at_ms, judgement.bucket)
+            calls = judgement.rest
 
     def _buckets_since(self, breaker: Breaker, written_at_ms: int) -> int:
         """How many buckets of the window end after the breaker's last change; at least the newest."""
-        bucket_ms = self._watch.bucket_s * 1_000
+        bucket_ms = self._desk.watch.bucket_s * 1_000
         newest, oldest = written_at_ms // bucket_ms, breaker.since_ms // bucket_ms
         return min(BUCKETS, max(1, newest - oldest + 1))
 
-    async def _change(self, before: Breaker, after: Breaker) -> None:
-        """The alert goes out first: after a crash in between it goes out twice, not never."""
+    def _change(self, before: Breaker, after: Breaker) -> None:
         if after is before:
             return
-        alert = alert_on(before, after, self._watch.thresholds, self._now_ms())
-        if alert is not None:
-            await self._outlet.alert(alert)
-        self._published.wrote(after, await self._outlet.publish(after))
+        self._breakers[after.name] = after
+        alert = alert_on(before, after, self._desk.watch.thresholds, self._now_ms)
+        self._news += [after] if alert is None else [alert, after]
 
-    async def _tell_unpriced(self, seen: UnpricedSeen) -> None:
-        if not self._tables.unpriced.current(seen.subject).alerted:
-            await self._outlet.alert(unpriced_alert(seen, self._now_ms()))
-            self._tables.unpriced.put(seen.subject, Told(alerted=True))
+    def _tell_unpriced(self, seen: UnpricedSeen, written_at_ms: int) -> None:
+        if not self._unpriced.at(seen.subject, written_at_ms).alerted:
+            self._news.append(unpriced_alert(seen, self._now_ms))
+            self._unpriced.put(seen.subject, written_at_ms, Told(alerted=True))
 
     def _known(self, deployment: str) -> Breaker:
-        self._published.refresh()
-        return self._published.breaker(deployment)
+        return self._breakers.get(deployment) or self._desk.published.breaker(deployment)

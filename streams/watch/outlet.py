@@ -16,7 +16,7 @@ from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter
 from streams.settings import KafkaSettings
 from streams.watch.connection import STAGE
-from streams.watch.sightings import Sighting
+from streams.watch.sightings import Sighted
 
 log = logger(__name__)
 
@@ -74,12 +74,15 @@ class Outlet:
         await (await self._dead_letters.send(key=delivery.key, value=delivery.value, headers=headers))
         self._metrics.count("millrace_dead_letters_total", STAGE, letter.reason)
 
-    async def sight(self, sighting: Sighting, written_at_ms: int) -> None:
+    async def sight(self, sighting: Sighted, written_at_ms: int) -> None:
         """Not confirmed: Faust flushes before it commits, and what the broker refuses for as long as a delivery may
         take would be older than any window by the time it arrived.
         """
         await self.sightings.send(
-            key=sighting.subject.encode(), value=sighting.encode(), timestamp=written_at_ms / 1_000
+            key=sighting.subject.encode(),
+            value=sighting.value,
+            headers=sighting.headers,
+            timestamp=written_at_ms / 1_000,
         )
 
     async def _confirmed(self, topic: Any, key: str, event: Event) -> int:

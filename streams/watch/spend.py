@@ -14,11 +14,17 @@ class Spend(Model):
     usd: Decimal = Decimal(0)
     alerted: bool = False
 
-    def plus(self, usd: Decimal) -> "Spend":
-        return Spend(usd=self.usd + usd, alerted=self.alerted)
 
-    def told(self) -> "Spend":
-        return Spend(usd=self.usd, alerted=True)
+class SpendTally:
+    """A spend while rows are booked on it."""
+
+    def __init__(self, spend: Spend) -> None:
+        self.usd = spend.usd
+        self.alerted = spend.alerted
+
+    @property
+    def event(self) -> Spend:
+        return Spend(usd=self.usd, alerted=self.alerted)
 
 
 def booked_usd(row: CallRow) -> Decimal | None:
@@ -27,7 +33,7 @@ def booked_usd(row: CallRow) -> Decimal | None:
 
 
 def daily_alert(
-    tenant: str, day: Spend, minute: Spend, limit_usd: Decimal | None, *, written_at_ms: int, now_ms: int
+    tenant: str, day: SpendTally, minute: SpendTally, limit_usd: Decimal | None, *, written_at_ms: int, now_ms: int
 ) -> Alert | None:
     """Once per tenant and day, when the day's spend passes the tenant's limit."""
     if limit_usd is None or day.alerted or day.usd <= limit_usd:

@@ -4,7 +4,8 @@ Windows expire by RocksDB's time to live and the changelog's retention, not by F
 entry in memory for every write until the window closes, which is a day for `spend-day`.
 """
 
-from collections.abc import Generator
+import asyncio
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -12,13 +13,17 @@ import faust
 from faust.exceptions import FaustError
 
 from schemas.base import Model
+from streams.observe.logs import logger
 from streams.watch.answers import SPAN_S as ANSWERS_SPAN_S
 from streams.watch.answers import Answers
+from streams.watch.attempts import AttemptMemory, Reached, batch_record, read_record
 from streams.watch.health import Bucket
 from streams.watch.settings import BUCKETS, WatchSettings
 from streams.watch.spend import Spend
 from streams.watch.unpriced import SPAN_S as UNPRICED_SPAN_S
 from streams.watch.unpriced import Told
+
+log = logger(__name__)
 
 E = TypeVar("E", bound=Model)
 
@@ -43,14 +48,10 @@ def _storage() -> Generator[None]:
         raise TableError(str(error)) from error
 
 
-class _Cell(Protocol):
-    def current(self) -> bytes: ...
-    def delta(self, d: float) -> bytes: ...
-
-
 class _Windowed(Protocol):
-    def __getitem__(self, key: str) -> _Cell: ...
-    def __setitem__(self, key: str, value: bytes) -> None: ...
+    """Of Faust's; a window is named by its bounds."""
+
+    def __getitem__(self, key: str) -> dict[object, bytes]: ...
 
 
 def _table(app: faust.App, name: str, keep_s: int, min_insync: int) -> Any:
@@ -71,54 +72,69 @@ def _table(app: faust.App, name: str, keep_s: int, min_insync: int) -> Any:
 
 
 class Windows(Generic[E]):
-    """An event per key and window. Read and written only while a record is handled: its time selects the window."""
+    """An event per key and window of record time. Used only while records are handled: theirs is the partition."""
 
     def __init__(self, app: faust.App, name: str, empty: E, *, span_s: int, keep: int, min_insync: int) -> None:
         self._empty = empty
-        self._span_s = span_s
-        table = _table(app, name, span_s * keep, min_insync)
-        self._windows = cast("_Windowed", table.tumbling(span_s))
+        self.span_ms = span_s * 1_000
+        self._windows: Any = _table(app, name, span_s * keep, min_insync).tumbling(span_s)
+        self._bounds: Callable[[float], object] = self._windows.table.window.current
 
-    def current(self, key: str) -> E:
+    def at(self, key: str, time_ms: int) -> E:
+        """Of the window that holds the time; empty when there is none."""
         with _storage():
-            value = self._windows[key].current()
-        return self._decoded(value)
+            value = cast("_Windowed", self._windows)[key][self._bounds(time_ms / 1_000)]
+        return type(self._empty).decode(value) if value else self._empty
 
-    def last(self, key: str, count: int) -> list[E]:
-        """The newest `count` windows, newest first; those without an event are empty, not missing."""
-        with _storage():
-            cell = self._windows[key]
-            values = [cell.delta(self._span_s * back) for back in range(count)]
-        return [self._decoded(value) for value in values]
-
-    def put(self, key: str, event: E) -> None:
+    def put(self, key: str, time_ms: int, event: E) -> None:
         value = event.encode()
         with _storage():
-            self._windows[key] = value
-
-    def _decoded(self, value: bytes) -> E:
-        return type(self._empty).decode(value) if value else self._empty
+            cast("_Windowed", self._windows)[key][self._bounds(time_ms / 1_000)] = value
 
 
 class Attempts:
     """How far the rows of an attempt have been taken in, for as long as rows are expected to come twice."""
 
-    def __init__(self, app: faust.App, *, keep_s: int, min_insync: int) -> None:
+    def __init__(self, app: faust.App, *, keep_s: int, min_insync: int, now_ms: Callable[[], int]) -> None:
         self._table = _table(app, "attempts", keep_s, min_insync)
+        self._keep_ms = keep_s * 1_000
+        self._now_ms = now_ms
+        self._memory = AttemptMemory(self._keep_ms)
 
-    def phase(self, attempt_id: str) -> int:
+    async def restore(self) -> None:
+        """Once Faust has read the table back, and before the first row. Raises TableError."""
+        self._memory = await asyncio.to_thread(self._read_back)
+
+    def phase(self, digest: bytes) -> int:
         """The highest PHASE_VERSION taken in; 0 for none."""
-        with _storage():
-            value: bytes = self._table[attempt_id]
-        return int(value or b"0")
+        return self._memory.phase(digest)
 
-    def reached(self, attempt_id: str, phase: int) -> None:
+    def reached(self, key: str, attempts: Reached) -> None:
+        """Written, and remembered, as one."""
+        now_ms = self._now_ms()
         with _storage():
-            self._table[attempt_id] = str(phase).encode()
+            self._table[key] = batch_record(attempts, now_ms)
+        for digest, phase in attempts.items():
+            self._memory.reach(digest, phase, now_ms)
+        self._memory.expire(now_ms)
+
+    def _read_back(self) -> AttemptMemory:
+        memory, now_ms = AttemptMemory(self._keep_ms), self._now_ms()
+        with _storage():
+            for key, value in self._table.items():
+                try:
+                    attempts, at_ms = read_record(key, value, now_ms)
+                except ValueError:  # a later version's: its rows are booked again, which is better than no start
+                    log.warning("attempts_unreadable", key=str(key), size=len(value))
+                    continue
+                for digest, phase in attempts:
+                    memory.reach(digest, phase, at_ms)
+        memory.expire(now_ms)
+        return memory
 
 
 class Tables:
-    def __init__(self, app: faust.App, watch: WatchSettings, min_insync: int) -> None:
+    def __init__(self, app: faust.App, watch: WatchSettings, min_insync: int, now_ms: Callable[[], int]) -> None:
         def windows(name: str, empty: E, span_s: int, keep: int) -> Windows[E]:
             return Windows(app, name, empty, span_s=span_s, keep=keep, min_insync=min_insync)
 
@@ -127,4 +143,4 @@ class Tables:
         self.spend_minute = windows("spend-minute", Spend(), _MINUTE_S, 15)
         self.spend_day = windows("spend-day", Spend(), _DAY_S, 2)
         self.answers = windows("answers", Answers(), ANSWERS_SPAN_S, 4)
-        self.attempts = Attempts(app, keep_s=watch.remember_s, min_insync=min_insync)
+        self.attempts = Attempts(app, keep_s=watch.remember_s, min_insync=min_insync, now_ms=now_ms)

@@ -1,5 +1,7 @@
-"""Faust's Kafka transport where it loses or repeats what it was given to do."""
+"""Faust's Kafka transport where it loses or repeats what it was given to do, and where it is dear."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 from types import CoroutineType
 from typing import Any, cast
@@ -10,11 +12,62 @@ from faust.types import AppT
 from faust.types.tuples import TP
 from typing_extensions import override
 
+from streams.watch.batches import GATHER_S, BatchMessage, Handed, Rhythm, cut
 from streams.watch.deliveries import Deliveries
 
 
+class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
+    """Faust's, with the client in it."""
+
+    @override
+    async def on_start(self) -> None:
+        await super().on_start()
+        # what is fetched waits to be taken; after 0.1 s of that the client would ask for the other partitions only,
+        # and hear of new records in this one when the broker gives that up, 1.5 s later
+        cast("Any", self)._consumer._fetcher._prefetch_backoff = 2 * GATHER_S  # noqa: SLF001  # nothing sets it
+
+
 class Consumer(aiokafka.Consumer):
-    """Faust's, but for the order of things, and for what it is told before it is known."""
+    """Faust's, but for the order of things, what it is told before it is known, and the number of its events: records
+    of our topics come in batches, those of changelogs one by one.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._handed = Handed()
+        self._rhythm = Rhythm()
+
+    @override
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    @override
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        if pause_s := self._rhythm.pause_s(time.monotonic()):
+            await asyncio.sleep(pause_s)
+        fetched = await super()._getmany(active_partitions, timeout)
+        ours = [records for where, records in fetched.items() if not self._is_changelog_tp(where)]
+        self._rhythm.found(sum(map(len, ours)), time.monotonic())
+        return {where: records if self._is_changelog_tp(where) else cut(records) for where, records in fetched.items()}
+
+    @override
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        if self._is_changelog_tp(tp):
+            return super()._to_message(tp, record)
+        message = BatchMessage(TP(*tp), record, self.app.consumer_generation_id)
+        self._handed.give(message.tp, message)
+        return message
+
+    @override
+    def _new_offset(self, tp: TP) -> int | None:
+        """The offset to commit; None when there is nothing new to commit."""
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        return self._handed.finished(tp)
+
+    @override
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: what was handed out is known."""
 
     @override
     def perform_seek(self) -> "CoroutineType[Any, Any, None]":
@@ -24,7 +77,11 @@ class Consumer(aiokafka.Consumer):
         for a gap and for events as well: it counts each twice, commits one a second, and may commit unfinished ones.
         """
         self.stop_flow()  # here, not in the coroutine: that begins a round of the loop later
-        return super().perform_seek()
+        return self._seek_and_forget()
+
+    async def _seek_and_forget(self) -> None:
+        await super().perform_seek()
+        self._handed.forget()
 
     @override
     async def seek_to_committed(self) -> Mapping[TP, int]:

@@ -49,7 +49,7 @@ class Vitals:
 
     def _measure_lag(self) -> int:
         """Sets the lag of every partition of ours and returns how many records have not been read."""
-        monitor, unfinished = self._app.monitor, len(self._app.consumer.unacked)
+        monitor, unfinished = self._app.monitor, self._unacknowledged()
         for where in self._app.consumer.assignment():
             end = monitor.tp_end_offsets.get(where)
             if end is None or not self._is_work(where):
@@ -61,6 +61,9 @@ class Vitals:
             self._metrics.set("millrace_lag_records", STAGE, where.topic, str(where.partition), to=lag)
         self._metrics.set("millrace_in_flight", STAGE, "all", to=unfinished)
         return unfinished
+
+    def _unacknowledged(self) -> int:
+        return sum(len(batch.deliveries) for batch in self._app.consumer.unacked)
 
     def _show(self, view: ControlView) -> None:
         self._metrics.set("millrace_config_version", STAGE, to=view.version)

@@ -1,18 +1,20 @@
 """A breaker opens on evidence, lets probes through after a while, and believes only calls begun since."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from schemas.control import Breaker
-from streams.watch.breaker import Call, Thresholds, after_call, after_time, alert_on, untroubled
+from streams.watch.breaker import Call, Judgement, Thresholds, after_calls, after_time, alert_on, untroubled
 from streams.watch.health import Bucket, Verdict
 
 THRESHOLDS = Thresholds(min_calls=10, failure_share=0.5, open_ms=30_000)
 NOW_MS = 1_795_000_000_000
+MS = st.none() | st.integers(0, 60_000)
 
 
 def bucket(calls: int, failures: int) -> Bucket:
@@ -21,6 +23,10 @@ def bucket(calls: int, failures: int) -> Bucket:
 
 def call(verdict: Verdict, started_at_ms: int = NOW_MS) -> Call:
     return Call(verdict, started_at_ms, provider_ms=50)
+
+
+def after_call(before: Breaker, seen: Call, buckets: list[Bucket], now_ms: int, thresholds: Thresholds) -> Judgement:
+    return after_calls(before, [seen], buckets, now_ms, thresholds)
 
 
 def opened() -> Breaker:
@@ -130,6 +136,34 @@ def test_trouble_and_its_end_are_told_once_each_and_probes_are_no_news() -> None
     ]
     assert alerts[0] is not None
     assert "openai-1: 100% of the last 10 calls failed" in alerts[0].message
+
+
+CALLS = st.lists(st.builds(Call, st.sampled_from(("answered", "failed")), st.integers(NOW_MS - 5, NOW_MS + 5), MS))
+BREAKERS = st.sampled_from(
+    (untroubled("openai-1"), untroubled("openai-1").model_copy(update={"since_ms": NOW_MS}), opened(), half_open())
+)
+
+
+@given(BREAKERS, CALLS, st.builds(bucket, st.integers(0, 9), st.just(0)))
+def test_calls_taken_together_are_judged_as_if_each_had_come_alone(
+    before: Breaker, calls: list[Call], newest: Bucket
+) -> None:
+    older = bucket(3, 2)
+    alone, alone_bucket, changes_alone = before, newest, list[Breaker]()
+    for each in calls:
+        judgement = after_calls(alone, [each], [alone_bucket, older], NOW_MS, THRESHOLDS)
+        alone_bucket = judgement.bucket or alone_bucket
+        changes_alone += [judgement.breaker] if judgement.breaker is not alone else []
+        alone = judgement.breaker
+    together, together_bucket, changes = before, newest, list[Breaker]()
+    rest: Sequence[Call] = calls
+    while rest:
+        judgement = after_calls(together, rest, [together_bucket, older], NOW_MS, THRESHOLDS)
+        together_bucket = judgement.bucket or together_bucket
+        changes += [judgement.breaker] if judgement.breaker is not together else []
+        together, rest = judgement.breaker, judgement.rest
+
+    assert (together, together_bucket, changes) == (alone, alone_bucket, changes_alone)
 
 
 class BreakerMachine(RuleBasedStateMachine):

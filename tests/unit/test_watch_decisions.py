@@ -1,7 +1,7 @@
-"""What the two agents do with one record, with tables in memory and an outlet that writes everything down."""
+"""What the two agents do with a batch, with tables in memory and an outlet that writes everything down."""
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Generic, TypeVar, cast
 
@@ -15,12 +15,24 @@ from schemas.usage import Cost
 from streams.control import ControlView
 from streams.runtime.delivery import Delivery
 from streams.watch.answers import Answers
-from streams.watch.bookkeeper import Bookkeeper
+from streams.watch.bookkeeper import Bookkeeper, has_only_started
 from streams.watch.health import Bucket
+from streams.watch.intake import Page
 from streams.watch.judge import Judge
 from streams.watch.published import Published
 from streams.watch.settings import WatchSettings
-from streams.watch.sightings import CallSeen, TimePassed, UnpricedSeen
+from streams.watch.sightings import (
+    EARLIER_HEADER,
+    SIGHTING,
+    CallSeen,
+    Sighted,
+    Sighting,
+    TimePassed,
+    UnpricedSeen,
+    alone,
+    calls_in,
+    calls_together,
+)
 from streams.watch.spend import Spend
 from streams.watch.tables import Tables
 from streams.watch.unpriced import Told
@@ -32,35 +44,32 @@ E = TypeVar("E", bound=Event)
 
 
 class MemoryWindows(Generic[E]):
-    """Windows of the time that the test says it is."""
-
-    def __init__(self, empty: E, span_ms: int, clock: "Clock") -> None:
+    def __init__(self, empty: E, span_ms: int) -> None:
         self._empty = empty
-        self._span_ms = span_ms
-        self._clock = clock
-        self._kept: dict[tuple[str, int], bytes] = {}
+        self.span_ms = span_ms
+        self.kept: dict[tuple[str, int], bytes] = {}
+        self.writes = 0
 
-    def current(self, key: str) -> E:
-        return self.last(key, 1)[0]
+    def at(self, key: str, time_ms: int) -> E:
+        value = self.kept.get((key, time_ms // self.span_ms))
+        return type(self._empty).decode(value) if value else self._empty
 
-    def last(self, key: str, count: int) -> list[E]:
-        newest = self._clock.written_at_ms // self._span_ms
-        kept = [self._kept.get((key, newest - back)) for back in range(count)]
-        return [type(self._empty).decode(value) if value else self._empty for value in kept]
-
-    def put(self, key: str, event: E) -> None:
-        self._kept[key, self._clock.written_at_ms // self._span_ms] = event.encode()
+    def put(self, key: str, time_ms: int, event: E) -> None:
+        self.writes += 1
+        self.kept[key, time_ms // self.span_ms] = event.encode()
 
 
 class MemoryAttempts:
     def __init__(self) -> None:
-        self._phases: dict[str, int] = defaultdict(int)
+        self._phases: dict[bytes, int] = defaultdict(int)
+        self.keys: list[str] = []
 
-    def phase(self, attempt_id: str) -> int:
-        return self._phases[attempt_id]
+    def phase(self, digest: bytes) -> int:
+        return self._phases[digest]
 
-    def reached(self, attempt_id: str, phase: int) -> None:
-        self._phases[attempt_id] = phase
+    def reached(self, key: str, attempts: dict[bytes, int]) -> None:
+        self.keys.append(key)
+        self._phases |= attempts
 
 
 @dataclass
@@ -69,17 +78,14 @@ class Clock:
     written_at_ms: int = NOW_MS
 
 
-@dataclass
 class MemoryTables:
-    clock: Clock
-    attempts: MemoryAttempts = field(default_factory=MemoryAttempts)
-
-    def __post_init__(self) -> None:
-        self.health = MemoryWindows(Bucket(), SETTINGS.bucket_s * 1_000, self.clock)
-        self.unpriced = MemoryWindows(Told(), 3_600_000, self.clock)
-        self.spend_minute = MemoryWindows(Spend(), 60_000, self.clock)
-        self.spend_day = MemoryWindows(Spend(), 86_400_000, self.clock)
-        self.answers = MemoryWindows(Answers(), 300_000, self.clock)
+    def __init__(self) -> None:
+        self.attempts = MemoryAttempts()
+        self.health = MemoryWindows(Bucket(), SETTINGS.bucket_s * 1_000)
+        self.unpriced = MemoryWindows(Told(), 3_600_000)
+        self.spend_minute = MemoryWindows(Spend(), 60_000)
+        self.spend_day = MemoryWindows(Spend(), 86_400_000)
+        self.answers = MemoryWindows(Answers(), 300_000)
 
 
 class NotingOutlet:
@@ -87,7 +93,8 @@ class NotingOutlet:
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.sightings: list[Event] = []
+        self.sightings: list[Sighting] = []
+        self.sighted: list[tuple[Sighted, int]] = []
         self.refusals: list[str] = []
 
     def _say(self, what: str) -> None:
@@ -103,9 +110,9 @@ class NotingOutlet:
     async def alert(self, alert: Any) -> None:
         self._say(f"alert {alert.alert} {alert.subject}")
 
-    async def sight(self, sighting: Event, written_at_ms: int) -> None:
-        del written_at_ms
-        self.sightings.append(sighting)
+    async def sight(self, sighted: Sighted, written_at_ms: int) -> None:
+        self.sighted.append((sighted, written_at_ms))
+        self.sightings.append(SIGHTING.validate_json(sighted.value))
 
 
 class FixedFollower:
@@ -129,7 +136,7 @@ class Desk:
 
     def __init__(self, published: Published) -> None:
         self.clock = Clock()
-        self.tables = MemoryTables(self.clock)
+        self.tables = MemoryTables()
         self.outlet = NotingOutlet()
         given = (SETTINGS, cast("Tables", self.tables), published, cast("Any", self.outlet), lambda: self.clock.now_ms)
         self._bookkeeper = Bookkeeper(*given)
@@ -137,10 +144,33 @@ class Desk:
         self._offset = 0
 
     async def row(self, row: CallRow) -> str:
-        return await self._bookkeeper.take(self._delivery(row))
+        (outcome,) = await self.rows(row)
+        return outcome
 
-    async def sighting(self, sighting: Event) -> str:
-        return await self._judge.take(self._delivery(sighting))
+    async def rows(self, *rows: CallRow) -> Counter[str]:
+        """As one batch."""
+        return await self._turned(self._bookkeeper.open(), [self.delivery_of(row) for row in rows])
+
+    async def sighting(self, sighting: Sighting) -> str:
+        (outcome,) = await self.sighted((alone(sighting), self.clock.written_at_ms))
+        return outcome
+
+    async def sighted(self, *records: tuple[Sighted, int]) -> Counter[str]:
+        """As one batch."""
+        deliveries = [
+            replace(self.delivery_of(None), value=record.value, headers=tuple(record.headers), timestamp_ms=at_ms)
+            for record, at_ms in records
+        ]
+        return await self._turned(self._judge.open(), deliveries)
+
+    def page_of_rows(self) -> Page:
+        return self._bookkeeper.open()
+
+    async def _turned(self, page: Page, deliveries: list[Delivery]) -> Counter[str]:
+        for delivery in deliveries:
+            page.take(delivery)
+        await page.close()
+        return page.outcomes
 
     async def call(self, verdict: str, *, begun_ms: int = 0) -> str:
         seen = {"subject": "openai-1", "verdict": verdict, "started_at_ms": self.clock.now_ms - begun_ms}
@@ -150,9 +180,10 @@ class Desk:
         self.clock.now_ms += milliseconds
         self.clock.written_at_ms = self.clock.now_ms
 
-    def _delivery(self, event: Event) -> Delivery:
+    def delivery_of(self, row: CallRow | None) -> Delivery:
         self._offset += 1
-        return Delivery("llm.calls", 0, self._offset, b"acme", event.encode(), (), self.clock.written_at_ms)
+        value = row.encode() if row else b""
+        return Delivery("llm.calls", 0, self._offset, b"acme", value, (), self.clock.written_at_ms)
 
 
 async def desk_for(*tenants: Tenant) -> Desk:
@@ -169,7 +200,7 @@ async def test_an_attempt_that_is_settled_and_then_priced_is_seen_once_and_booke
 
     assert outcomes == ["started", "settled", "repeated", "priced", "repeated"]
     assert [type(sighting) for sighting in desk.outlet.sightings] == [CallSeen]
-    assert desk.tables.spend_day.current("acme").usd == Decimal("0.000749501")
+    assert desk.tables.spend_day.at("acme", NOW_MS).usd == Decimal("0.000749501")
 
 
 @pytest.mark.asyncio
@@ -198,7 +229,7 @@ async def test_a_row_older_than_the_window_is_booked_but_says_nothing_about_heal
     assert await desk.row(call_row()) == "priced"
 
     assert desk.outlet.sightings == []
-    assert desk.tables.spend_minute.current("acme").usd > 0
+    assert desk.tables.spend_minute.at("acme", NOW_MS).usd > 0
 
 
 @pytest.mark.asyncio
@@ -234,7 +265,7 @@ async def test_a_row_whose_alert_could_not_be_sent_is_not_remembered_as_booked()
     assert await desk.row(call_row(1, cost=priced("1"))) == "priced"
 
     assert desk.outlet.said == ["alert daily_spend tenant/acme"]
-    assert desk.tables.spend_day.current("acme").usd == 1
+    assert desk.tables.spend_day.at("acme", NOW_MS).usd == 1
 
 
 @pytest.mark.asyncio
@@ -337,3 +368,111 @@ async def test_time_passing_for_a_healthy_deployment_changes_nothing() -> None:
 
     assert await desk.sighting(TimePassed(subject="openai-1")) == "time"
     assert desk.outlet.said == []
+
+
+@pytest.mark.asyncio
+async def test_a_batch_is_booked_and_told_as_its_rows_would_be_one_by_one() -> None:
+    rows = [
+        call_row(number, phase, tenant_id=f"tenant-{number % 2}", cost=priced("1"), request_status="failed")
+        for number in range(60)
+        for phase in ("started", "priced", "priced")
+    ]
+    limits = [Tenant(name=f"tenant-{number}", daily_spend_alert_usd="9.5") for number in range(2)]
+    together, alone_ = await desk_for(*limits), await desk_for(*limits)
+
+    outcomes = await together.rows(*rows)
+    for row in rows:
+        await alone_.row(row)
+
+    assert outcomes == {"started": 60, "priced": 60, "repeated": 60}
+    assert sorted(together.outlet.said) == sorted(alone_.outlet.said)
+    assert len(together.outlet.said) == 4
+    for name in ("spend_minute", "spend_day", "answers"):
+        assert getattr(together.tables, name).kept == getattr(alone_.tables, name).kept
+        assert getattr(together.tables, name).writes == 2
+
+
+@pytest.mark.asyncio
+async def test_a_batch_says_once_what_it_has_seen_of_each_deployment_and_nothing_is_lost_of_it() -> None:
+    desk = await desk_for()
+    rows = [
+        call_row(number, deployment=f"openai-{number % 2}", error_class=error)
+        for number, error in enumerate(["timeout"] * 20 + [None] * 3)
+    ]
+
+    await desk.rows(*rows)
+    assert len(desk.outlet.sighted) == 2
+    outcomes = await desk.sighted(*desk.outlet.sighted)
+
+    assert outcomes == {"call": 23}
+    assert desk.outlet.said == [
+        f"{what} {where}"
+        for name in ("openai-0", "openai-1")
+        for what, where in (("alert deployment_unhealthy", f"deployment/{name}"), ("breaker", f"{name} open"))
+    ]
+    assert desk.tables.health.writes == 2
+
+
+@pytest.mark.asyncio
+async def test_rows_of_two_buckets_of_health_count_in_their_own() -> None:
+    desk = await desk_for()
+    times_ms = (NOW_MS, NOW_MS + SETTINGS.bucket_s * 1_000)
+    page = desk.page_of_rows()
+    for number, at_ms in enumerate(times_ms):
+        page.take(replace(desk.delivery_of(call_row(number)), timestamp_ms=at_ms))
+    await page.close()
+
+    assert tuple(at_ms for _, at_ms in desk.outlet.sighted) == times_ms
+    await desk.sighted(*desk.outlet.sighted)
+    assert [desk.tables.health.at("openai-1", at_ms).calls for at_ms in times_ms] == [1, 1]
+
+
+@pytest.mark.asyncio
+async def test_answers_without_a_price_are_told_of_once_and_all_counted() -> None:
+    desk = await desk_for()
+    await desk.rows(*(call_row(number, cost=Cost(status="unpriced"), started_at_ms=None) for number in range(7)))
+
+    assert await desk.sighted(*desk.outlet.sighted) == {"unpriced": 7}
+    assert desk.outlet.said == ["alert unpriced_model model/gpt-5-mini"]
+
+
+@pytest.mark.asyncio
+async def test_a_batch_whose_alert_could_not_be_sent_leaves_no_trace_in_any_table() -> None:
+    desk = await desk_for(Tenant(name="acme", daily_spend_alert_usd="0.5"))
+    desk.outlet.refusals.append("alert daily_spend tenant/acme")
+    rows = [call_row(number, cost=priced("1")) for number in range(5)]
+
+    with pytest.raises(ProducerSendError):
+        await desk.rows(*rows)
+    assert desk.tables.spend_day.kept == {}
+    assert desk.tables.attempts.keys == []
+
+    assert await desk.rows(*rows) == {"priced": 5}
+    assert desk.tables.spend_day.at("acme", NOW_MS).usd == 5
+
+
+def test_only_the_head_of_a_row_says_that_it_has_only_started() -> None:
+    assert has_only_started(call_row(1, "started").encode())
+    assert not has_only_started(call_row(1, labels={"phase": "started"}).encode())
+    assert not has_only_started(b"")
+
+
+@pytest.mark.asyncio
+async def test_a_sighting_that_an_older_version_reads_is_one_of_those_it_stands_for() -> None:
+    calls = [CallSeen(subject="openai-1", verdict="failed", started_at_ms=NOW_MS + n, provider_ms=n) for n in range(3)]
+
+    record = calls_together(calls)
+
+    assert CallSeen.decode(record.value) == calls[-1]
+    assert calls_in(calls[-1], tuple(record.headers)) == [each.call for each in calls]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("header", [b"", b"[", b'[["failed"]]', b'[["well",1,null]]', b"3"])
+async def test_a_sighting_whose_header_cannot_be_read_is_refused_and_changes_nothing(header: bytes) -> None:
+    desk = await desk_for()
+    seen = CallSeen(subject="openai-1", verdict="failed", started_at_ms=NOW_MS, provider_ms=1)
+
+    with pytest.raises(ValueError, match="validation error"):
+        await desk.sighted((replace(alone(seen), headers=[(EARLIER_HEADER, header)]), NOW_MS))
+    assert desk.tables.health.kept == {}

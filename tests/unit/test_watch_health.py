@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.usage import Cost
-from streams.watch.health import Bucket, health_of, verdict_on
+from streams.watch.health import Bucket, Tally, Verdict, health_of, verdict_on
 from streams.watch.sightings import call_seen, unpriced_seen
 from tests.fakes.call_rows import call_row
 
@@ -57,9 +57,19 @@ def test_only_a_priced_row_can_say_that_a_model_has_no_price() -> None:
     assert seen.subject == "gpt-5-mini"
 
 
+VERDICTS: st.SearchStrategy[Verdict] = st.sampled_from(("answered", "failed"))
+
+
+def counted(*calls: tuple[Verdict, int | None]) -> Bucket:
+    tally = Tally(Bucket())
+    for verdict, latency in calls:
+        tally.count(verdict, latency)
+    return tally.bucket
+
+
 def test_buckets_add_up() -> None:
-    first = Bucket().with_call("failed", 100).with_call("answered", 100)
-    second = Bucket().with_call("answered", None)
+    first = counted(("failed", 100), ("answered", 100))
+    second = counted(("answered", None))
 
     health = health_of((first, second))
 
@@ -75,18 +85,15 @@ def test_no_calls_are_no_failures() -> None:
 
 @given(st.lists(st.integers(0, 600_000), min_size=1, max_size=200))
 def test_the_95th_percentile_is_never_below_the_true_one_and_at_most_a_tenth_above(latencies: list[int]) -> None:
-    bucket = Bucket()
-    for latency in latencies:
-        bucket = bucket.with_call("answered", latency)
+    answered: list[tuple[Verdict, int | None]] = [("answered", latency) for latency in latencies]
+    bucket = counted(*answered)
     true = sorted(latencies)[ceil(len(latencies) * 0.95) - 1]
 
     assert max(true, 1) <= health_of((bucket,)).p95_ms <= max(true * 1.1, 1)
 
 
-@given(st.lists(st.tuples(st.sampled_from(("answered", "failed")), st.integers(0, 600_000)), max_size=50))
-def test_a_bucket_survives_the_table_it_is_kept_in(calls: list[tuple[str, int]]) -> None:
-    bucket = Bucket()
-    for verdict, latency in calls:
-        bucket = bucket.with_call("failed" if verdict == "failed" else "answered", latency)
+@given(st.lists(st.tuples(VERDICTS, st.none() | st.integers(0, 600_000)), max_size=50))
+def test_a_bucket_survives_the_table_it_is_kept_in(calls: list[tuple[Verdict, int | None]]) -> None:
+    bucket = counted(*calls)
 
     assert Bucket.decode(bucket.encode()) == bucket

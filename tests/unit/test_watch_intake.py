@@ -1,11 +1,12 @@
 """Faust acknowledges what an agent fails at; the intake does not let it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from faust.exceptions import ProducerSendError
+from typing_extensions import override
 
 from streams.observe.metrics import Metrics
 from streams.runtime.delivery import Delivery
@@ -15,13 +16,10 @@ from streams.watch.tables import TableError
 
 
 class Record:
-    """A record as Faust counts its references: acknowledged when nobody refers to it any more."""
+    """A batch as Faust counts its references: acknowledged when nobody refers to it any more."""
 
-    topic, partition, timestamp, key, headers = "llm.calls", 3, 1_795_000_000.123, b"acme", (("a", b"1"),)
-
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
-        self.value = b"%d" % offset
+    def __init__(self, *offsets: int) -> None:
+        self.deliveries = [Delivery("llm.calls", 3, offset, b"acme", b"%d" % offset, (), 0) for offset in offsets]
         self.refcount = 1
 
     @property
@@ -74,17 +72,36 @@ class Graveyard:
         self.buried.append((delivery.offset, letter))
 
 
-async def handle_well(_delivery: Delivery) -> str:
-    return "handled"
+class Pages:
+    """Every page is one more in `opened`. `problem` is met by the event of offset 1, or when a page is closed."""
+
+    def __init__(self, problem: BaseException | None = None, *, at_close: BaseException | None = None) -> None:
+        self.problem = problem
+        self.at_close = at_close
+        self.opened: list[PageSeen] = []
+
+    def open(self) -> "PageSeen":
+        self.opened.append(PageSeen(self))
+        return self.opened[-1]
 
 
-def raising(problem: BaseException) -> Any:
-    async def handle(delivery: Delivery) -> str:
-        if delivery.offset == 1:
-            raise problem
-        return "handled"
+class PageSeen:
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self.outcomes = Counter[str]()
+        self.taken: list[int] = []
+        self.closed = False
 
-    return handle
+    def take(self, delivery: Delivery) -> None:
+        if self._pages.problem is not None and delivery.offset == 1:
+            raise self._pages.problem
+        self.taken.append(delivery.offset)
+        self.outcomes["handled"] += 1
+
+    async def close(self) -> None:
+        if self._pages.at_close is not None:
+            raise self._pages.at_close
+        self.closed = True
 
 
 async def ended(task: asyncio.Future[None]) -> None:
@@ -93,8 +110,8 @@ async def ended(task: asyncio.Future[None]) -> None:
     await asyncio.get_running_loop().shutdown_asyncgens()
 
 
-async def drain(intake: Intake, stream: Stream, handle: Any) -> None:
-    task = asyncio.ensure_future(intake.take(stream, handle))
+async def drain(intake: Intake, stream: Stream, pages: Pages) -> None:
+    task = asyncio.ensure_future(intake.take(stream, pages.open))
     await ended(task)
     task.result()
 
@@ -104,7 +121,7 @@ async def test_what_has_been_handled_is_acknowledged_and_counted() -> None:
     first, second = Record(0), Record(1)
     intake = Intake(App(), Graveyard(), Metrics())
 
-    await drain(intake, Stream(first, second), handle_well)
+    await drain(intake, Stream(first, second), Pages())
 
     assert first.acknowledged
     assert second.acknowledged
@@ -122,7 +139,7 @@ async def test_an_event_that_cannot_be_handled_is_buried_and_the_next_one_is_tak
     graveyard = Graveyard()
     intake = Intake(App(), graveyard, Metrics())
 
-    await drain(intake, Stream(*records), raising(problem))
+    await drain(intake, Stream(*records), Pages(problem))
 
     assert graveyard.buried == [(1, DeadLetter(reason, type(problem).__name__))]
     assert all(record.acknowledged for record in records)
@@ -135,7 +152,7 @@ async def test_when_the_fault_is_not_the_events_the_app_ends_without_acknowledgi
     app, graveyard = App(), Graveyard()
 
     with pytest.raises(type(problem)):
-        await drain(Intake(app, graveyard, Metrics()), Stream(handled, held, untouched), raising(problem))
+        await drain(Intake(app, graveyard, Metrics()), Stream(handled, held, untouched), Pages(problem))
 
     assert app.crashes == [problem]
     assert graveyard.buried == []
@@ -149,7 +166,7 @@ async def test_an_event_that_cannot_even_be_buried_is_kept() -> None:
     refusal = ProducerSendError("no broker")
 
     with pytest.raises(ProducerSendError):
-        await drain(Intake(app, Graveyard(refusal), Metrics()), Stream(*records), raising(ValueError("bad row")))
+        await drain(Intake(app, Graveyard(refusal), Metrics()), Stream(*records), Pages(ValueError("bad row")))
 
     assert app.crashes == [refusal]
     assert not records[1].acknowledged
@@ -159,13 +176,14 @@ async def test_an_event_that_cannot_even_be_buried_is_kept() -> None:
 async def test_an_agent_that_is_cancelled_acknowledges_nothing_it_has_not_finished() -> None:
     begun = asyncio.Event()
 
-    async def never(_delivery: Delivery) -> str:
-        begun.set()
-        await asyncio.Event().wait()
-        return "handled"
+    class Endless(PageSeen):
+        @override
+        async def close(self) -> None:
+            begun.set()
+            await asyncio.Event().wait()
 
     record = Record(0)
-    task = asyncio.ensure_future(Intake(App(), Graveyard(), Metrics()).take(Stream(record), never))
+    task = asyncio.ensure_future(Intake(App(), Graveyard(), Metrics()).take(Stream(record), lambda: Endless(Pages())))
     await begun.wait()
     task.cancel()
     await ended(task)
@@ -175,13 +193,37 @@ async def test_an_agent_that_is_cancelled_acknowledges_nothing_it_has_not_finish
 
 
 @pytest.mark.asyncio
-async def test_a_delivery_says_where_and_when_the_record_was() -> None:
-    seen: list[Delivery] = []
+async def test_a_batch_is_one_page_and_each_of_its_events_is_counted() -> None:
+    pages, metrics = Pages(ValueError("bad row")), Metrics()
+    batch, next_batch = Record(0, 1, 2), Record(3, 4)
+    graveyard = Graveyard()
+    intake = Intake(App(), graveyard, metrics)
 
-    async def remember(delivery: Delivery) -> str:
-        seen.append(delivery)
-        return "handled"
+    await drain(intake, Stream(batch, next_batch), pages)
 
-    await drain(Intake(App(), Graveyard(), Metrics()), Stream(Record(5)), remember)
+    assert [page.taken for page in pages.opened] == [[0, 2], [3, 4]]
+    assert all(page.closed for page in pages.opened)
+    assert [offset for offset, _ in graveyard.buried] == [1]
+    assert (counted(metrics, "handled"), counted(metrics, "gave_up")) == (4, 1)
+    assert intake.finished == 5
+    assert batch.acknowledged
+    assert next_batch.acknowledged
 
-    assert seen == [Delivery("llm.calls", 3, 5, b"acme", b"5", (("a", b"1"),), 1_795_000_000_123)]
+
+@pytest.mark.asyncio
+async def test_a_batch_whose_page_cannot_be_closed_is_not_acknowledged_and_none_of_it_is_counted() -> None:
+    record, app, metrics = Record(0, 2), App(), Metrics()
+    refusal = ProducerSendError("no broker")
+    intake = Intake(app, Graveyard(), metrics)
+
+    with pytest.raises(ProducerSendError):
+        await drain(intake, Stream(record), Pages(at_close=refusal))
+
+    assert app.crashes == [refusal]
+    assert not record.acknowledged
+    assert (counted(metrics, "handled"), intake.finished) == (0, 0)
+
+
+def counted(metrics: Metrics, outcome: str) -> float:
+    labels = {"stage": "watch", "outcome": outcome}
+    return metrics.registry.get_sample_value("millrace_events_total", labels) or 0

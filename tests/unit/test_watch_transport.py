@@ -1,6 +1,7 @@
 """Faust's consumer, corrected: what it is told before it knows is not taken for knowledge."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import faust
@@ -9,8 +10,28 @@ from faust.types.tuples import TP
 from mode import Service
 from typing_extensions import override
 
+from streams.watch.batches import LARGEST_BATCH, BatchMessage
 from streams.watch.deliveries import Deliveries
 from streams.watch.transport import Consumer, Transport
+
+
+@dataclass
+class Record:
+    """As aiokafka has it."""
+
+    offset: int
+    topic: str = "llm.calls"
+    partition: int = 0
+    timestamp: int = 1_795_000_000_123
+    timestamp_type: int = 0
+    key: bytes = b"acme"
+    value: bytes = b"{}"
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def records(start: int, end: int) -> list[Record]:
+    return [Record(offset) for offset in range(start, end)]
+
 
 KNOWN, UNTOUCHED, CHANGELOG = TP("llm.calls", 0), TP("llm.calls", 1), TP("watch-health-changelog", 0)
 
@@ -27,6 +48,7 @@ class Thread(Service):
         self.partitions = 0
         self.rewound: tuple[TP, ...] = ()
         self.knows_what_is_committed = asyncio.Event()
+        self.fetched: dict[TP, list[Record]] = {}
 
     def topic_partitions(self, _topic: str) -> int:
         return self.partitions
@@ -34,6 +56,9 @@ class Thread(Service):
     async def seek_to_committed(self) -> dict[TP, int | None]:
         await self.knows_what_is_committed.wait()
         return {KNOWN: 7, UNTOUCHED: None, CHANGELOG: None}
+
+    async def getmany(self, _active: object, _timeout: float) -> dict[TP, list[Record]]:
+        return self.fetched
 
     async def seek_to_beginning(self, *partitions: TP) -> None:
         self.rewound += partitions
@@ -57,6 +82,12 @@ class Bench:
         self.consumer: Any = app.transport.create_consumer(
             callback=nothing, on_partitions_revoked=nothing, on_partitions_assigned=nothing
         )
+
+    def given(self, where: TP, start: int, end: int) -> BatchMessage:
+        return self.consumer._to_message(where, records(start, end))  # what Faust calls
+
+    def to_commit(self, where: TP) -> int | None:
+        return self.consumer._new_offset(where)  # what Faust calls
 
 
 @pytest.mark.asyncio
@@ -85,3 +116,42 @@ async def test_a_topic_of_which_nothing_is_known_yet_is_not_one_without_partitio
     assert bench.consumer.topic_partitions("watch-health-changelog") is None
     bench.thread.partitions = 6
     assert bench.consumer.topic_partitions("watch-health-changelog") == 6
+
+
+@pytest.mark.asyncio
+async def test_records_of_our_topics_come_together_and_those_of_changelogs_one_by_one() -> None:
+    bench = Bench()
+    bench.thread.fetched = {KNOWN: records(0, LARGEST_BATCH + 1), CHANGELOG: records(0, 3)}
+
+    fetched = await bench.consumer._getmany(set(), 0)  # what Faust calls
+
+    assert [len(batch) for batch in fetched[KNOWN]] == [LARGEST_BATCH, 1]
+    assert fetched[CHANGELOG] == bench.thread.fetched[CHANGELOG]
+
+
+@pytest.mark.asyncio
+async def test_what_is_committed_is_the_end_of_the_batches_that_are_finished_without_a_gap() -> None:
+    bench = Bench()
+    first, second, third = (bench.given(KNOWN, *bounds) for bounds in ((0, 1), (1, 100), (150, 200)))
+
+    third.acked = True
+    assert bench.to_commit(KNOWN) is None
+    first.acked = True
+    assert bench.to_commit(KNOWN) == 1, "after the first record of a partition, too"
+    assert bench.to_commit(KNOWN) is None
+    second.acked = True
+    assert bench.to_commit(KNOWN) == 200, "what compaction has removed is no gap"
+
+
+@pytest.mark.asyncio
+async def test_a_batch_that_ends_after_its_place_was_left_moves_no_offset() -> None:
+    bench = Bench()
+    before = bench.given(KNOWN, 7, 20)
+    bench.thread.knows_what_is_committed.set()
+    await bench.consumer.perform_seek()
+    again = bench.given(KNOWN, 7, 15)
+
+    before.acked = True
+    assert bench.to_commit(KNOWN) is None
+    again.acked = True
+    assert bench.to_commit(KNOWN) == 15

@@ -27,8 +27,13 @@ class Monitor:
     tp_committed_offsets: dict[Where, int] = field(default_factory=dict[Where, int])
 
 
+class Batch:
+    def __init__(self, rows: int) -> None:
+        self.deliveries = [object()] * rows
+
+
 class Consumer:
-    unacked: frozenset[object] = frozenset()
+    unacked: tuple[Batch, ...] = ()
 
     def assignment(self) -> set[Where]:
         return {CALLS, CHANGELOG}
@@ -86,6 +91,15 @@ def test_rows_that_wait_while_nothing_moves_make_it_stalled() -> None:
 
     bench.finished = 1
     assert bench.report() == "running"
+
+
+def test_each_row_of_a_batch_in_hand_is_one_in_flight() -> None:
+    bench = Bench()
+    bench.app.consumer.unacked = (Batch(500), Batch(2))
+
+    bench.report()
+
+    assert bench.gauge("millrace_in_flight", lane="all") == 502
 
 
 def test_an_idle_watch_is_healthy_for_as_long_as_its_loop_comes_round() -> None:

@@ -1,5 +1,7 @@
 """What the stages read from Kafka: requests and headers of anybody, and the topics between them."""
 
+from contextlib import suppress
+
 from pydantic import ValidationError
 
 from schemas.call import CallRow
@@ -20,9 +22,9 @@ from streams.stages import limit, route, validate
 from streams.state.accounts import Accounts
 from streams.state.given_responses import GivenResponses
 from streams.state.kept_answers import KeptAnswers
-from streams.watch.answers import Answers, ends_a_request
-from streams.watch.sightings import SIGHTING, call_seen, unpriced_seen
-from streams.watch.spend import Spend, booked_usd
+from streams.watch.answers import Answers, AnswersTally, ends_a_request
+from streams.watch.sightings import EARLIER_HEADER, SIGHTING, CallSeen, call_seen, calls_in, times_in, unpriced_seen
+from streams.watch.spend import Spend, SpendTally, booked_usd
 from tests.fuzz.target import Target, golden, joined, pairs, parts_of
 from tests.unit.examples import KEY, KEY_SHA256, NOW_MS, control, delivery, miss, request_json, tenant, ticket, view
 
@@ -82,6 +84,10 @@ def _events(data: bytes) -> None:
         except (ValidationError, DecodeError):
             continue
         read(event.encode())
+    with suppress(ValidationError):
+        times_in(((EARLIER_HEADER, data),))
+    with suppress(ValidationError):
+        calls_in(CallSeen(subject="a", verdict="failed", started_at_ms=0, provider_ms=None), ((EARLIER_HEADER, data),))
 
 
 def _tables(data: bytes) -> None:
@@ -113,9 +119,10 @@ def _call_rows(data: bytes) -> None:
     limit.decide(row, view(Accounts(), control=ControlView()))
     call_seen(row)
     unpriced_seen(row)
-    Spend().plus(booked_usd(row) or Spend().usd)
+    spend, answers = SpendTally(Spend()), AnswersTally(Answers())
+    spend.usd += booked_usd(row) or 0
     if ends_a_request(row):
-        Answers().with_row(row)
+        answers.count(row)
     native_block([row])
 
 
