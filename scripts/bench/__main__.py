@@ -1,23 +1,17 @@
 """`python -m scripts.bench`: what a request costs, measured on this machine. Everything it starts ends with it."""
 
 import signal
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from schemas.base import dump_json
-from scripts.bench import baseline, comparison, page, plots, report
+from scripts.bench import baseline, comparison, long_runs, page, plots, report
 from scripts.bench.flame import flame
+from scripts.bench.long_runs import PAGE, RESULTS, Results
 from scripts.bench.plan import PLANS
-from scripts.bench.steps import Steps
-from scripts.cli.fault import Fault
-from scripts.local.layout import RUN_FOLDER
-from scripts.stack.errors import StackError
+from scripts.bench.screen import FOLDER, AsObject, Seed, Steps, print_json, telling
 
 app = typer.Typer(
     name="python -m scripts.bench",
@@ -28,14 +22,6 @@ app = typer.Typer(
     epilog="Each command starts a broker, a ClickHouse, a provider and every stage in .millrace/bench, and stops them "
     "again. Close what else works on this machine: CPU per request stands other work, latency does not.",
 )
-
-RESULTS: Final = Path("bench/results")
-PAGE: Final = Path("docs/performance.md")
-_FOLDER: Final = RUN_FOLDER / "bench"
-
-Seed = Annotated[int, typer.Option(help="Draws the timetable; the same seed asks at the same times.")]
-AsObject = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Results = Annotated[Path, typer.Option(help="Folder for results; raw/ below it holds each round.")]
 
 
 @app.callback()
@@ -60,9 +46,9 @@ def run(
     """
     if plan not in PLANS:
         raise typer.BadParameter(f"there is no plan {plan}: choose one of {', '.join(PLANS)}")
-    with telling(as_object) as console:
+    with telling(as_object=as_object) as console:
         with Steps(console) as step:
-            result = comparison.compare(PLANS[plan], seed, _FOLDER, results / "raw" / plan, step)
+            result = comparison.compare(PLANS[plan], seed, FOLDER, results / "raw" / plan, step)
         comparison.write(result, results / "latest.json")
         if as_baseline:
             comparison.write(result, results / "baseline.json")
@@ -71,7 +57,7 @@ def run(
             page.rewrite(PAGE, "bench", page.figures(result, drawn, PAGE))
         _show(console, result, results, compares=not as_baseline and plan != "full")
     if as_object:
-        _print(result)
+        print_json(result)
 
 
 @app.command(epilog="Example: python -m scripts.bench profile --stage validate")
@@ -85,8 +71,15 @@ def profile(
     svg = output or PAGE.with_suffix("") / f"flame-{stage}.svg"
     with telling(as_object=False) as console:
         with Steps(console) as step:
-            flame(stage, seconds, seed, _FOLDER, svg, step)
+            flame(stage, seconds, seed, FOLDER, svg, step)
         console.print(f"written to {svg}: open it in a browser, click to zoom", highlight=False)
+
+
+app.command(epilog="Example: python -m scripts.bench concurrency --in-flight 10000")(long_runs.concurrency)
+app.command(epilog="Example: python -m scripts.bench growth --backlog 1000000")(long_runs.growth)
+app.command(epilog="Example: python -m scripts.bench replay --trace azure_llm_2023_conv.csv --speed 20")(
+    long_runs.replay
+)
 
 
 def _show(console: Console, result: dict[str, Any], results: Path, *, compares: bool) -> None:
@@ -96,7 +89,7 @@ def _show(console: Console, result: dict[str, Any], results: Path, *, compares: 
         console.print(f"not measured: {name}: {why}", highlight=False)
     provider = result["provider"]
     console.print(
-        f"the provider alone: {provider['answers_per_s']} answers/s, {provider['answers_per_cpu_s']} for each second of "
+        f"the provider alone: {provider['answers_per_s']} answers/s, {provider['answers_per_cpu_s']} for a second of "
         f"its CPU; written to {results / 'latest.json'}",
         highlight=False,
     )
@@ -112,28 +105,6 @@ def _compare(console: Console, result: dict[str, Any], path: Path) -> None:
         return
     report.show(console, report.compared(found))
     console.print(report.verdict_line(found), highlight=False)
-
-
-@contextmanager
-def telling(as_object: bool) -> Generator[Console]:
-    """A console that leaves standard output to JSON where that is asked for; what goes wrong is said in a sentence."""
-    console = Console(stderr=as_object)
-    try:
-        yield console
-    except (StackError, Fault, page.NotMarked) as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt:
-        console.print("stopped: everything that was started has been ended")
-        raise typer.Exit(130) from None
-
-
-def _print(result: object) -> None:
-    sys.stdout.buffer.write(dump_json(result) + b"\n")
-
-
-def _end_on_sigterm(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

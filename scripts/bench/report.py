@@ -158,3 +158,45 @@ def _number(value: float) -> str:
     if abs(value) >= 100:  # noqa: PLR2004  # no fraction of hundreds is known
         return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def concurrency(found: Mapping[str, Any]) -> Table:
+    rows = [
+        ("ideal, s", _number(found["ideal_s"])),
+        ("taken, s", _number(found["wall_s"])),
+        ("taken / ideal (target ≤ 1.3)", _number(found["to_ideal"])),
+        ("most at once at the provider", str(found["most_open"])),
+        ("peak memory, MiB (target ≤ 1024)", _number(found["peak_rss_mb"])),
+        ("CPU µs/call", _number(found["cpu_us_per_call"])),
+        ("completed twice", str(found["repeated"])),
+        ("looks at the group that found it disturbed", f"{found['disturbed']} of {found['looks']}"),
+    ]
+    title = f"{found['requests']} calls of {found['provider_s']:g} s through one invoke worker"
+    return Table(title, ("what", f"{found['in_flight']} in flight"), rows)
+
+
+def growth(found: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            name,
+            *(str(case["case"][what] or "") for what in ("backlog", "tenants", "entries", "ids")),
+            _number(case["total_us"]),
+            _number(case["to_small"]),
+            "" if case["bytes_each"] is None else str(case["bytes_each"]),
+        )
+        for name, case in found["cases"].items()
+    ]
+    headings = ("case", "backlog", "tenants", "entries", "ids", "CPU µs/request", "to small (≤ 1.2)", "bytes each")
+    return Table(f"Growth, over {found['requests']} requests", headings, rows)
+
+
+def replay(found: Mapping[str, Any]) -> Table:
+    rows = [
+        (title, *(_number(found[what][share]) for share in ("p50", "p95", "p99")))
+        for what, title in (("added_ms", "added latency, ms"), ("queue_ms", "waiting for a place, ms"))
+    ]
+    title = (
+        f"{found['requests']} requests of a trace at {found['speed']:g} × its speed: {found['lost']} lost, "
+        f"{found['answered_twice']} answered twice"
+    )
+    return Table(title, ("what", "p50", "p95", "p99"), rows)

@@ -23,7 +23,7 @@ from scripts.bench.provider.pace import Pace
 from scripts.bench.timetable import timetable
 from scripts.local.doors import local_url
 from scripts.local.layout import Layout
-from scripts.local.parts import Wishes
+from scripts.local.parts import Wishes, programs
 from scripts.local.stack import LocalStack
 from scripts.stack.errors import StackError
 from scripts.stack.ports import reserve_port
@@ -133,6 +133,24 @@ class Rig:
             yield child.pid
         finally:
             child.stop(_STOP_S)
+
+    def pid(self, name: str) -> int:
+        """Of one of our processes."""
+        return next(state.pid for state in self.stack.states() if state.name == name and state.pid is not None)
+
+    def stop(self, *names: str) -> None:
+        """Ends stages in order, the last of the pipeline first."""
+        self.stack.supervisor.stop(*names)
+
+    def start(self, *names: str) -> None:
+        """Starts stages that were stopped, and returns when all of them are ready."""
+        arguments = programs(self._wishes())
+        self.stack.supervisor.start(*(self.stack.part(name, *arguments[name]) for name in names))
+
+    def publish(self, mix: Mix) -> None:
+        """Returns when everything is on the topic, whatever becomes of it."""
+        job = self.job(mix, self.millrace_door(with_rows=False), {}).model_copy(update={"is_awaited": False})
+        self.carry_out(job, self.folder / f"{mix.name}.json")
 
     def topic(self, number: int) -> str:
         """One of those that are there for the others."""

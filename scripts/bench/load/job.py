@@ -36,6 +36,7 @@ class Job(_Frozen):
     door: OverKafka | OverHttp
     pids: dict[str, int]
     quiet_s: float = 60
+    is_awaited: bool = Field(default=True, description="false: end when everything is acknowledged")
     is_detailed: bool = Field(default=False, description="keep every answer's times, not only how many there were")
 
 
