@@ -2,7 +2,7 @@
 
 import signal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -105,6 +105,10 @@ def _compare(console: Console, result: dict[str, Any], path: Path) -> None:
         return
     report.show(console, report.compared(found))
     console.print(report.verdict_line(found), highlight=False)
+
+
+def _end_on_sigterm(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

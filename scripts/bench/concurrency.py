@@ -29,7 +29,7 @@ _NAME: Final = "held"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`wall_s` is from the first call to the last completion. `looks` at the group, `disturbed` of which found it so."""
+    """`wall_s` is from the first call to the last completion. `disturbed` of the `looks` at the group found it so."""
 
     requests: int
     in_flight: int

@@ -32,7 +32,8 @@ max_concurrency = {in_flight}
 "gpt-4o-mini" = "gpt-4o-mini"
 
 [[route]]
-name = "default"
-targets = [{{ deployment = "bench", model = "gpt-4o-mini" }}]
+name = "bench"
+models = ["gpt-4o-mini"]
+targets = [{{ deployment = "bench" }}]
 timeout_ms = {{ high = 60_000, normal = 60_000, low = 60_000 }}
 """

@@ -14,6 +14,8 @@ from scripts.bench.provider.pace import Pace
 from scripts.bench.rig import Rig
 
 HOPS: Final = 6
+_FIRST_TOPIC: Final = 6
+"""The rig's topics before it are those of the throughput rounds."""
 SERIES: Final[tuple[Series, ...]] = ("hops", "millrace", "millrace_hits")
 LatencyRounds = Mapping[Series, list[Heard]]
 
@@ -85,6 +87,10 @@ def _door(rig: Rig, name: Series) -> Generator[OverKafka]:
     if name != "hops":
         yield rig.millrace_door(with_rows=False)
         return
+
+    def topic(number: int) -> str:
+        return rig.topic(_FIRST_TOPIC + number)
+
     with ExitStack() as held:
         for number in range(HOPS):
             is_last = number == HOPS - 1
@@ -93,8 +99,8 @@ def _door(rig: Rig, name: Series) -> Generator[OverKafka]:
                     f"hop-{number}",
                     "scripts.bench.contenders.hop",
                     *("--bootstrap-servers", rig.stack.kafka.bootstrap_servers),
-                    *("--requests", rig.topic(number), "--answers", rig.topic(number + 1)),
+                    *("--requests", topic(number), "--answers", topic(number + 1)),
                     *("--name", f"hop-{number}", "--id-header" if is_last else "--no-id-header"),
                 )
             )
-        yield rig.door(rig.topic(0), rig.topic(HOPS))
+        yield rig.door(topic(0), topic(HOPS))

@@ -31,7 +31,7 @@ def concurrency(
 ) -> None:
     """Hold thousands of calls in one invoke worker and compare the time with the ideal.
 
-    Writes concurrency.json. All requests are routed first and the other stages stopped, so that only invoke is measured.
+    Writes concurrency.json. All requests are routed before it starts and the other stages stopped: it is alone.
     """
     with telling(as_object=as_object) as console:
         with Steps(console) as step:

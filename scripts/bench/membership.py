@@ -1,7 +1,8 @@
 """Whether a worker stayed in its group while it was busy: who starves its heartbeats is put out, and others notice."""
 
 import threading
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, cast
 
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -31,14 +32,18 @@ class Watched:
     def _watch(self) -> None:
         while not self._stop.wait(_EVERY_S):
             try:
-                described = self._admin.describe_consumer_groups([self._group], request_timeout=_WITHIN_S)
+                described = cast("Any", self._admin.describe_consumer_groups([self._group], request_timeout=_WITHIN_S))
                 group = described[self._group].result(_WITHIN_S)
             except (KafkaException, TimeoutError):
                 continue  # a broker that is too busy to tell says nothing about the group
-            members = frozenset(str(each.member_id) for each in group.members)
+            members = frozenset(_ids(group.members))
             is_stable = group.state is ConsumerGroupState.STABLE and bool(members)
             if self._members is None:
                 self._members = members if is_stable else None
                 continue
             self.looks += 1
             self.disturbed += not is_stable or members != self._members
+
+
+def _ids(members: Iterable[Any]) -> Iterator[str]:
+    return (str(member.member_id) for member in members)

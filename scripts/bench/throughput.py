@@ -1,7 +1,7 @@
 """Rounds of everybody in turn: a backlog of requests at once, until all is answered, and for us stored."""
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, assert_never
 
@@ -13,9 +13,8 @@ from scripts.bench.provider.pace import Pace
 from scripts.bench.rig import Rig
 
 Rounds = Mapping[Contender, list[Heard]]
-_REQUESTS: Final = 0
-_ANSWERS: Final = 1
-"""Numbers of the topics that everybody but us uses."""
+_TOPICS: Final[Mapping[Contender, tuple[int, int]]] = {"floor": (0, 1), "hop": (2, 3), "faust_hop": (4, 5)}
+"""Numbers of the rig's topics: where each reads and where it writes."""
 
 
 def measure(
@@ -56,33 +55,33 @@ def _door(
 
     Ours run all the time, idle while another is asked, and their CPU is taken too: so it shows what idling costs.
     """
-    servers = ("--bootstrap-servers", rig.stack.kafka.bootstrap_servers)
-    topics = ("--requests", rig.topic(_REQUESTS), "--answers", rig.topic(_ANSWERS))
     pids = rig.pids()
-    with ExitStack() as held:
-        match name:
-            case "millrace" | "millrace_misses" | "millrace_hits":
-                yield rig.millrace_door(), pids
-            case "floor":
-                asks = ("--provider-url", rig.provider_url, "--in-flight", str(plan.in_flight))
-                pid = held.enter_context(
-                    rig.beside("floor", "scripts.bench.contenders.floor", *servers, *topics, *asks)
-                )
-                yield rig.door(rig.topic(_REQUESTS), rig.topic(_ANSWERS)), {**pids, name: pid}
-            case "hop":
-                pid = held.enter_context(
-                    rig.beside("hop", "scripts.bench.contenders.hop", *servers, *topics, "--id-header")
-                )
-                yield rig.door(rig.topic(_REQUESTS), rig.topic(_ANSWERS)), {**pids, name: pid}
-            case "faust_hop":
-                partitions = ("--partitions", str(rig.stack.kafka.partitions))
-                module = "scripts.bench.contenders.faust_hop"
-                pid = held.enter_context(rig.beside("faust_hop", module, *servers, *topics, *partitions))
-                yield rig.door(rig.topic(_REQUESTS), rig.topic(_ANSWERS)), {**pids, name: pid}
-            case "litellm":
-                if proxy is None:
-                    raise ValueError("LiteLLM is measured only where it is installed")
-                url, pid = held.enter_context(proxy.running(rig))
+    match name:
+        case "millrace" | "millrace_misses" | "millrace_hits":
+            yield rig.millrace_door(), pids
+        case "floor":
+            asks = ("--provider-url", rig.provider_url, "--in-flight", str(plan.in_flight))
+            with _between_topics(rig, name, *asks) as (door, pid):
+                yield door, {**pids, name: pid}
+        case "hop":
+            with _between_topics(rig, name, "--id-header") as (door, pid):
+                yield door, {**pids, name: pid}
+        case "faust_hop":
+            with _between_topics(rig, name, "--partitions", str(rig.stack.kafka.partitions)) as (door, pid):
+                yield door, {**pids, name: pid}
+        case "litellm":
+            if proxy is None:
+                raise ValueError("LiteLLM is measured only where it is installed")
+            with proxy.running(rig) as (url, pid):
                 yield OverHttp(url=url, key=proxy.key, in_flight=plan.in_flight), {**pids, name: pid}
-            case _:
-                assert_never(name)
+        case _:
+            assert_never(name)
+
+
+@contextmanager
+def _between_topics(rig: Rig, name: Contender, *more: str) -> Generator[tuple[OverKafka, int]]:
+    reads, writes = (rig.topic(number) for number in _TOPICS[name])
+    topics = ("--requests", reads, "--answers", writes)
+    servers = ("--bootstrap-servers", rig.stack.kafka.bootstrap_servers)
+    with rig.beside(name, f"scripts.bench.contenders.{name}", *servers, *topics, *more) as pid:
+        yield rig.door(reads, writes), pid

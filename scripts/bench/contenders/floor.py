@@ -6,15 +6,16 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import aiohttp
 import typer
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from schemas.base import dump_json, load_json
 
 _AT_ONCE = 500
+Fetched = dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]]
 
 
 class Floor:
@@ -75,7 +76,7 @@ async def _run(servers: str, requests: str, answers: str, url: str, ready_file: 
             await consumer.getmany(timeout_ms=50)
         ready_file.touch()  # noqa: ASYNC240  # once, before anything is measured
         while not stop.is_set():
-            batches = await consumer.getmany(timeout_ms=100, max_records=_AT_ONCE)
+            batches = cast("Fetched", await consumer.getmany(timeout_ms=100, max_records=_AT_ONCE))
             for records in batches.values():
                 for record in records:
                     await working.take(record, answers)

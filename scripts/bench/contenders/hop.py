@@ -4,10 +4,10 @@ synchronous stages. Six of them are what six topics cost, whatever is done betwe
 
 import sys
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from streams.process import stop_on_signal
 from streams.runtime.clients import consumer_config, producer_config
@@ -33,13 +33,17 @@ def hop(
     # offsets are committed in the background, which promises nothing and costs least
     consumer = Consumer({**consumer_config(kafka, name), "enable.auto.commit": True, "enable.auto.offset.store": True})
     producer = Producer(producer_config(kafka, name))
-    consumer.subscribe([requests], on_assign=lambda *_: ready_file.touch())
+
+    def assigned(_consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        ready_file.touch()
+
+    consumer.subscribe([requests], on_assign=assigned)
 
     def pass_on(message: Message) -> None:
         if message.error() is None:
             headers = message.headers()
-            key = dict(headers or ())["load-id"] if id_header else message.key()
-            producer.produce(answers, message.value(), cast("bytes | None", key), headers=headers)  # pyright: ignore[reportArgumentType]  # a list, as it was read
+            key = cast("Any", dict(headers or ())["load-id"]) if id_header else message.key()
+            producer.produce(answers, message.value(), key, headers=headers)  # pyright: ignore[reportArgumentType]  # a list, as it was read
 
     while not stop.is_set():
         first = consumer.poll(_LOOK_S)

@@ -136,12 +136,17 @@ def _read(heard: dict[bytes, tuple[int, bytes]], started_ns: int, job: Job) -> t
     answers: list[Answered] = []
     for key, (at_ns, value) in heard.items():
         said: Any = load_json(value)
-        statuses[str(said.get("status", "ok"))] += 1
+        statuses[_status(said)] += 1
         if job.is_detailed:
             number = number_of(key.decode())
             due_s = job.due_s[number]
             answers.append(_answered(number, due_s, (at_ns - started_ns) / 1e6 - due_s * 1000, said))
     return dict(statuses), sorted(answers, key=lambda each: each.number)
+
+
+def _status(said: Any) -> str:
+    status, error = str(said.get("status", "ok")), said.get("error")
+    return f"{status}: {error['code']}" if error else status
 
 
 def _answered(number: int, due_s: float, latency_ms: float, said: Any) -> Answered:
