@@ -1,11 +1,11 @@
 """Rounds of everybody in turn: a backlog of requests at once, until all is answered, and for us stored."""
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Literal, assert_never
 
-from scripts.bench.contenders.litellm import Proxy
+from scripts.bench.contenders.litellm import Proxy, Running
 from scripts.bench.load.job import Heard, OverHttp, OverKafka
 from scripts.bench.mix import Mix
 from scripts.bench.plan import HITS_DISTINCT, Contender, Plan
@@ -22,6 +22,15 @@ def measure(
 ) -> Rounds:
     """Each round begins with another contender, so that none has the others' wake for itself."""
     rig.set_pace(Pace(latency_ms=plan.throughput_latency_ms))
+    with ExitStack() as held:
+        # it takes ten seconds to start and next to nothing while it is idle: once for all rounds
+        running = None if proxy is None else held.enter_context(proxy.running(rig))
+        return _measure(rig, plan, contenders, running, raw, step)
+
+
+def _measure(
+    rig: Rig, plan: Plan, contenders: list[Contender], proxy: Running | None, raw: Path, step: Callable[[str], None]
+) -> Rounds:
     rounds: dict[Contender, list[Heard]] = {name: [] for name in contenders}
     for number in range(plan.rounds + 1):
         at = number % len(contenders)
@@ -49,7 +58,7 @@ def _distinct(name: Contender) -> int | None:
 
 @contextmanager
 def _door(
-    rig: Rig, name: Contender, plan: Plan, proxy: Proxy | None
+    rig: Rig, name: Contender, plan: Plan, proxy: Running | None
 ) -> Generator[tuple[OverKafka | OverHttp, dict[str, int]]]:
     """Where to ask, and whose CPU to take; what it needs beside the stack runs meanwhile.
 
@@ -72,8 +81,8 @@ def _door(
         case "litellm":
             if proxy is None:
                 raise ValueError("LiteLLM is measured only where it is installed")
-            with proxy.running(rig) as (url, pid):
-                yield OverHttp(url=url, key=proxy.key, in_flight=plan.in_flight), {**pids, name: pid}
+            door = OverHttp(url=proxy.url, key=proxy.key, in_flight=plan.in_flight)
+            yield door, {**pids, name: proxy.pid}
         case _:
             assert_never(name)
 

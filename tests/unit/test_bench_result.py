@@ -16,7 +16,14 @@ from scripts.bench.provider.capacity import Capacity
 from scripts.bench.result import Findings, as_json
 from scripts.bench.rig import APART, OURS
 
-MACHINE = {"cores": 2, "cpu": "one", "memory_gib": 8, "python": "3.11", "load_average": 0.1, "versions": {}}
+MACHINE: Mapping[str, object] = {
+    "cores": 2,
+    "cpu": "one",
+    "memory_gib": 8,
+    "python": "3.11",
+    "load_average": 0.1,
+    "versions": {},
+}
 STAGES = {"validate": 2.0, "limit": 5.0, "cache": 6.0, "route": 8.0, "invoke": 230.0}
 
 

@@ -40,15 +40,23 @@ class NotInstalled(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """`url` is where chat completions are posted to, with this key."""
+
+    url: str
+    pid: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Proxy:
     program: Path
-    key: str = _KEY
 
     @contextmanager
-    def running(self, rig: Rig) -> Generator[tuple[str, int]]:
-        """Where to post to, and its pid. One process, as its documentation advises for each core."""
+    def running(self, rig: Rig) -> Generator[Running]:
+        """One process, as its documentation advises for each core."""
         config = rig.folder / "litellm.yaml"
-        config.write_text(_CONFIG.format(provider_url=rig.provider_url, key=self.key))
+        config.write_text(_CONFIG.format(provider_url=rig.provider_url, key=_KEY))
         with reserve_port() as reserved:
             url = local_url(reserved.port)
             place = ("--host", "127.0.0.1", "--port", str(reserved.port), "--num_workers", "1", "--telemetry", "False")
@@ -56,7 +64,7 @@ class Proxy:
             # what it would fetch from elsewhere at its start, it has in its package too
             env = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "NO_PROXY": "127.0.0.1"}
             with rig.running("litellm", command, answers(f"{url}/health/liveliness"), env) as pid:
-                yield f"{url}/v1/chat/completions", pid
+                yield Running(f"{url}/v1/chat/completions", pid, _KEY)
 
 
 def installed(*, may_install: bool) -> Proxy:
