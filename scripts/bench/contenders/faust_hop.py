@@ -28,7 +28,7 @@ def hop(
 
     async def pass_on(stream: Any) -> None:
         async for event in stream.events():
-            key = event.message.headers["load-id"]
+            key = dict(event.message.headers)["load-id"]
             await goes_to.send(key=key, value=event.message.value, headers=event.message.headers)
 
     async def ready(*_sender: Any, **_signal: Any) -> None:
