@@ -14,6 +14,7 @@ from scripts.bench.provider.pace import Pace
 from scripts.bench.rig import Rig
 
 HOPS: Final = 6
+_WARM_UP: Final = 40
 _FIRST_TOPIC: Final = 6
 """The rig's topics before it are those of the throughput rounds."""
 SERIES: Final[tuple[Series, ...]] = ("hops", "millrace", "millrace_hits")
@@ -35,6 +36,9 @@ def measure(rig: Rig, plan: Plan, raw: Path, step: Callable[[str], None]) -> Lat
                 distinct=HITS_DISTINCT if is_hits else None,
             )
             with _door(rig, name) as door:
+                # a client's first record waits for what its others find done
+                warm_up = mix.model_copy(update={"name": f"warm{mix.name}", "count": _WARM_UP})
+                rig.carry_out(rig.job(warm_up, door, {}), rig.folder / f"{warm_up.name}.json")
                 job = rig.job(mix, door, rig.pids(), per_second=plan.latency_per_second)
                 rounds[name].append(rig.carry_out(job, raw / f"latency-{name}-{number}.json"))
     return rounds

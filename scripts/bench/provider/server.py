@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import signal
+import time
 from collections import deque
 from typing import Final, cast
 
@@ -26,9 +27,22 @@ class Provider:
         self.answered = 0
         self.open = 0
         self.most_open = 0
+        self.first_asked_ns = 0
 
     def stats(self) -> bytes:
-        return dump_json({"answered": self.answered, "open": self.open, "most_open": self.most_open})
+        return dump_json(
+            {
+                "answered": self.answered,
+                "open": self.open,
+                "most_open": self.most_open,
+                "first_asked_ns": self.first_asked_ns,
+            }
+        )
+
+    def asked(self) -> None:
+        self.first_asked_ns = self.first_asked_ns or time.time_ns()
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
 
     def restart(self, body: bytes) -> bool:
         """Takes a new pace and counts from zero; False for one that cannot be read."""
@@ -36,7 +50,7 @@ class Provider:
             self.pace = Pace.model_validate_json(body)
         except ValidationError:
             return False
-        self.answered = self.most_open = 0
+        self.answered = self.most_open = self.first_asked_ns = 0
         return True
 
 
@@ -85,8 +99,7 @@ class _Connection(asyncio.Protocol):
     def _owe(self, body: bytes) -> None:
         provider = self._provider
         owed = reply(provider.pace, body)
-        provider.open += 1
-        provider.most_open = max(provider.most_open, provider.open)
+        provider.asked()
         self._due.append((self._loop.time() + owed.after_s, answer(owed.body)))
         if len(self._due) == 1:
             self._wait()
