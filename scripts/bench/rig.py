@@ -26,13 +26,20 @@ from scripts.local.layout import Layout
 from scripts.local.parts import Wishes, programs
 from scripts.local.stack import LocalStack
 from scripts.stack.errors import StackError
+from scripts.stack.lock import exclusive
 from scripts.stack.ports import reserve_port
 from scripts.stack.process import Child, Command, log_tail, spawn
 from scripts.stack.readiness import answers, await_ready
+from streams.settings import KafkaSettings
 
 OURS: Final = (*STAGES, "sink", "watch")
 """Process names; with one worker each they are the stages' own."""
 APART: Final = ("broker", "clickhouse", "provider")
+PARTITIONS: Final = 4
+_BROKER: Final = {"broker.session.timeout.ms": "60000"}
+"""A broker that is starved for some seconds, on a machine with other work, is not taken for dead by its own controller:
+that would end a run of half an hour.
+"""
 _STARTS_WITHIN_S: Final = 60.0
 _STOP_S: Final = 15.0
 _TOPICS: Final = 16
@@ -62,11 +69,10 @@ class Rig:
         self.stack = LocalStack(Layout(folder), self._wishes(), announce)
 
     def __enter__(self) -> Self:
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.stack.layout.prepare()
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # what is started inherits it
         try:
+            self._take_folder()
             self._start_provider()
             config = configuration(self.shape.tenants, self.provider_url, self.shape.in_flight)
             self._config_file.write_text(config)
@@ -201,7 +207,24 @@ class Rig:
 
     def _wishes(self) -> Wishes:
         tuning = {"MILLRACE_INVOKE_IN_FLIGHT_NORMAL": str(self.shape.in_flight), **self.shape.tuning}
-        return Wishes(config=self._config_file, simulator=None, heap_mb=512, tuning=tuning)
+        return Wishes(
+            config=self._config_file,
+            simulator=None,
+            heap_mb=512,
+            kafka=KafkaSettings(partitions=PARTITIONS),
+            properties=_BROKER,
+            tuning=tuning,
+        )
+
+    def _take_folder(self) -> None:
+        """Made anew, and ours alone until the end."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._held.enter_context(exclusive(self.folder.with_name(f"{self.folder.name}.lock"), wait=False))
+        except BlockingIOError:
+            raise StackError(f"another bench runs in {self.folder}: wait for its end, or stop it") from None
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.stack.layout.prepare()
 
     def _start_provider(self) -> None:
         self.provider_port = self._held.enter_context(reserve_port()).port

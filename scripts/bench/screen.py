@@ -12,14 +12,17 @@ from rich.console import Console
 from rich.status import Status
 
 from schemas.base import dump_json
+from scripts.bench.cpu import ProcessGone
 from scripts.bench.page import NotMarked
 from scripts.bench.trace import UnreadableTrace
-from scripts.cli.fault import Fault
+from scripts.cli.fault import sentence_of
 from scripts.local.layout import RUN_FOLDER
-from scripts.stack.errors import StackError
 
 FOLDER: Final = RUN_FOLDER / "bench"
 """Of everything that runs; made anew by every command."""
+
+_TOLD: Final = (NotMarked, ProcessGone, UnreadableTrace)
+"""Whose message is the whole story, beside those the command line knows."""
 
 Seed = Annotated[int, typer.Option(help="Draws the timetable; the same seed asks at the same times.")]
 AsObject = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -56,12 +59,17 @@ def telling(*, as_object: bool) -> Generator[Console]:
     console = Console(stderr=as_object)
     try:
         yield console
-    except (StackError, Fault, NotMarked, UnreadableTrace) as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
-        raise typer.Exit(2) from error
     except KeyboardInterrupt:
         console.print("stopped: everything that was started has been ended")
         raise typer.Exit(130) from None
+    except typer.Exit:
+        raise
+    except Exception as error:
+        sentence = str(error) if isinstance(error, _TOLD) else sentence_of(error)
+        if sentence is None:
+            raise
+        console.print(sentence, style="red", highlight=False, markup=False)
+        raise typer.Exit(2) from None
 
 
 def print_json(result: object) -> None:

@@ -34,7 +34,8 @@ class Wishes:
     """`live` calls the real providers, with the keys in the environment. `simulator` holds the simulator's flags; None
     starts none, where the configuration names a provider that runs already and takes any key.
 
-    `tuning` is added to the environment of every process. `kafka` says all but where the brokers are.
+    `tuning` is added to the environment of every process. `kafka` says all but where the brokers are; `properties` are
+    settings of the brokers themselves.
     """
 
     config: Path = SAMPLE_CONFIG
@@ -45,6 +46,7 @@ class Wishes:
     brokers: int = 1
     heap_mb: int = 320
     kafka: KafkaSettings = field(default_factory=_one_machine)
+    properties: Mapping[str, str] = field(default_factory=dict[str, str])
     tuning: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

@@ -120,6 +120,7 @@ class LocalStack:
             self.layout.kafka,
             brokers=self._wishes.brokers,
             heap_mb=self._wishes.heap_mb,
+            properties=self._wishes.properties,
             doors=self._doors.to_brokers(self._wishes.brokers),
             announce=self._announce,
         )
