@@ -14,13 +14,7 @@ from scripts.bench.throughput import Rounds
 
 MILLRACE: Final[tuple[Contender, ...]] = ("millrace", "millrace_misses", "millrace_hits")
 SCHEMA: Final = 1
-_RATIOS: Final = (
-    "cpu_per_request_to_floor",
-    "throughput_to_floor",
-    "requests_per_cpu_second_to_litellm",
-    "added_latency_p50_to_hops",
-    "added_latency_p99_to_hops",
-)
+_OF_LATENCY: Final[tuple[Series, Series]] = ("millrace", "hops")
 _NO_ROUNDS: Final = "there was no round of it in this run"
 
 
@@ -53,8 +47,8 @@ def as_json(found: Findings) -> dict[str, Any]:
         "started_at_ms": found.started_at_ms,
         "machine": dict(found.machine),
         "ratios": medians,
-        "ratios_by_round": {name: _json(ratios[name]) for name in _RATIOS},
-        "missing": {**found.missing, **{name: _NO_ROUNDS for name in _RATIOS if ratios[name] is None}},
+        "ratios_by_round": {name: _json(ratio) for name, ratio in ratios.items()},
+        "missing": {**found.missing, **{name: _NO_ROUNDS for name, ratio in ratios.items() if ratio is None}},
         "provider": {
             "answers_per_s": round(found.capacity.answers_per_s),
             "answers_per_cpu_s": round(found.capacity.answers_per_cpu_s),
@@ -84,17 +78,18 @@ def _ratios(found: Findings) -> dict[str, Figure | None]:
     rounds = found.throughput
     ours, floor, litellm = (rounds.get(name, []) for name in ("millrace", "floor", "litellm"))
     ours_us, floor_us = cpu_us("millrace", ours), cpu_us("floor", floor)
-    p50, p99 = (
-        {name: _added(name, heard, found.plan, share) for name, heard in found.latency.items()} for share in (0.5, 0.99)
-    )
-    values = (
-        by_round(ours_us, floor_us),
-        by_round([heard.per_second for heard in ours], [heard.per_second for heard in floor]),
-        by_round(cpu_us("litellm", litellm), ours_us),
-        by_round(p50.get("millrace", []), p50.get("hops", [])),
-        by_round(p99.get("millrace", []), p99.get("hops", [])),
-    )
-    return dict(zip(_RATIOS, values, strict=True))
+    return {
+        "cpu_per_request_to_floor": by_round(ours_us, floor_us),
+        "throughput_to_floor": by_round([heard.per_second for heard in ours], [heard.per_second for heard in floor]),
+        "requests_per_cpu_second_to_litellm": by_round(cpu_us("litellm", litellm), ours_us),
+        "added_latency_p50_to_hops": _to_hops(found, 0.5),
+        "added_latency_p99_to_hops": _to_hops(found, 0.99),
+    }
+
+
+def _to_hops(found: Findings, share: float) -> Figure | None:
+    ours, hops = (_added(name, found.latency.get(name, []), found.plan, share) for name in _OF_LATENCY)
+    return by_round(ours, hops)
 
 
 def _throughput(name: Contender, rounds: Sequence[Heard]) -> dict[str, Any]:
