@@ -81,7 +81,7 @@ def _parts(answered: Answered) -> dict[str, float]:
             found[stage] = at_ms - before_ms - ((answered.provider_ms or 0) if stage == "invoke" else 0)
             before_ms = at_ms
     if answered.answered_after_ms is not None:
-        found["postprocess"] = answered.answered_after_ms - before_ms
+        found["postprocess"] = found.get("postprocess", 0.0) + answered.answered_after_ms - before_ms
         found["delivery"] = answered.latency_ms - answered.answered_after_ms
     return found
 

@@ -21,6 +21,7 @@ from scripts.local.layout import RUN_FOLDER
 FOLDER: Final = RUN_FOLDER / "bench"
 """Of everything that runs; made anew by every command."""
 
+_PIPED_WIDTH: Final = 160
 _TOLD: Final = (NotMarked, ProcessGone, UnreadableTrace)
 """Whose message is the whole story, beside those the command line knows."""
 
@@ -56,7 +57,8 @@ class Steps:
 @contextmanager
 def telling(*, as_object: bool) -> Generator[Console]:
     """A console that leaves standard output to JSON where that is asked for. Exit 2 for what could not be done."""
-    console = Console(stderr=as_object)
+    stream = sys.stderr if as_object else sys.stdout
+    console = Console(stderr=as_object, width=None if stream.isatty() else _PIPED_WIDTH)
     try:
         yield console
     except KeyboardInterrupt:

@@ -1,5 +1,9 @@
 """What the bench makes of its rounds: medians, ratios within a round, and a verdict on a stage."""
 
+import os
+import subprocess
+import sys
+import time
 from typing import Any
 
 import pytest
@@ -7,12 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.bench.baseline import Compared, UnfitBaseline, compare
-from scripts.bench.cpu import ticks
+from scripts.bench.cpu import ProcessGone, cpu_s
 from scripts.bench.figure import Figure, by_round, figure, quantile
 from scripts.bench.plan import FULL, QUICK, Plan
 from scripts.bench.report import verdict_line
-
-STAT = "4711 (a (strange) name) S 1 4711 4711 0 -1 4194560 1 0 0 0 250 50 7 3 20 0 9 0 1 2 3"
 
 
 def test_a_figure_has_a_median_and_knows_how_far_its_rounds_lie_apart() -> None:
@@ -50,8 +52,17 @@ def test_of_nothing_there_is_no_quantile() -> None:
         quantile([], 0.5)
 
 
-def test_cpu_is_user_and_system_time_whatever_a_program_is_called() -> None:
-    assert ticks(STAT) == 300
+def test_cpu_is_what_the_process_itself_is_told() -> None:
+    before_s = time.process_time()
+    booked_s = cpu_s(os.getpid())
+    assert before_s <= booked_s <= time.process_time()
+
+
+def test_who_has_ended_has_no_cpu_any_more_and_not_none_used() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])  # our own words
+    ended.wait()
+    with pytest.raises(ProcessGone, match=str(ended.pid)):
+        cpu_s(ended.pid)
 
 
 def compared(before: tuple[float, ...], now: tuple[float, ...]) -> Compared:

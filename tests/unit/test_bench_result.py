@@ -121,6 +121,11 @@ def test_every_millisecond_has_a_place() -> None:
     assert sum(parts.values()) == 250.0 - 201.0
 
 
+def test_a_stage_that_stamps_and_then_answers_is_told_once() -> None:
+    stamped = answered().model_copy(update={"stages_ms": {**STAGES, "postprocess": 240.0}})
+    assert breakdown([stamped], 0.5) == breakdown([answered()], 0.5)
+
+
 def test_the_page_keeps_what_people_wrote(tmp_path: Path) -> None:
     before = "# Performance\n\nOurs.\n\n<!-- bench -->\nold\n<!-- end of bench -->\n\nMore of ours.\n"
     path = tmp_path / "docs" / "performance.md"
