@@ -44,7 +44,8 @@ def _record(pid: int, seconds: int, stage: str, svg: Path) -> None:
     program = Path(sys.executable).with_name("py-spy")
     command = [str(program), "record", "--pid", str(pid), "--duration", str(seconds), "--rate", str(PER_SECOND)]
     done = run(  # noqa: S603  # our own words
-        [*command, "--output", str(svg)],
+        # who waits in a system call does not hold the lock, and is no work
+        [*command, "--gil", "--output", str(svg)],
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=STDOUT,

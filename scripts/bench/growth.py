@@ -16,7 +16,6 @@ from scripts.bench.provider.pace import Pace
 from scripts.bench.rig import OURS, Rig, Shape
 from scripts.measure.tables import TABLES, write
 from scripts.stack.errors import StackError
-from scripts.stack.readiness import holds_within
 from streams.clock import now_ms
 
 PASSED_ON: Final[Mapping[str, Topic]] = {
@@ -36,6 +35,7 @@ _SPENDS: Final = {"tenants": "validate", "entries": "cache", "ids": "limit"}
 """Whose memory grows by it, most of all."""
 _TABLES: Final = {"tenants": "objects", "entries": "answers", "ids": "registrations"}
 _WITHIN_S: Final = 900.0
+_LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """`cpu_us`: of each stage for each request that it has passed on. `rss_mb`: at the end."""
+    """`cpu_us`: of each stage for each request. `rss_mb`: at the end."""
 
     case: Case
     cpu_us: Mapping[str, float]
@@ -104,31 +104,49 @@ def _bytes_each(each: Grown, small: Grown) -> int | None:
 
 def _measured(case: Case, requests: int, folder: Path, step: Callable[[str], None]) -> Grown:
     with Rig(folder, Shape(), step) as rig:
-        kafka = rig.stack.kafka
         rig.set_pace(Pace(latency_ms=QUICK.throughput_latency_ms))
         rig.stop(*OURS)
         for name, table in _TABLES.items():
             if count := getattr(case, name):
                 step(f"{case.name}: writing {count} records of {name}")
-                write(kafka, TABLES[table], count, now_ms())
-        step(f"{case.name}: publishing")
-        rig.publish(Mix(name=f"growth{case.name}", count=QUICK.warm_up + requests + case.backlog))
+                write(rig.stack.kafka, TABLES[table], count, now_ms())
+        if case.backlog:
+            step(f"{case.name}: publishing {case.backlog} requests")
+            rig.publish(Mix(name="backlog", count=case.backlog))
         step(f"{case.name}: starting the stages")
         rig.start(*OURS)
-        with Ends(kafka.bootstrap_servers) as ends:
-            first = _passed_on(rig, ends, QUICK.warm_up)
-            before, passed = taken(rig.pids()), first
-            step(f"{case.name}: measuring {requests} requests")
-            last = _passed_on(rig, ends, QUICK.warm_up + requests)
-            after = taken(rig.pids())
-        used = {name: (after[name] - before[name]) / (last[name] - passed[name]) * 1e6 for name in OURS}
+        step(f"{case.name}: measuring {requests} requests")
+        used = _out_of_backlog(rig, requests) if case.backlog else _of_new_ones(rig, requests)
         return Grown(case, used, {name: rss_mb(pid) for name, pid in rig.pids().items() if name in OURS})
 
 
-def _passed_on(rig: Rig, ends: Ends, answered: int) -> dict[str, int]:
-    """By stage, as soon as so many have been answered."""
-    topic = rig.stack.kafka.topic
-    started_s = time.monotonic()
-    if not holds_within(_WITHIN_S, lambda: ends.count(topic(RESPONSES)) >= answered):
-        raise StackError(f"fewer than {answered} were answered in {time.monotonic() - started_s:.0f} s")
-    return {name: ends.count(topic(passed_on)) for name, passed_on in PASSED_ON.items()}
+def _of_new_ones(rig: Rig, requests: int) -> dict[str, float]:
+    """They come when all that there is has been read back."""
+    rig.carry_out(rig.job(Mix(name="warm", count=QUICK.warm_up), rig.millrace_door(), {}), rig.folder / "warm.json")
+    job = rig.job(Mix(name="new", count=requests), rig.millrace_door(), rig.pids())
+    heard = rig.carry_out(job, rig.folder / "new.json")
+    return {name: heard.cpu_us(name) for name in OURS}
+
+
+def _out_of_backlog(rig: Rig, requests: int) -> dict[str, float]:
+    """Of each stage, from now on until it has itself passed on so many more."""
+    used: dict[str, float] = {}
+    with Ends(rig.stack.kafka.bootstrap_servers) as ends:
+        started_s, begun, before = time.monotonic(), _passed_on(rig, ends), taken(rig.pids())
+        while len(used) < len(OURS):
+            if time.monotonic() - started_s > _WITHIN_S:
+                raise StackError(
+                    f"{', '.join(sorted(set(OURS) - used.keys()))} did not pass {requests} of the backlog on in "
+                    f"{_WITHIN_S:.0f} s; if all of it was done before it was looked at, make it larger"
+                )
+            time.sleep(_LOOK_S)
+            done, after = _passed_on(rig, ends), taken(rig.pids())
+            for name in OURS:
+                if name not in used and (count := done[name] - begun[name]) >= requests:
+                    used[name] = (after[name] - before[name]) / count * 1e6
+    return used
+
+
+def _passed_on(rig: Rig, ends: Ends) -> dict[str, int]:
+    """So far, by stage."""
+    return {name: ends.count(rig.stack.kafka.topic(topic)) for name, topic in PASSED_ON.items()}
