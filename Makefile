@@ -1,6 +1,6 @@
 # One environment for every target; `make` lists them. Python >= 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up chaos test simulate check format lint types contracts unit lock clean fuzz audit
+.PHONY: help setup demo up chaos bench profile test simulate check format lint types contracts unit lock clean fuzz audit
 
 PYTHON ?= python3
 VENV := .venv
@@ -31,6 +31,12 @@ up: setup ## run everything on this machine until Ctrl-C
 
 chaos: setup ## break everything about a running system for MINUTES=2 at RATE=20 and check every promise (SEED=n, FAULTS=list)
 	@$(BIN)/python -m scripts.chaos $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)") $(if $(RATE),--rate "$(RATE)") $(if $(FAULTS),--faults "$(FAULTS)")
+
+bench: setup ## what a request costs, beside a minimal loop, Faust and LiteLLM, in half an hour (QUICK=1: two minutes, BASELINE=1, SEED=n)
+	@$(BIN)/python -m scripts.bench run $(if $(filter 1,$(QUICK)),--plan quick) $(if $(filter 1,$(BASELINE)),--as-baseline) $(if $(SEED),--seed "$(SEED)")
+
+profile: setup ## a flame graph of one stage under the bench's load (STAGE=validate, SECONDS=15)
+	@$(BIN)/python -m scripts.bench profile --stage "$(or $(STAGE),validate)" --seconds "$(or $(SECONDS),15)"
 
 test: setup ## all tests, on a real broker and a real ClickHouse engine
 	@$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
@@ -70,10 +76,11 @@ audit: $(SIDE)/.ready ## known vulnerabilities in what is locked; fails when the
 	@$(SIDE)/bin/python -m scripts.vulnerabilities
 
 # A release that was tampered with is mostly found out within days.
-lock: setup ## resolve the dependencies anew, from releases at least a week old, and write requirements.lock
+lock: setup ## resolve the dependencies anew, from releases at least a week old, and write requirements*.lock
 	@$(BIN)/uv lock --quiet --upgrade --exclude-newer "7 days" && $(BIN)/uv export --quiet --frozen --no-emit-project --all-extras --group dev --output-file requirements.lock
 	@$(BIN)/uv export --quiet --frozen --no-emit-project --only-group security --output-file requirements.security.lock
 	@$(BIN)/uv export --quiet --frozen --no-emit-project --no-dev --output-file requirements.runtime.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --exclude-newer "7 days" --generate-hashes --python-version 3.11 requirements.bench.in --output-file requirements.bench.lock
 
 clean: ## remove what runs leave behind; the environment stays
 	@rm -rf .millrace .pytest_cache .ruff_cache .hypothesis

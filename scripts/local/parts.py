@@ -31,19 +31,22 @@ def _one_machine() -> KafkaSettings:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """`live` calls the real providers, with the keys in the environment. `simulator` holds the simulator's flags.
+    """`live` calls the real providers, with the keys in the environment. `simulator` holds the simulator's flags; None
+    starts none, where the configuration names a provider that runs already and takes any key.
 
-    `tuning` is added to the environment of every process. `kafka` says all but where the brokers are.
+    `tuning` is added to the environment of every process. `kafka` says all but where the brokers are; `properties` are
+    settings of the brokers themselves.
     """
 
     config: Path = SAMPLE_CONFIG
     live: bool = False
     workers: int = 1
-    simulator: tuple[str, ...] = ("--latency-ms", "150", "--ttft-ms", "40", "--tokens-per-s", "600")
+    simulator: tuple[str, ...] | None = ("--latency-ms", "150", "--ttft-ms", "40", "--tokens-per-s", "600")
     sinks: int = 1
     brokers: int = 1
     heap_mb: int = 320
     kafka: KafkaSettings = field(default_factory=_one_machine)
+    properties: Mapping[str, str] = field(default_factory=dict[str, str])
     tuning: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -76,11 +79,11 @@ def environment(layout: Layout, wishes: Wishes, kafka: KafkaSettings, clickhouse
 
 
 def infrastructure(layout: Layout, wishes: Wishes, ports: Mapping[str, int]) -> list[ProcessSpec]:
-    """ClickHouse and, unless the real providers are asked, the simulator."""
+    """ClickHouse and, unless other providers are asked, the simulator."""
     bill = str(layout.folder / "bill.jsonl")
     engine = ["-m", "sinks.embedded", "--path", str(layout.clickhouse)]
     specs = [_serving(layout, "clickhouse", engine, ports["clickhouse"], "/ping")]
-    if not wishes.live:
+    if not wishes.live and wishes.simulator is not None:
         simulator = ["-m", "scripts.simulator", *wishes.simulator, "--bill-file", bill]
         specs.append(_serving(layout, "simulator", simulator, ports["simulator"], "/healthz"))
     return specs

@@ -120,6 +120,7 @@ class LocalStack:
             self.layout.kafka,
             brokers=self._wishes.brokers,
             heap_mb=self._wishes.heap_mb,
+            properties=self._wishes.properties,
             doors=self._doors.to_brokers(self._wishes.brokers),
             announce=self._announce,
         )
@@ -134,7 +135,7 @@ class LocalStack:
         self.supervisor.start(*infrastructure(self.layout, self._wishes, ports))
         self.clickhouse = ClickHouseSettings(port=ports["clickhouse"])
         clickhouse = self._doors.led_to("clickhouse", ports["clickhouse"])
-        if self._wishes.live:
+        if self._wishes.live or self._wishes.simulator is None:
             return clickhouse, None
         self.simulator_url = local_url(ports["simulator"])
         return clickhouse, self._doors.led_to("simulator", ports["simulator"])
@@ -156,7 +157,9 @@ class LocalStack:
         """Leaves alone what is not in the file: a stack that is started again keeps what was added to it."""
         view = read_control(cluster).view
         url = None if simulator is None else local_url(simulator)
-        providers = REAL_PROVIDERS if url is None else {"openai_base_url": f"{url}/v1", "anthropic_base_url": url}
+        providers = {"openai_base_url": f"{url}/v1", "anthropic_base_url": url} if url is not None else {}
+        if self._wishes.live:
+            providers = REAL_PROVIDERS
         write_control(cluster, planned(self._wishes.config, providers, view))
 
     @property
