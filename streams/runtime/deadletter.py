@@ -1,9 +1,10 @@
 """What is written about a record that could not be handled: where it was, which stage gave up, and why."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+
+from msgspec.structs import replace
 
 from schemas.flow import StageName
 from schemas.headers import without_credentials

@@ -13,7 +13,7 @@ MAX_BYTES = 64 * 1024 * 1024
 """Of answers, per partition; the oldest make room."""
 DELIVERED_AGAIN_MS = 3_600_000
 """So long after it has expired an answer is still known, if there is room."""
-_ENTRY_BYTES = 600  # what an entry takes besides its answer, about
+_ENTRY_BYTES = 900  # what an entry takes besides its answer, with the end of its request, about
 MOST_ENDED = 50_000
 """Requests remembered as ended, per partition, at some 250 bytes: more than lie between a commit and a crash."""
 USED_AGAIN_MS = 3_600_000

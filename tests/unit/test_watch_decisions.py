@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import pytest
 from faust.exceptions import ProducerSendError
+from msgspec.structs import replace as changed
 
 from schemas.base import Event
 from schemas.call import CallRow
@@ -158,7 +159,7 @@ class Desk:
     async def sighted(self, *records: tuple[Sighted, int]) -> Counter[str]:
         """As one batch."""
         deliveries = [
-            replace(self.delivery_of(None), value=record.value, headers=tuple(record.headers), timestamp_ms=at_ms)
+            changed(self.delivery_of(None), value=record.value, headers=tuple(record.headers), timestamp_ms=at_ms)
             for record, at_ms in records
         ]
         return await self._turned(self._judge.open(), deliveries)
@@ -419,7 +420,7 @@ async def test_rows_of_two_buckets_of_health_count_in_their_own() -> None:
     times_ms = (NOW_MS, NOW_MS + SETTINGS.bucket_s * 1_000)
     page = desk.page_of_rows()
     for number, at_ms in enumerate(times_ms):
-        page.take(replace(desk.delivery_of(call_row(number)), timestamp_ms=at_ms))
+        page.take(changed(desk.delivery_of(call_row(number)), timestamp_ms=at_ms))
     await page.close()
 
     assert tuple(at_ms for _, at_ms in desk.outlet.sighted) == times_ms
