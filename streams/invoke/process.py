@@ -14,7 +14,6 @@ from streams.clock import now_ms
 from streams.invoke.caller import Caller, Surroundings
 from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
-from streams.invoke.offset_fetch import heed_the_groups_errors
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.invoke.work import STAGE
@@ -26,6 +25,7 @@ from streams.provider_keys import ProviderKeys, process_environment
 from streams.providers.registry import Registry
 from streams.runtime.follower import ControlFollower, wait_for_configuration
 from streams.runtime.kafka import ConfluentClients
+from streams.runtime.offset_fetch import heed_the_groups_errors
 from streams.runtime.restore import TableReader
 from streams.settings import InvokeSettings, KafkaSettings, WorkerSettings
 from streams.stages.invoke import Backoff

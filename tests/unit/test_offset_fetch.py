@@ -9,7 +9,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
-from streams.invoke.offset_fetch import heed_the_groups_errors
+from streams.runtime.offset_fetch import heed_the_groups_errors
 
 AIOKAFKA = cast("Any", GroupCoordinator)
 WHERE = TopicPartition("llm.dispatch.high", 0)
