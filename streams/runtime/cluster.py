@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from math import inf
 from typing import cast
 
 from confluent_kafka import TopicPartition
@@ -54,6 +55,8 @@ def wanted(topic: Topic, kafka: KafkaSettings) -> Wanted:
     }
     if topic is REQUESTS:
         config["message.timestamp.after.max.ms"] = str(TIMESTAMP_AHEAD_MS)
+        # what is dated longer back than records are kept would be deleted before it is read
+        config[_FENCE] = str(topic.retention_ms // 2)
     if topic.fenced:
         config[_FENCE] = str(kafka.delivery_timeout_ms)
     if topic.compacts_within_ms is not None:
@@ -73,8 +76,15 @@ class Cluster:
 
     def existing(self) -> Mapping[str, int]:
         """Partition counts by topic name. Raises KafkaException when no broker answers."""
+        return {name: len(copies) for name, copies in self._copies().items()}
+
+    def _copies(self) -> Mapping[str, list[int]]:
+        """How many copies each partition has, by topic name."""
         metadata = self._admin.list_topics(timeout=ADMIN_TIMEOUT_S)
-        return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+        return {
+            name: [len(cast("list[int]", partition.replicas)) for partition in topic.partitions.values()]
+            for name, topic in metadata.topics.items()
+        }
 
     def apply(self) -> list[str]:
         """Creates what is missing and returns its names. What exists is left alone but for what can be changed at any
@@ -130,7 +140,7 @@ class Cluster:
 
     def check(self, topics: Sequence[Topic] = TOPICS) -> list[Problem]:
         """Every assumption that the cluster breaks with these topics; empty when a process that uses them may start."""
-        there = self.existing()
+        there = self._copies()
         wants = [wanted(topic, self._kafka) for topic in topics]
         problems = [problem for want in wants for problem in _partition_problems(want, there)]
         known = {want.name: want for want in wants if want.name in there}
@@ -149,20 +159,28 @@ class Cluster:
         }
 
 
-def _partition_problems(want: Wanted, there: Mapping[str, int]) -> Iterator[Problem]:
-    if want.name not in there:
+def _partition_problems(want: Wanted, there: Mapping[str, list[int]]) -> Iterator[Problem]:
+    copies = there.get(want.name)
+    if copies is None:
         yield Problem(want.name, "does not exist", "run: millrace topics apply")
-    elif there[want.name] != want.partitions:
+        return
+    if len(copies) != want.partitions:
         yield Problem(
             want.name,
-            f"has {there[want.name]} partitions, {want.partitions} are needed",
+            f"has {len(copies)} partitions, {want.partitions} are needed",
             "set MILLRACE_KAFKA_PARTITIONS to what the cluster has, the same for all topics, or recreate the topic",
+        )
+    if min(copies, default=want.replication) < want.replication:
+        yield Problem(
+            want.name,
+            f"has a partition of which there are {min(copies)} copies, {want.replication} are needed",
+            "give it more with kafka-reassign-partitions, or set MILLRACE_KAFKA_REPLICATION to what the cluster has",
         )
 
 
 _AMENDABLE = (_FENCE, _COMPACTS_WITHIN)
-_AT_LEAST = ("max.message.bytes", "min.insync.replicas")
-_EXACTLY = ("cleanup.policy", "message.timestamp.type", *_AMENDABLE)
+_AT_LEAST = ("max.message.bytes", "min.insync.replicas", "retention.ms")
+_EXACTLY = ("cleanup.policy", "message.timestamp.type", "unclean.leader.election.enable", *_AMENDABLE)
 
 
 def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator[Problem]:
@@ -171,7 +189,7 @@ def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator
             continue
         given, needed = actual.get(name) or "", want.config[name]
         if name in _AT_LEAST:
-            if int(given or 0) >= int(needed):
+            if _as_size(given) >= _as_size(needed):
                 continue
         elif set(given.split(",")) == set(needed.split(",")):
             continue
@@ -182,3 +200,8 @@ def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator
             if name in _AMENDABLE
             else f"kafka-configs --alter --add-config '{name}={needed}'",
         )
+
+
+def _as_size(setting: str) -> float:
+    """Kafka's -1 is without limit."""
+    return inf if setting == "-1" else int(setting or 0)

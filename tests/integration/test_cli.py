@@ -228,9 +228,10 @@ class TestPublishAndAudit:
     def test_a_history_is_sound_when_everything_is_answered_once(
         self, millrace: Millrace, history: Scribe, kafka: KafkaSettings
     ) -> None:
-        first = history.write(REQUESTS, dump_json(LONELY), timestamp_ms=OLD_MS)
-        history.write(REQUESTS, dump_json(LONELY), timestamp_ms=OLD_MS)
-        broken = history.write(REQUESTS, b"not json", partition=1, timestamp_ms=OLD_MS)
+        asked_ms = time.time_ns() // 1_000_000 - 86_400_000
+        first = history.write(REQUESTS, dump_json(LONELY), timestamp_ms=asked_ms)
+        history.write(REQUESTS, dump_json(LONELY), timestamp_ms=asked_ms)
+        broken = history.write(REQUESTS, b"not json", partition=1, timestamp_ms=asked_ms)
         cause = Delivery(kafka.topic(REQUESTS), 1, broken, None, b"not json", (), OLD_MS)
         headers = dead_letter_headers(cause, "validate", DeadLetter("no_request_id", "nobody to answer"), OLD_MS)
         history.write(DEAD_LETTERS, b"not json", headers=headers)

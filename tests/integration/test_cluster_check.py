@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from confluent_kafka import KafkaError, Producer
 
 from schemas.topics import ACCOUNTS, CONTROL, MISSES, REQUESTS, RESPONSES, TOPICS
+from streams.clock import now_ms
 from streams.runtime.cluster import Cluster, Problem
 from streams.settings import KafkaSettings
 from tests.integration.kafka_log import KafkaLog
@@ -51,6 +53,35 @@ def test_apply_leaves_what_exists_as_it_is_and_the_check_says_what_is_wrong_with
         "--add-config 'cleanup.policy=compact,delete'"
         in found[accounts, "has cleanup.policy=delete, compact,delete is needed"]
     )
+
+
+def test_fewer_copies_shorter_retention_and_leaders_without_the_latest_are_told(
+    kafka: KafkaSettings, log: KafkaLog
+) -> None:
+    log.create(RESPONSES, config={"retention.ms": "1000", "unclean.leader.election.enable": "true"})
+    log.create(*(topic for topic in TOPICS if topic is not RESPONSES))
+    careful = kafka.model_copy(update={"replication": 3})
+
+    found = {problem.what for problem in Cluster(careful).check((RESPONSES,))}
+
+    assert found == {
+        "has a partition of which there are 1 copies, 3 are needed",
+        "has retention.ms=1000, 604800000 is needed",
+        "has unclean.leader.election.enable=true, false is needed",
+    }
+
+
+def test_a_request_dated_so_far_back_that_it_would_be_deleted_unread_is_refused(kafka: KafkaSettings) -> None:
+    Cluster(kafka).apply()
+    refusals: list[KafkaError | None] = []
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for days_ago in (2, 8):
+        dated_ms = now_ms() - days_ago * 86_400_000
+        producer.produce(
+            kafka.topic(REQUESTS), b"{}", timestamp=dated_ms, on_delivery=lambda error, _message: refusals.append(error)
+        )
+        producer.flush()
+    assert [None if error is None else error.code() for error in refusals] == [None, KafkaError.INVALID_TIMESTAMP]
 
 
 def test_a_topic_made_before_it_was_fenced_is_told_and_amended_by_apply(kafka: KafkaSettings, log: KafkaLog) -> None:
