@@ -19,6 +19,7 @@ DOCUMENTED = (
     "millrace: stopped: nothing was heard of a partition to be read back for 30 s",
     'millrace: stopped: Kafka: Failed to fetch committed offsets in group "millrace.limit": Broker: Not coordinator',
     "millrace: stopped: Kafka: [Error 7] RequestTimedOutError",
+    "millrace: Kafka: Failed while waiting for response from broker: Local: Broker handle destroyed",
     "millrace: Kafka at 127.0.0.1:1 does not answer (Local: Broker transport failure); start it, or say where it is",
     '{"event":"hard_exit","why":"the process did not end in time"}',
 )
