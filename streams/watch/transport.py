@@ -2,11 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from math import ceil
 from types import CoroutineType
 from typing import Any, cast
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka
 from faust.types import AppT
 from faust.types.tuples import TP
@@ -14,6 +17,9 @@ from typing_extensions import override
 
 from streams.watch.batches import GATHER_S, BatchMessage, Handed, Rhythm, cut
 from streams.watch.deliveries import Deliveries
+
+TOPICS_KNOWN_WITHIN_S = 10
+ASK_AGAIN_S = 0.1
 
 
 class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
@@ -24,7 +30,27 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
         await super().on_start()
         # what is fetched waits to be taken; after 0.1 s of that the client would ask for the other partitions only,
         # and hear of new records in this one when the broker gives that up, 1.5 s later
-        cast("Any", self)._consumer._fetcher._prefetch_backoff = 2 * GATHER_S  # noqa: SLF001  # nothing sets it
+        self._client._fetcher._prefetch_backoff = 2 * GATHER_S  # noqa: SLF001  # nothing sets it
+
+    @override
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """A topic that Faust has just made, and the broker does not tell of yet, would be assigned to nobody until the
+        client asks again, five minutes later.
+        """
+        await self.call_thread(self._wait_until_known, frozenset(topics))
+        await super().subscribe(topics)
+
+    async def _wait_until_known(self, topics: frozenset[str]) -> None:
+        for _ in range(ceil(TOPICS_KNOWN_WITHIN_S / ASK_AGAIN_S)):
+            with suppress(KafkaError):  # no broker answers: reading will say so
+                if topics <= (await self._client._client.fetch_all_metadata()).topics():  # noqa: SLF001  # as above
+                    return
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    @property
+    def _client(self) -> Any:
+        """aiokafka's, which has no types."""
+        return self._ensure_consumer()
 
 
 class Consumer(aiokafka.Consumer):
