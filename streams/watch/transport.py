@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from math import ceil
 from types import CoroutineType
@@ -20,6 +20,15 @@ from streams.watch.deliveries import Deliveries
 
 TOPICS_KNOWN_WITHIN_S = 10
 ASK_AGAIN_S = 0.1
+
+
+async def told_of(topics: frozenset[str], ask: Callable[[], Awaitable[Any]]) -> None:
+    """Until what is asked for, aiokafka's metadata, has all of them, or for ten seconds."""
+    for _ in range(ceil(TOPICS_KNOWN_WITHIN_S / ASK_AGAIN_S)):
+        with suppress(KafkaError):  # no broker answers: reading will say so
+            if topics <= (await ask()).topics():
+                return
+        await asyncio.sleep(ASK_AGAIN_S)
 
 
 class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
@@ -41,11 +50,7 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
         await super().subscribe(topics)
 
     async def _wait_until_known(self, topics: frozenset[str]) -> None:
-        for _ in range(ceil(TOPICS_KNOWN_WITHIN_S / ASK_AGAIN_S)):
-            with suppress(KafkaError):  # no broker answers: reading will say so
-                if topics <= (await self._client._client.fetch_all_metadata()).topics():  # noqa: SLF001  # as above
-                    return
-            await asyncio.sleep(ASK_AGAIN_S)
+        await told_of(topics, self._client._client.fetch_all_metadata)  # noqa: SLF001  # as above
 
     @property
     def _client(self) -> Any:

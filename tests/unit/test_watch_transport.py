@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from streams.watch.batches import LARGEST_BATCH, BatchMessage
 from streams.watch.deliveries import Deliveries
-from streams.watch.transport import Consumer, ConsumerThread, Transport
+from streams.watch.transport import Consumer, Transport, told_of
 
 
 @dataclass
@@ -163,7 +163,6 @@ class Cluster:
 
     def __init__(self) -> None:
         self.told = 0
-        self._client = self
 
     async def fetch_all_metadata(self) -> "Cluster":
         self.told += 1
@@ -179,13 +178,6 @@ class Cluster:
 async def test_a_topic_that_was_just_made_is_subscribed_to_only_once_brokers_tell_of_it() -> None:
     cluster = Cluster()
 
-    class Threadless(ConsumerThread):
-        @property
-        @override
-        def _client(self) -> Cluster:
-            return cluster
-
-    thread = Threadless(Bench().consumer)
-    await thread._wait_until_known(frozenset({"llm.calls", "watch-sightings"}))  # its thread calls it
+    await told_of(frozenset({"llm.calls", "watch-sightings"}), cluster.fetch_all_metadata)
 
     assert cluster.told == 3
