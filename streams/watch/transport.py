@@ -2,11 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from math import ceil
 from types import CoroutineType
 from typing import Any, cast
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka
 from faust.types import AppT
 from faust.types.tuples import TP
@@ -15,6 +18,18 @@ from typing_extensions import override
 from streams.runtime.offset_fetch import heed_the_groups_errors
 from streams.watch.batches import GATHER_S, BatchMessage, Handed, Rhythm, cut
 from streams.watch.deliveries import Deliveries
+
+TOPICS_KNOWN_WITHIN_S = 10
+ASK_AGAIN_S = 0.1
+
+
+async def told_of(topics: frozenset[str], ask: Callable[[], Awaitable[Any]]) -> None:
+    """Until what is asked for, aiokafka's metadata, has all of them, or for ten seconds."""
+    for _ in range(ceil(TOPICS_KNOWN_WITHIN_S / ASK_AGAIN_S)):
+        with suppress(KafkaError):  # no broker answers: reading will say so
+            if topics <= (await ask()).topics():
+                return
+        await asyncio.sleep(ASK_AGAIN_S)
 
 
 class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
@@ -26,7 +41,23 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
         heed_the_groups_errors(cast("Any", self)._consumer)  # noqa: SLF001  # Faust has no other place for it
         # what is fetched waits to be taken; after 0.1 s of that the client would ask for the other partitions only,
         # and hear of new records in this one when the broker gives that up, 1.5 s later
-        cast("Any", self)._consumer._fetcher._prefetch_backoff = 2 * GATHER_S  # noqa: SLF001  # nothing sets it
+        self._client._fetcher._prefetch_backoff = 2 * GATHER_S  # noqa: SLF001  # nothing sets it
+
+    @override
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        """A topic that Faust has just made, and the broker does not tell of yet, would be assigned to nobody until the
+        client asks again, five minutes later.
+        """
+        await self.call_thread(self._wait_until_known, frozenset(topics))
+        await super().subscribe(topics)
+
+    async def _wait_until_known(self, topics: frozenset[str]) -> None:
+        await told_of(topics, self._client._client.fetch_all_metadata)  # noqa: SLF001  # as above
+
+    @property
+    def _client(self) -> Any:
+        """aiokafka's, which has no types."""
+        return self._ensure_consumer()
 
 
 class Consumer(aiokafka.Consumer):

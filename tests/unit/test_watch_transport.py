@@ -6,13 +6,14 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from faust.types.tuples import TP
 from mode import Service
 from typing_extensions import override
 
 from streams.watch.batches import LARGEST_BATCH, BatchMessage
 from streams.watch.deliveries import Deliveries
-from streams.watch.transport import Consumer, Transport
+from streams.watch.transport import Consumer, Transport, told_of
 
 
 @dataclass
@@ -155,3 +156,28 @@ async def test_a_batch_that_ends_after_its_place_was_left_moves_no_offset() -> N
     assert bench.to_commit(KNOWN) is None
     again.acked = True
     assert bench.to_commit(KNOWN) == 15
+
+
+class Cluster:
+    """Tells of one topic more each time it is asked; at first of nothing, since no broker answers."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    async def fetch_all_metadata(self) -> "Cluster":
+        self.told += 1
+        if self.told == 1:
+            raise KafkaConnectionError
+        return self
+
+    def topics(self) -> set[str]:
+        return set(["llm.calls", "watch-sightings", "watch-health-changelog"][: self.told - 1])
+
+
+@pytest.mark.asyncio
+async def test_a_topic_that_was_just_made_is_subscribed_to_only_once_brokers_tell_of_it() -> None:
+    cluster = Cluster()
+
+    await told_of(frozenset({"llm.calls", "watch-sightings"}), cluster.fetch_all_metadata)
+
+    assert cluster.told == 3
