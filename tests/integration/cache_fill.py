@@ -12,12 +12,13 @@ GOOD_FOR_MS = 3_600_000
 
 
 def write_fill(log: KafkaLog, event: Admitted) -> None:
+    """Somebody else asked what `event` asks."""
     slot = slot_of(event)
     fill = Fill(
         namespace=slot.namespace,
         entry=slot.entry,
         answer=answer("Yes."),
-        saved=Saved(request_id=event.ticket.request_id, usage=Usage(), cost_usd=None),
+        saved=Saved(request_id="r-earlier", usage=Usage(), cost_usd=None),
         stored_at_ms=now_ms(),
         expires_at_ms=now_ms() + GOOD_FOR_MS,
     )
