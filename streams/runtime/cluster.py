@@ -82,7 +82,7 @@ class Cluster:
         """How many copies each partition has, by topic name."""
         metadata = self._admin.list_topics(timeout=ADMIN_TIMEOUT_S)
         return {
-            name: [len(cast("list[int]", partition.replicas)) for partition in topic.partitions.values()]
+            name: [len(partition.replicas) for partition in topic.partitions.values()]
             for name, topic in metadata.topics.items()
         }
 
