@@ -8,6 +8,8 @@ from schemas.base import Event
 from schemas.response import Response
 
 REMEMBERED_MS = 6 * 3_600_000
+MOST_REMEMBERED = 200_000
+"""Of one partition, the newest; some 400 bytes each. What comes again was uncommitted at a crash: far less."""
 
 
 def identity_of(response: Response) -> str:
@@ -35,7 +37,8 @@ class _Given:
 
 
 class GivenResponses:
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+        self._most = most
         self._given: OrderedDict[str, _Given] = OrderedDict()
 
     def __len__(self) -> int:
@@ -61,6 +64,6 @@ class GivenResponses:
         """Oldest first: the dictionary keeps the order in which answers were given."""
         while self._given:
             identity, given = next(iter(self._given.items()))
-            if given.learned_ms >= before_ms:
+            if given.learned_ms >= before_ms and len(self._given) <= self._most:
                 return
             del self._given[identity]

@@ -108,9 +108,7 @@ class KeptAnswers:
                     return ()
                 self._landed[event.entry] = Landed(event, now_ms)
                 self._forget_landed(now_ms)
-                if flight is None:
-                    return ()
-                del self._flights[event.entry]
+                self._flights.pop(event.entry, None)  # forgotten, perhaps, while it was waited for
             case _:
                 raise TypeError(f"the cache cannot hold {type(event).__name__}")
         return (event.entry,)

@@ -35,3 +35,13 @@ def test_a_request_completed_again_is_remembered_from_then_on() -> None:
 
     assert "acme/r-1" in finished
     assert "acme/r-2" not in finished, "one that lives on must not shield the others from being let go"
+
+
+def test_no_more_are_remembered_than_there_is_room_for_and_the_newest_are() -> None:
+    finished = Finished(most=2)
+    for request_id in ("r-1", "r-2", "r-1", "r-3"):
+        finished.add(f"acme/{request_id}", NOW_MS)
+
+    assert "acme/r-2" not in finished
+    assert "acme/r-1" in finished
+    assert "acme/r-3" in finished

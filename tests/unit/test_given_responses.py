@@ -86,6 +86,16 @@ def test_an_answer_is_forgotten_when_no_completion_can_come_again() -> None:
     assert "acme/r-2" in state
 
 
+def test_no_more_are_remembered_than_there_is_room_for_and_the_newest_are() -> None:
+    state = GivenResponses(most=2)
+    for request_id in ("r-1", "r-2", "r-3"):
+        state.apply(response(completion(ticket=ticket(request_id))), NOW_MS)
+
+    assert "acme/r-1" not in state
+    assert "acme/r-2" in state
+    assert "acme/r-3" in state
+
+
 def test_after_a_long_outage_old_answers_are_still_known() -> None:
     long_after = NOW_MS + 3 * REMEMBERED_MS
 

@@ -183,8 +183,11 @@ def test_a_start_read_back_late_does_not_take_the_place_of_a_younger_one() -> No
     assert state.flight("acme/q/1", NOW_MS) == younger
 
 
-def test_an_end_without_a_flight_wakes_nobody() -> None:
-    assert answers().apply(ended(), NOW_MS) == ()
+def test_an_end_wakes_those_who_wait_though_its_flight_was_forgotten_at_its_limit_because_of_another() -> None:
+    state = answers(started(gives_up_at_ms=NOW_MS + 50))
+    state.apply(started("globex/q/1", identity="globex/r-1"), NOW_MS + 50)
+
+    assert state.apply(ended(), NOW_MS + 50) == ("acme/q/1",)
 
 
 def test_a_new_flight_is_not_told_of_the_last_ones_end() -> None:
