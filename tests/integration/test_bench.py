@@ -2,11 +2,7 @@
 they are depends on the machine, and is no test's business.
 """
 
-import contextlib
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +11,11 @@ import pytest
 
 from scripts.bench.plan import TINY
 from scripts.bench.rig import APART, OURS
+from tests.integration.scripted import begin, left_running
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(540), pytest.mark.long]
 
-ROOT = Path(__file__).parents[2]
 WITHIN_S = 500
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """In a folder of its own, so that it does not meet a run that is going on."""
-    return subprocess.Popen(  # noqa: S603  # our own words
-        [sys.executable, "-m", "scripts.bench", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},  # noqa: TID251  # the environment of this run
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def left_running(folder: Path) -> list[str]:
-    """Command lines that name the folder."""
-    found: list[str] = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended while we looked
-            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-    return [line for line in found if str(folder) in line]
 
 
 def medians(figures: dict[str, Any]) -> list[float]:
@@ -48,7 +23,7 @@ def medians(figures: dict[str, Any]) -> list[float]:
 
 
 def test_a_tiny_bench_answers_everything_and_has_every_figure(tmp_path: Path) -> None:
-    bench = start(tmp_path, "run", "--plan", "tiny", "--json")
+    bench = begin("scripts.bench", tmp_path, "run", "--plan", "tiny", "--json")
     output, told = bench.communicate(timeout=WITHIN_S)
     assert bench.returncode == 0, told
     result = orjson.loads(output)
@@ -78,7 +53,7 @@ def test_a_tiny_bench_answers_everything_and_has_every_figure(tmp_path: Path) ->
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_bench_that_is_interrupted_stops_all_it_started(tmp_path: Path, number: signal.Signals) -> None:
-    bench = start(tmp_path, "run", "--plan", "tiny")
+    bench = begin("scripts.bench", tmp_path, "run", "--plan", "tiny")
     assert bench.stdout is not None
     for line in bench.stdout:
         if "starting the stages" in line:
@@ -98,7 +73,7 @@ def test_a_bench_that_is_interrupted_stops_all_it_started(tmp_path: Path, number
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    bench = start(tmp_path, *arguments)
+    bench = begin("scripts.bench", tmp_path, *arguments)
     output, told = bench.communicate(timeout=120)
     assert bench.returncode == 2
     assert said in " ".join((output + told).replace("│", " ").split())

@@ -1,6 +1,5 @@
 """`make demo`, as a person runs it: the numbers it writes, and nothing left behind however it ends."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -12,34 +11,13 @@ from pathlib import Path
 import orjson
 import pytest
 
+from tests.integration.scripted import ROOT, begin, left_running
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240), pytest.mark.long]
-
-ROOT = Path(__file__).parents[2]
-
-
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """In a folder of its own, so that it does not meet a stack that is running."""
-    return subprocess.Popen(  # noqa: S603  # our own words
-        [sys.executable, "-m", "scripts.demo", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},  # noqa: TID251  # the environment of this run
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def left_running(folder: Path) -> list[str]:
-    """Command lines that name the folder."""
-    found: list[str] = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended while we looked
-            found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-    return [line for line in found if str(folder) in line]
 
 
 def test_the_demo_answers_every_request_once_at_the_price_of_the_providers_bill(tmp_path: Path) -> None:
-    demo = start(tmp_path)
+    demo = begin("scripts.demo", tmp_path, errors_apart=False)
     output, _ = demo.communicate(timeout=200)
     assert demo.returncode == 0, output
     summary = orjson.loads((tmp_path / ".millrace/demo/summary.json").read_bytes())
@@ -58,7 +36,7 @@ def test_the_demo_answers_every_request_once_at_the_price_of_the_providers_bill(
 
 def test_real_prompts_are_turned_into_requests(tmp_path: Path, shared_data: Path) -> None:
     whole = shared_data / "prompts" / "mt_bench_questions.jsonl"
-    demo = start(tmp_path, "--input", str(whole))
+    demo = begin("scripts.demo", tmp_path, "--input", str(whole), errors_apart=False)
     output, _ = demo.communicate(timeout=200)
     assert demo.returncode == 0, output
     summary = orjson.loads((tmp_path / ".millrace/demo/summary.json").read_bytes())
@@ -67,7 +45,7 @@ def test_real_prompts_are_turned_into_requests(tmp_path: Path, shared_data: Path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_that_is_interrupted_stops_all_it_started(tmp_path: Path, number: signal.Signals) -> None:
-    demo = start(tmp_path)
+    demo = begin("scripts.demo", tmp_path, errors_apart=False)
     deadline_s = time.monotonic() + 60
     assert demo.stdout is not None
     for line in demo.stdout:
@@ -80,7 +58,7 @@ def test_a_demo_that_is_interrupted_stops_all_it_started(tmp_path: Path, number:
 
 
 def test_a_file_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
-    demo = start(tmp_path, "--input", "nothing.jsonl")
+    demo = begin("scripts.demo", tmp_path, "--input", "nothing.jsonl", errors_apart=False)
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 1
     assert "nothing.jsonl" in output
