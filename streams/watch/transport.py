@@ -51,6 +51,19 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
         await self.call_thread(self._wait_until_known, frozenset(topics))
         await super().subscribe(topics)
 
+    @override
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust tells its log where nothing moves, and would end by looking where no position is known yet."""
+        subscription = self._client._subscription.subscription  # noqa: SLF001  # as above
+        assignment = None if subscription is None else subscription.assignment
+        state = None if assignment is None else assignment.state_value(TopicPartition(*tp))
+        if state is not None and state.has_valid_position:
+            super().verify_event_path(now, tp)
+
+    @override
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Nothing: it would print the error's message, and whoever ends because of it says what it was."""
+
     async def _wait_until_known(self, topics: frozenset[str]) -> None:
         await told_of(topics, self._client._client.fetch_all_metadata)  # noqa: SLF001  # as above
 

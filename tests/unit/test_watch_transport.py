@@ -1,11 +1,15 @@
 """Faust's consumer, corrected: what it is told before it knows is not taken for knowledge."""
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import faust
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import KafkaConnectionError
 from faust.types.tuples import TP
 from mode import Service
@@ -13,7 +17,7 @@ from typing_extensions import override
 
 from streams.watch.batches import LARGEST_BATCH, BatchMessage
 from streams.watch.deliveries import Deliveries
-from streams.watch.transport import Consumer, Transport, told_of
+from streams.watch.transport import Consumer, ConsumerThread, Transport, told_of
 
 
 @dataclass
@@ -181,3 +185,49 @@ async def test_a_topic_that_was_just_made_is_subscribed_to_only_once_brokers_tel
     await told_of(frozenset({"llm.calls", "watch-sightings"}), cluster.fetch_all_metadata)
 
     assert cluster.told == 3
+
+
+class Client:
+    """aiokafka's consumer, as far as Faust looks into it when it asks whether anything moves."""
+
+    def __init__(self, subscription: SubscriptionState) -> None:
+        self._subscription = subscription
+        self._fetcher = self
+        self._subscriptions = subscription
+
+
+@contextmanager
+def thread_over(subscription: SubscriptionState) -> Generator[ConsumerThread]:
+    """Not started."""
+    thread = ConsumerThread(Bench().consumer)
+    vars(thread)["_consumer"] = Client(subscription)
+    yield thread
+    thread.thread_loop.close()
+
+
+@pytest.mark.asyncio
+async def test_where_nothing_moves_is_looked_for_only_once_the_position_is_known(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    subscription: Any = SubscriptionState()
+    with thread_over(subscription) as thread:
+        thread.time_started = 0.0
+        later = 3_600.0
+
+        thread.verify_event_path(later, KNOWN)  # nothing is subscribed to
+        subscription.assign_from_user([TopicPartition(*KNOWN)])
+        thread.verify_event_path(later, UNTOUCHED)  # another's by now
+        thread.verify_event_path(later, KNOWN)
+        assert not caplog.records
+
+        subscription.subscription.assignment.state_value(TopicPartition(*KNOWN)).seek(7)
+        thread.verify_event_path(later, KNOWN)
+        assert "llm.calls" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_thread_that_ends_prints_no_message_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with thread_over(SubscriptionState()) as thread:
+        thread.on_crash("{0!r} crashed: {1!r}", "ConsumerThread", ValueError("what was read"))
+
+    assert capsys.readouterr() == ("", "")
