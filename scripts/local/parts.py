@@ -17,6 +17,8 @@ from streams.settings import KafkaSettings
 SAMPLE_CONFIG = Path(__file__).parents[2] / "compose" / "config" / "millrace.toml"
 GRACE_S = 30
 """Above the longest drain: a process that is asked to end may finish its calls."""
+READY_WITHIN_S = 120
+"""Above what a group may keep a member waiting for, `streams.runtime.clients.MAX_POLL_INTERVAL_MS`."""
 REAL_PROVIDERS = {
     "openai_base_url": "https://api.openai.com/v1",
     "anthropic_base_url": "https://api.anthropic.com",
@@ -98,7 +100,8 @@ def millrace(layout: Layout, name: str, arguments: Sequence[str], variables: Map
         layout.log(name),
         env={**variables, "MILLRACE_OBSERVE_PORT_FILE": str(port_file.resolve())},
     )
-    return ProcessSpec(name, command, ready=healthy(port_file, "/healthz"), ready_within_s=90, grace_s=GRACE_S)
+    ready = healthy(port_file, "/healthz")
+    return ProcessSpec(name, command, ready=ready, ready_within_s=READY_WITHIN_S, grace_s=GRACE_S)
 
 
 def _serving(layout: Layout, name: str, arguments: Sequence[str], port: int, health: str) -> ProcessSpec:

@@ -16,9 +16,11 @@ READERS = "reader"
 HEARTBEAT_MS = 1_000
 """However long a session may be: a member hears of a rebalance by its next heartbeat, and until the last has heard, all
 of the group stand idle."""
-MAX_POLL_INTERVAL_MS = 300_000
+MAX_POLL_INTERVAL_MS = 90_000
 """How long a group waits for a member that finishes, reads state back, or waits for its records to be safe, each of
-which keeps it from polling. At 100 000 records a second that is a state of 30 million."""
+which keeps it from polling. At 100 000 records a second that is a state of 9 million. And so long librdkafka waits for
+the answer to its asking for partitions, which a coordinator that moves while it is asked has been seen to lose.
+"""
 _ANSWER_MS = 10_000
 """A broker that does not answer for so long is asked no more, but whoever has taken its place. With librdkafka's
 default a frozen coordinator held a commit up for 46 s, in a cluster whose other brokers had taken over after 10."""

@@ -52,6 +52,19 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
         await super().subscribe(topics)
 
     @override
+    async def call_thread(self, fun: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        """What the client gives up, as when its partitions change while it asks for offsets, comes back as cancelled;
+        and that ends a task of Faust without a word, such as the one that reads tables back, for ever.
+        """
+        try:
+            return await super().call_thread(fun, *args, **kwargs)
+        except asyncio.CancelledError:
+            asking = asyncio.current_task()
+            if self.should_stop or asking is None or asking.cancelling():
+                raise
+            raise KafkaError("the client gave up what it was asked for") from None
+
+    @override
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust tells its log where nothing moves, and would end by looking where no position is known yet."""
         subscription = self._client._subscription.subscription  # noqa: SLF001  # as above

@@ -10,7 +10,7 @@ import faust
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.subscription_state import SubscriptionState
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from faust.types.tuples import TP
 from mode import Service
 from typing_extensions import override
@@ -231,3 +231,38 @@ async def test_a_thread_that_ends_prints_no_message_of_an_error(capsys: pytest.C
         thread.on_crash("{0!r} crashed: {1!r}", "ConsumerThread", ValueError("what was read"))
 
     assert capsys.readouterr() == ("", "")
+
+
+class Calls:
+    """Where calls go to be carried out in the client's thread. `asked` is set once there is one, which stays open."""
+
+    def __init__(self, outcome: BaseException | None) -> None:
+        self._outcome = outcome
+        self.asked = asyncio.Event()
+
+    async def call(self, promise: "asyncio.Future[Any]", *_: object) -> "asyncio.Future[Any]":
+        self.asked.set()
+        if self._outcome is not None:
+            promise.set_exception(self._outcome)
+        return promise
+
+
+@pytest.mark.asyncio
+async def test_what_the_client_gives_up_is_an_error_and_no_cancellation_that_ends_who_asked_without_a_word() -> None:
+    with thread_over(SubscriptionState()) as thread:
+        vars(thread)["_method_queue"] = Calls(asyncio.CancelledError())
+
+        with pytest.raises(KafkaError, match="gave up"):
+            await thread.call_thread(nothing)
+
+
+@pytest.mark.asyncio
+async def test_who_is_cancelled_while_it_asks_the_client_is_cancelled() -> None:
+    with thread_over(SubscriptionState()) as thread:
+        queue = vars(thread)["_method_queue"] = Calls(None)
+        asking = asyncio.create_task(thread.call_thread(nothing))
+        await queue.asked.wait()
+        asking.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await asking
