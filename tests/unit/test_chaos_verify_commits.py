@@ -7,7 +7,7 @@ from confluent_kafka import TopicPartition
 
 from scripts.chaos.verify.attempts import Attempts
 from scripts.chaos.verify.cluster import known
-from scripts.chaos.verify.commits import READERS, Commits
+from scripts.chaos.verify.commits import DOUBTED_MS, READERS, Commits
 from scripts.chaos.verify.facts import Passed, Seen
 from scripts.chaos.verify.follower import topic_names
 from scripts.chaos.verify.snapshot import GroupPartition, Snapshot
@@ -93,6 +93,18 @@ def test_a_skipped_commit_is_found_though_later_events_are_finished() -> None:
     assert found == {
         "commits follow outcomes": ["validate committed 2 and llm.requests/0/0, requested, has led to nothing"]
     }
+
+
+def test_what_led_to_something_that_can_only_be_read_a_little_later_is_no_violation_but_for_a_minute_only() -> None:
+    for late_ms, is_violated in ((DOUBTED_MS - 1, False), (DOUBTED_MS, True)):
+        invariant = Commits(Attempts(), TOPICS)
+        passed = snapshot(committed={("validate", "llm.requests", 0): 1})
+        invariant.take(requested())
+        invariant.look(passed)
+        invariant.look(replace(passed, at_ms=passed.at_ms + late_ms))
+        invariant.take(validated())
+        invariant.end(passed)
+        assert bool(broken(invariant)) is is_violated
 
 
 def test_a_dead_letter_is_an_outcome_of_the_stage_that_wrote_it() -> None:

@@ -19,6 +19,7 @@ from tests.unit.chaos_history import (
     billed,
     broken,
     called,
+    checks,
     completed,
     fold,
     priced,
@@ -108,11 +109,29 @@ def test_a_row_in_an_older_phase_or_with_another_cost_is_found() -> None:
         assert "one row" in rows(sound(), snapshot(rows=[strange]))
 
 
-def test_a_row_that_is_not_on_the_topic_is_found_while_it_runs() -> None:
+def test_a_row_that_is_not_on_the_topic_when_all_is_read_is_found() -> None:
+    assert rows(sound(), snapshot(rows=[row(), row("forged")])) == {
+        "no row from nowhere": ["forged of north/r-1 is in ClickHouse and not on llm.calls"]
+    }
+
+
+def test_what_can_only_be_read_after_the_bill_and_the_row_in_clickhouse_was_there_all_the_same() -> None:
+    """A leader that was killed and is back tells for a while of an end before what it had acknowledged."""
     attempts = Attempts()
-    invariant = Rows(attempts)
-    invariant.look(replace(snapshot(rows=[row("forged")]), is_whole=False))
-    assert broken(invariant) == {"no row from nowhere": ["forged of north/r-1 is in ClickHouse and not on llm.calls"]}
+    invariants = Started(attempts), Rows(attempts), Money(attempts)
+    early = replace(snapshot(bill=[billed()], rows=[row()]), is_whole=False)
+    for each in (attempts, *invariants):
+        each.look(early)
+    for record in sound():
+        for each in (attempts, *invariants):
+            each.take(record)
+    whole = snapshot(rows=[row()])
+    for each in (attempts, *invariants):
+        each.look(whole)
+    for invariant in invariants:
+        invariant.end(whole)
+        assert broken(invariant) == {}
+    assert checks(tally for invariant in invariants for tally in invariant.tallies)["cost is the bill"] == 1
 
 
 def test_a_row_under_another_tenant_is_found() -> None:

@@ -157,6 +157,15 @@ def test_an_acknowledged_request_that_is_not_there_or_another_is_found() -> None
     assert "holds r-1 instead" in kept(other)["requests are kept"][0]
 
 
+def test_an_acknowledged_request_that_can_only_be_read_a_little_later_was_kept() -> None:
+    invariant = Kept()
+    invariant.look(replace(snapshot(), acknowledged=(Acknowledged(0, place("requests", 0), "north", "r-1", "plain"),)))
+    invariant.take(requested())
+    invariant.look(snapshot())
+    invariant.end(snapshot())
+    assert broken(invariant) == {}
+
+
 def test_what_was_acknowledged_without_a_place_is_found_by_its_number() -> None:
     assert kept(Acknowledged(0, None, "north", "r-1", "plain")) == {}
     assert "is nowhere" in kept(Acknowledged(1, None, "north", "r-1", "plain"))["requests are kept"][0]

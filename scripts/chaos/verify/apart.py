@@ -20,7 +20,6 @@ class Apart:
         self._attempts = attempts
         self._tenants: dict[str, str] = {}
         self._named: list[tuple[str | None, str, str]] = []
-        self._due: list[tuple[str | None, str, str]] = []
 
     @property
     def tallies(self) -> Sequence[Tally]:
@@ -57,19 +56,20 @@ class Apart:
             self.cache.hold(f"{place}, in {owner}'s namespace, holds marks of {others}" if others else None)
 
     def look(self, _snapshot: Snapshot) -> None:
-        self._judge(self._due)
-        self._due, self._named = self._named, []
+        """Whose question it was may not be readable yet."""
+        self._named = [each for each in self._named if not self._is_own(*each)]
 
-    def _judge(self, named: Sequence[tuple[str | None, str, str]]) -> None:
-        for tenant, request_id, place in named:
-            is_own = tenant is None or f"{tenant}/{request_id}" in self._attempts.first_completions
-            self.cache.hold(
-                None if is_own else f"{place}: the answer to {request_id} is used for {tenant}, who never asked"
-            )
+    def _is_own(self, tenant: str | None, request_id: str, _place: str) -> bool:
+        is_own = tenant is None or f"{tenant}/{request_id}" in self._attempts.first_completions
+        if is_own:
+            self.cache.hold(None)
+        return is_own
 
     def waits(self) -> Sequence[str]:
         return ()
 
     def end(self, _snapshot: Snapshot) -> None:
-        self._judge([*self._due, *self._named])
-        self._due, self._named = [], []
+        for tenant, request_id, place in self._named:
+            if not self._is_own(tenant, request_id, place):
+                self.cache.hold(f"{place}: the answer to {request_id} is used for {tenant}, who never asked")
+        self._named = []

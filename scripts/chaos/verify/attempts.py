@@ -9,7 +9,7 @@ from decimal import Decimal
 from schemas.call import PHASE_VERSION
 from schemas.usage import CostStatus
 from scripts.chaos.verify.facts import Called, Completed, Seen
-from scripts.chaos.verify.snapshot import Snapshot
+from scripts.chaos.verify.snapshot import BillLine, Snapshot
 
 
 @dataclass(slots=True)
@@ -66,6 +66,7 @@ class Attempts:
         self.unstored: dict[str, int] = {}
         self.bills = 0
         self.billed_usd = Decimal(0)
+        self._unmatched: list[BillLine] = []
 
     @property
     def oldest_unstored_ms(self) -> int | None:
@@ -105,15 +106,21 @@ class Attempts:
         for line in snapshot.bill:
             self.bills += 1
             self.billed_usd += line.cost_usd
-            attempt = self.by_id.get(line.attempt_id or "")
-            if attempt is not None:
-                attempt.bills += 1
-                attempt.billed_ms = line.at_ms
-                attempt.is_billed_whole = line.ending == "complete"
-                attempt.billed_usd += line.cost_usd
+        self._unmatched = [line for line in (*self._unmatched, *snapshot.bill) if not self._billed(line)]
         for row in snapshot.rows or ():
             attempt = self.by_id.get(row.attempt_id)
             if attempt is not None:
                 attempt.stored = max(attempt.stored, PHASE_VERSION[row.phase])
                 if attempt.stored >= self.unstored.get(row.attempt_id, 0):
                     self.unstored.pop(row.attempt_id, None)
+
+    def _billed(self, line: BillLine) -> bool:
+        """Whether anything is known of the attempt that it is for: its row may be read later."""
+        attempt = self.by_id.get(line.attempt_id or "")
+        if attempt is None:
+            return False
+        attempt.bills += 1
+        attempt.billed_ms = line.at_ms
+        attempt.is_billed_whole = line.ending == "complete"
+        attempt.billed_usd += line.cost_usd
+        return True

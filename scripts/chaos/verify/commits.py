@@ -2,6 +2,9 @@
 
 An outcome is a record written for the event (its id says so), or a dead letter about it, or a row in ClickHouse; or
 that nothing was left to do, which has to be shown by what was done before. Remembers an event until it is committed.
+
+A leader that was killed and is back tells for a while of an end before what it had acknowledged: what seems to have led
+to nothing is looked for again for a minute.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,13 +57,19 @@ OUTCOMES: Mapping[str, frozenset[tuple[str, str]]] = MappingProxyType(
 """From which topic to which: what else a stage writes for an event (rows, flights, meters, handovers) ends nothing."""
 
 
+DOUBTED_MS = 60_000
+
+
 @dataclass(slots=True)
 class _Input:
-    """What one group reads of one partition. `early`: outcomes seen before their events."""
+    """What one group reads of one partition. `early`: outcomes seen before their events. `doubted_ms`: since when what
+    is committed seems to have led to nothing.
+    """
 
     open: dict[int, Fact] = field(default_factory=dict[int, Fact])
     early: set[int] = field(default_factory=set[int])
     read: int = -1
+    doubted_ms: dict[int, int] = field(default_factory=dict[int, int])
 
 
 class Commits:
@@ -115,6 +124,7 @@ class Commits:
         if place.offset > found.read:
             found.early.add(place.offset)
         elif (fact := found.open.pop(place.offset, None)) is not None:
+            found.doubted_ms.pop(place.offset, None)
             self._done(part, fact)
 
     def _done(self, part: str, fact: Fact) -> None:
@@ -131,26 +141,40 @@ class Commits:
             )
             self._committed[where_] = max(before, offset)
         self._behind = _behind(self._committed, snapshot)
+        self._check_all(snapshot, snapshot.at_ms - DOUBTED_MS)
+
+    def _check_all(self, snapshot: Snapshot, doubted_since_ms: int | None) -> None:
         for where_, found in self._inputs.items():
             had = snapshot.sink_had if where_[0] == "sink" else self._committed
             if had is not None:
                 since_ms = snapshot.rows_since_ms if where_[0] == "sink" else None
-                self._check(where_, found, had.get(where_, -1), since_ms)
+                self._check(where_, found, had.get(where_, -1), since_ms, snapshot.at_ms, doubted_since_ms)
 
-    def _check(self, where_: GroupPartition, found: _Input, committed: int, since_ms: int | None) -> None:
-        """What was produced before `since_ms` was not asked for, and stays open until it is."""
+    def _check(
+        self,
+        where_: GroupPartition,
+        found: _Input,
+        committed: int,
+        since_ms: int | None,
+        at_ms: int,
+        doubted_since_ms: int | None,
+    ) -> None:
+        """What was produced before `since_ms` was not asked for, and stays open until it is. Who is doubted since
+        `doubted_since_ms` is doubted no more; None: nobody is.
+        """
         part, topic, partition = where_
-        passed = [offset for offset in found.open if offset < committed]
-        for offset in passed:
-            if since_ms is not None and self._is_older(found.open[offset], since_ms):
+        for offset in [offset for offset in found.open if offset < committed]:
+            fact = found.open[offset]
+            if since_ms is not None and self._is_older(fact, since_ms):
                 continue
-            fact = found.open.pop(offset)
             place = Place(topic, partition, offset)
-            self.finished.hold(
-                None
-                if self._is_explained(part, place, fact)
-                else f"{part} committed {committed} and {where(place)}, {_about(fact)}, has led to nothing"
-            )
+            is_explained = self._is_explained(part, place, fact)
+            first_ms = found.doubted_ms.setdefault(offset, at_ms)
+            if not is_explained and doubted_since_ms is not None and first_ms > doubted_since_ms:
+                continue
+            del found.open[offset], found.doubted_ms[offset]
+            led_to_nothing = f"{part} committed {committed} and {where(place)}, {_about(fact)}, has led to nothing"
+            self.finished.hold(None if is_explained else led_to_nothing)
 
     def _is_older(self, fact: Fact, since_ms: int) -> bool:
         return isinstance(fact, Called) and self._attempts.by_id[fact.attempt_id].produced_ms < since_ms
@@ -178,7 +202,7 @@ class Commits:
         return [f"{part} has {count} records to commit" for part, count in self._behind.items() if count]
 
     def end(self, snapshot: Snapshot) -> None:
-        pass
+        self._check_all(snapshot, None)
 
 
 def _behind(committed: Mapping[GroupPartition, int], snapshot: Snapshot) -> dict[str, int]:

@@ -1,4 +1,6 @@
-"""What the brokers acknowledged to the load is on `llm.requests`, where they said it was."""
+"""What the brokers acknowledged to the load is on `llm.requests`, where they said it was: found there at the latest at
+the end, since a record may be there and not be readable yet.
+"""
 
 from collections.abc import Sequence
 
@@ -15,6 +17,7 @@ class Kept:
     def __init__(self) -> None:
         self.tally = Tally("requests are kept", "every record the brokers acknowledged to the load is on llm.requests")
         self._unacknowledged: dict[int, dict[Place, str | None]] = {}
+        self._sought: list[Acknowledged] = []
 
     @property
     def tallies(self) -> Sequence[Tally]:
@@ -28,25 +31,29 @@ class Kept:
                 pass
 
     def look(self, snapshot: Snapshot) -> None:
-        for line in snapshot.acknowledged:
-            self.tally.hold(self._missing(line))
+        self._sought = [line for line in (*self._sought, *snapshot.acknowledged) if not self._found(line)]
 
-    def _missing(self, line: Acknowledged) -> str | None:
-        name = f"{line.tenant_id}/{line.request_id}"
-        copies = self._unacknowledged.pop(line.load_number, {})
-        if line.place is None:
-            found = next(iter(copies.values()), None)
-            if not copies:
-                return f"{name}, record {line.load_number} of the load, was acknowledged and is nowhere"
-            at = f"record {line.load_number} of the load"
-        elif line.place not in copies:
-            return f"{name} was acknowledged at {where(line.place)} and is not there"
-        else:
-            found, at = copies[line.place], where(line.place)
-        return None if found == line.request_id else f"{at} holds {found} instead of {name}"
+    def _found(self, line: Acknowledged) -> bool:
+        copies = self._unacknowledged.get(line.load_number, {})
+        place = next(iter(copies), None) if line.place is None else line.place
+        if place is None or place not in copies:
+            return False
+        found = copies[place]
+        del self._unacknowledged[line.load_number]
+        is_another = f"{where(place)} holds {found} instead of {_name(line)}, record {line.load_number} of the load"
+        self.tally.hold(None if found == line.request_id else is_another)
+        return True
 
     def waits(self) -> Sequence[str]:
         return ()
 
-    def end(self, snapshot: Snapshot) -> None:
-        pass
+    def end(self, _snapshot: Snapshot) -> None:
+        for line in self._sought:
+            at = "" if line.place is None else f" at {where(line.place)}"
+            name = f"{_name(line)}, record {line.load_number} of the load,"
+            self.tally.hold(f"{name} was acknowledged{at} and is {'not there' if at else 'nowhere'}")
+        self._sought = []
+
+
+def _name(line: Acknowledged) -> str:
+    return f"{line.tenant_id}/{line.request_id}"

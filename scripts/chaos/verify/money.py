@@ -29,10 +29,7 @@ class Money:
         pass
 
     def look(self, snapshot: Snapshot) -> None:
-        for line in snapshot.bill:
-            attempt = self._attempts.by_id.get(line.attempt_id or "")
-            if attempt is not None and attempt.bills > 1:
-                self.each.hold(f"{line.attempt_id} of {attempt.identity} is on the bill {attempt.bills} times")
+        pass
 
     def waits(self) -> Sequence[str]:
         return ()
@@ -42,6 +39,8 @@ class Money:
         self.priced.hold(self._nothing_known())
         for attempt_id, attempt in self._attempts.by_id.items():
             name = f"{attempt_id} of {attempt.identity}"
+            if attempt.bills > 1:
+                self.each.hold(f"{name} is on the bill {attempt.bills} times")
             if attempt.bills == 1 and attempt.is_billed_whole and attempt_id in self._attempts.answered:
                 is_silent = f"{name} was answered and billed whole, and is {attempt.cost_status}"
                 self.priced.hold(None if attempt.is_known else is_silent)

@@ -30,7 +30,8 @@ class Rows:
         if snapshot.is_whole:
             return  # `end` looks at all of them
         for row in snapshot.rows or ():
-            self._trace(row)
+            if row.attempt_id in self._attempts.by_id:  # or it may not be readable yet
+                self._trace(row)
 
     def _trace(self, row: TableRow) -> None:
         attempt = self._attempts.by_id.get(row.attempt_id)

@@ -1,6 +1,10 @@
-"""No provider hears of an attempt that is not on the ledger."""
+"""No provider hears of an attempt that is not on the ledger.
+
+What has no started row yet may have one that could not be read: judged when it is there, at the latest at the end.
+"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scripts.chaos.verify.attempts import Attempts
 from scripts.chaos.verify.facts import Called, Completed, Seen
@@ -10,13 +14,11 @@ from scripts.chaos.verify.wording import clock, where
 
 
 class Started:
-    """Completions are held until the rows that were written before them have surely been read."""
-
     def __init__(self, attempts: Attempts) -> None:
         self.tally = Tally("started before called", "every provider call has a started row before it")
         self._attempts = attempts
         self._named: list[tuple[str, str]] = []
-        self._due: list[tuple[str, str]] = []
+        self._billed: list[BillLine] = []
 
     @property
     def tallies(self) -> Sequence[Tally]:
@@ -34,32 +36,35 @@ class Started:
                 pass
 
     def look(self, snapshot: Snapshot) -> None:
-        for line in snapshot.bill:
-            self.tally.hold(self._unstarted(line))
-        for attempt_id, place in self._due:
-            attempt = self._attempts.by_id.get(attempt_id)
-            missing = attempt is None or attempt.started_ms is None
-            self.tally.hold(f"{attempt_id}, named at {place}, has no started row" if missing else None)
-        self._due, self._named = self._named, []
+        self._billed = [line for line in (*self._billed, *snapshot.bill) if not self._judged(line)]
+        found = {each for each in self._named if self._started_ms(each[0]) is not None}
+        for _ in found:
+            self.tally.hold(None)
+        self._named = [each for each in self._named if each not in found]
 
-    def _unstarted(self, line: BillLine) -> str | None:
+    def _judged(self, line: BillLine) -> bool:
         if line.attempt_id is None:
-            return f"a call billed at {clock(line.at_ms)} names no attempt"
-        attempt = self._attempts.by_id.get(line.attempt_id)
-        if attempt is None or attempt.started_ms is None:
-            return f"{line.attempt_id} was billed at {clock(line.at_ms)} and has no started row"
-        if attempt.started_ms > line.arrived_ms:
-            started = clock(attempt.started_ms)
-            return f"{line.attempt_id} was asked at {clock(line.arrived_ms)}, its started row is of {started}"
-        return None
+            self.tally.hold(f"a call billed at {clock(line.at_ms)} names no attempt")
+            return True
+        started_ms = self._started_ms(line.attempt_id)
+        if started_ms is None:
+            return False
+        asked, started = clock(line.arrived_ms), clock(started_ms)
+        is_late = f"{line.attempt_id} was asked at {asked}, its started row is of {started}"
+        self.tally.hold(is_late if started_ms > line.arrived_ms else None)
+        return True
+
+    def _started_ms(self, attempt_id: str) -> int | None:
+        attempt = self._attempts.by_id.get(attempt_id)
+        return None if attempt is None else attempt.started_ms
 
     def waits(self) -> Sequence[str]:
         return ()
 
-    def end(self, _snapshot: Snapshot) -> None:
-        """Whatever is named now was written before everything was read to its end."""
-        for attempt_id, place in [*self._due, *self._named]:
-            attempt = self._attempts.by_id.get(attempt_id)
-            missing = attempt is None or attempt.started_ms is None
-            self.tally.hold(f"{attempt_id}, named at {place}, has no started row" if missing else None)
-        self._due, self._named = [], []
+    def end(self, snapshot: Snapshot) -> None:
+        self.look(replace(snapshot, bill=()))
+        for line in self._billed:
+            self.tally.hold(f"{line.attempt_id} was billed at {clock(line.at_ms)} and has no started row")
+        for attempt_id, place in self._named:
+            self.tally.hold(f"{attempt_id}, named at {place}, has no started row")
+        self._billed, self._named = [], []
