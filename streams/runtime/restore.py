@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
@@ -16,6 +16,15 @@ BATCH = 5_000
 POLL_S = 1.0
 SILENCE_S = 60.0
 """A partition without a leader says nothing: better to start over, and be seen to, than to wait unseen."""
+_NOT_YET = frozenset(
+    {
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError._TIMED_OUT,  # noqa: SLF001  # public error codes whose names have an underscore
+        KafkaError._TRANSPORT,  # noqa: SLF001  # as above
+    }
+)
 
 
 class RestoreStalledError(Exception):
@@ -47,6 +56,7 @@ class TableReader:
         order within a partition, without their headers. Returns the offset after the last one, by partition.
         """
         self._look_up(topic)
+        reach = {partition: self._reach(TopicPartition(topic, partition)) for partition in since_ms}
         self._begin(self._starts(topic, since_ms))
         ends: dict[int, int] = {}
         count = 0
@@ -58,8 +68,8 @@ class TableReader:
                     count += 1
                     if record.partition in ends:  # written after its end was reached, while others are still read
                         ends[record.partition] = record.offset + 1
-                else:
-                    ends[message.partition() or 0] = message.offset() or 0
+                elif (offset := message.offset() or 0) >= reach[partition := message.partition() or 0]:
+                    ends[partition] = offset
         self._consumer.unassign()
         self._metrics.count("millrace_restored_records_total", self._stage, by=count)
         log.info("restored", topic=topic, partitions=sorted(ends), records=count)
@@ -74,20 +84,40 @@ class TableReader:
             return {}
         for topic in {start.topic for start in starts}:
             self._look_up(topic)
+        open_ = {(start.topic, start.partition): self._reach(start) for start in starts}
         self._begin(
             [TopicPartition(s.topic, s.partition, s.offset if s.offset >= 0 else OFFSET_BEGINNING) for s in starts]
         )
-        open_ = {(start.topic, start.partition) for start in starts}
         oldest: dict[int, int] = {}
         while open_:
             for message in self._poll():
                 where = (message.topic() or "", message.partition() or 0)
-                if message.error() is None and where in open_:
+                if where not in open_:
+                    continue
+                if message.error() is None:
                     written_ms = message.timestamp()[1]
                     oldest[where[1]] = min(oldest.get(where[1], written_ms), written_ms)
-                open_.discard(where)
+                elif (message.offset() or 0) < open_[where]:
+                    continue
+                del open_[where]
         self._consumer.unassign()
         return oldest
+
+    def _reach(self, where: TopicPartition) -> int:
+        """Where what has been acknowledged ends. A leader that has just taken over serves records up to where it last
+        knew of all copies, and calls that the end; but who asks for the end is told only when it knows it.
+        """
+        for _ in range(int(SILENCE_S / POLL_S)):
+            if self._is_told_to_stop():
+                raise RestoreStoppedError
+            try:
+                return self._consumer.get_watermark_offsets(where, POLL_S)[1]
+            except KafkaException as refusal:
+                error: KafkaError = refusal.args[0]
+                if error.fatal() or not (error.retriable() or error.code() in _NOT_YET):
+                    raise
+            self._consumer.poll(POLL_S)  # nothing is assigned: a pause
+        raise RestoreStalledError(f"the end of a partition to be read back was not told for {SILENCE_S:g} s")
 
     def _begin(self, starts: list[TopicPartition]) -> None:
         self._consumer.assign(starts)

@@ -45,6 +45,8 @@ def temper(random: Random) -> Temper:
     return Temper(
         mishaps={
             "fetch waits": random.choice((0.0, 0.3)),
+            "serves less": random.choice((0.0, 0.3)),
+            "end unknown": random.choice((0.0, 0.3)),
             "reply lost": rough,
             "queue full": rough / 4,
             "sent late": 0.5,

@@ -19,6 +19,7 @@ from streams.runtime.membership import Membership
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcome import Record
 from streams.runtime.partition import Parked, PartitionWork
+from streams.runtime.restore import TableReader
 from streams.runtime.worker import Worker
 from tests.simulated.answering import POSTPROCESS
 from tests.simulated.caching import CACHE_STAGE
@@ -54,6 +55,13 @@ def restores_nothing(patch: pytest.MonkeyPatch) -> None:
         return dict.fromkeys(worker._partitions, 0)
 
     patch.setattr(Worker, "_restore", restore)
+
+
+def believes_a_new_leader_that_it_serves_all_there_is(patch: pytest.MonkeyPatch) -> None:
+    def reach(_reader: TableReader, _where: object) -> int:
+        return 0
+
+    patch.setattr(TableReader, "_reach", reach)
 
 
 def forgets_whom_it_holds_back(patch: pytest.MonkeyPatch) -> None:
@@ -148,6 +156,9 @@ def reads_back_while_no_heartbeat_is_sent(patch: pytest.MonkeyPatch) -> None:
         (does_not_wait_for_acknowledgements, ROUTE),
         (restores_nothing, POSTPROCESS),
         (restores_nothing, LIMIT),
+        (believes_a_new_leader_that_it_serves_all_there_is, POSTPROCESS),
+        (believes_a_new_leader_that_it_serves_all_there_is, LIMIT),
+        (believes_a_new_leader_that_it_serves_all_there_is, INVOKE),
         (forgets_whom_it_holds_back, CACHE_STAGE),
         (drops_what_comes_while_it_waits, ROUTE),
         (does_not_ask_whether_it_still_owns_anything, POSTPROCESS),

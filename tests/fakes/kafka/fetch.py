@@ -76,18 +76,19 @@ class Fetcher:
                 self._fetch_from(where)
 
     def _fetch_from(self, where: Where) -> None:
-        log = self._host.cluster.log(where)
-        self.ends[where] = log.end
-        records = log.read(self._next[where], 1_000)
+        log, conditions = self._host.cluster.log(where), self._host.conditions
+        end = max(log.end - conditions.up_to(3), self._next[where]) if conditions.happens("serves less") else log.end
+        self.ends[where] = end
+        records = [record for record in log.read(self._next[where], 1_000) if record.offset < end]
         if records:
-            chosen = records[: max(1, self._host.conditions.up_to(len(records)))]
+            chosen = records[: max(1, conditions.up_to(len(records)))]
             self._fetched.extend(map(message_of, chosen))
             self._next[where] = chosen[-1].offset + 1
-        elif self._tell_ends and self._ended.get(where) != log.end:
-            self._ended[where] = log.end
+        elif self._tell_ends and self._ended.get(where) != end:
+            self._ended[where] = end
             topic, partition = where
-            end = Message(topic=topic, partition=partition, offset=log.end, error=KafkaError(END_OF_PARTITION))
-            self._fetched.append(end)
+            sign = Message(topic=topic, partition=partition, offset=end, error=KafkaError(END_OF_PARTITION))
+            self._fetched.append(sign)
 
 
 def message_of(stored: Stored) -> Message:

@@ -1,6 +1,6 @@
 """A consumer outside any group, which reads the partitions it is told to."""
 
-from confluent_kafka import OFFSET_END, Message, TopicPartition
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 
 from tests.fakes.kafka.fetch import Fetcher, where_of
 from tests.fakes.kafka.host import Host
@@ -70,6 +70,8 @@ class FakeReader:
             self._host.call("known watermarks")
             return (UNKNOWN_OFFSET, self._fetcher.ends.get(where, UNKNOWN_OFFSET))
         self._host.ask("watermarks", timeout)
+        if self._host.conditions.happens("end unknown"):
+            raise KafkaException(KafkaError(KafkaError.OFFSET_NOT_AVAILABLE))
         log = self._host.cluster.log(where)
         return log.start, log.end
 
