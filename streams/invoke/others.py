@@ -5,6 +5,7 @@ followed only while somebody's call is waited for.
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from confluent_kafka import KafkaException, TopicPartition
 
@@ -41,6 +42,8 @@ class Others:
         self._clients = clients
         self._reader = reader
         self._reading = asyncio.Lock()
+        # always the same thread: each other one would keep a heap of its own, as large as what it has read
+        self._thread = ThreadPoolExecutor(1, "relearn")
         self._stop = threading.Event()
         self._kafka = kafka
         self._window_ms = window_ms
@@ -53,8 +56,8 @@ class Others:
         async with self._reading:  # of a predecessor that was superseded, and ends soon
             self._reader.obey(lambda: self._stop.is_set() or superseded())
             try:
-                learned = await asyncio.to_thread(
-                    relearn, self._reader, self._kafka, starts, self._now_ms(), self._window_ms
+                learned = await asyncio.get_running_loop().run_in_executor(
+                    self._thread, relearn, self._reader, self._kafka, starts, self._now_ms(), self._window_ms
                 )
             except RestoreStoppedError:
                 return None
