@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+import time
 from pathlib import Path
 
 import faust
@@ -19,6 +20,7 @@ from streams.settings import KafkaSettings, ObserveSettings
 from streams.watch.app import watch_app
 from streams.watch.connection import STAGE
 from streams.watch.settings import WatchSettings
+from streams.watch.standstill import Guard
 
 log = logger(__name__)
 
@@ -26,7 +28,7 @@ log = logger(__name__)
 def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettings) -> None:
     """Returns after SIGTERM or SIGINT, when what was begun is finished and committed. Raises aiokafka's KafkaError or
     KafkaException on what the cluster refuses, and SystemExit with a status other than 0 on anything else that a fresh
-    start may cure; whoever supervises the process starts it again.
+    start may cure; whoever supervises the process starts it again. A start or end that stands still ends by force.
     """
     configure_logging(STAGE, observe.log_level)
     tell_crashes()
@@ -35,7 +37,9 @@ def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettin
     progress = Progress(now_ms, observe.stall_s * 1_000)
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
         server.write_port(observe.port_file)
-        _run(watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=now_ms))
+        app = watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=now_ms)
+        with Guard(app, progress.health, time.monotonic):
+            _run(app)
 
 
 def _make(data_dir: Path) -> None:

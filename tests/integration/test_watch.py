@@ -384,3 +384,13 @@ def test_a_change_of_a_table_that_the_broker_refuses_ends_the_process_and_its_ro
     fleet.start()
     assert soon(lambda: fleet.finished("priced") == 1)
     assert soon(lambda: fleet.committed() == 1)
+
+
+def test_a_start_that_stands_still_ends_the_process_and_the_next_one_does_the_work(fleet: Fleet) -> None:
+    fleet.calls(10, None)
+    stuck = fleet.launch(module="tests.integration.stuck_watch")
+
+    assert stuck.wait(START_S) == 1
+
+    fleet.start()
+    assert soon(lambda: fleet.committed() == 10)
