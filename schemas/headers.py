@@ -62,11 +62,15 @@ def topic_event_type(topic: str) -> str:
     return f"millrace.{topic}.v1"
 
 
-@lru_cache(maxsize=16)
 def _time(time_ms: int) -> bytes:
-    """What is decided together has the same time."""
     epoch_s, milliseconds = divmod(time_ms, 1000)
-    return f"{datetime.fromtimestamp(epoch_s, UTC):%Y-%m-%dT%H:%M:%S}.{milliseconds:03d}Z".encode()
+    return b"%b.%03dZ" % (_second(epoch_s), milliseconds)
+
+
+@lru_cache(maxsize=16)
+def _second(epoch_s: int) -> bytes:
+    """Ten times as dear as the rest of a record's headers together, and the same for all of a second's records."""
+    return f"{datetime.fromtimestamp(epoch_s, UTC):%Y-%m-%dT%H:%M:%S}".encode()
 
 
 @lru_cache(maxsize=256)

@@ -9,6 +9,8 @@ from pydantic import SecretStr
 from streams.observe.logs import logger
 
 log = logger(__name__)
+MOST_BYTES = 64 * 1024
+"""Of a file with a key in it."""
 
 
 class ProviderKeys:
@@ -35,9 +37,18 @@ class ProviderKeys:
         if self._folder is None:
             return ""
         try:
-            return (self._folder / key_ref).read_text(encoding="utf-8").strip()
+            return _content(self._folder / key_ref).decode().strip()
         except FileNotFoundError:
             return ""
+
+
+def _content(path: Path) -> bytes:
+    """Asked for at every call: what Python's files would do beyond this takes twice as long as this."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, MOST_BYTES)
+    finally:
+        os.close(file)
 
 
 def process_environment() -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """Which events of the assigned partitions are finished, and how much of that the group knows."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from streams.invoke.pulse import Pulse
 from streams.observe.logs import logger
 from streams.runtime.frontier import Frontier, NextOffset
+from streams.runtime.lag import ASK_TIMEOUT_S
 
 log = logger(__name__)
 COMMIT_S = 5.0
@@ -100,6 +101,14 @@ class Offsets:
         else:
             raise error
         return not is_silent
+
+    async def ends(self, where: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Of any partitions; nothing when the broker does not answer at once."""
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT_S):
+                return cast("Mapping[TopicPartition, int]", await self._consumer.end_offsets(list(where)))
+        except (KafkaError, TimeoutError):
+            return {}
 
     def _withdraw(self) -> None:
         """What is still being asked. When the group has changed meanwhile, aiokafka would ask again as the member it is

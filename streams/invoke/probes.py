@@ -3,7 +3,7 @@ ended, and who has another target asks that one meanwhile.
 """
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 from schemas.control import Breaker
@@ -25,13 +25,15 @@ class Probes:
         }
         return replace(control, breakers={**control.breakers, **shut}) if shut else control
 
-    @contextmanager
-    def around(self, name: str, control: ControlView, now_ms: int) -> Generator[None]:
+    def around(self, name: str, control: ControlView, now_ms: int) -> AbstractContextManager[None]:
         """A call to this deployment, which is a probe if it is made at such a time."""
         breaker = control.breakers.get(name)
         if breaker is None or not _wants_probe(breaker, now_ms) or name in self._under_way:
-            yield
-            return
+            return nullcontext()
+        return self._probing(name)
+
+    @contextmanager
+    def _probing(self, name: str) -> Generator[None]:
         self._under_way.add(name)
         try:
             yield

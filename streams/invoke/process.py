@@ -16,8 +16,9 @@ from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
+from streams.invoke.tenure import HARD_S
 from streams.invoke.work import STAGE
-from streams.invoke.worker import HARD_S, InvokeWorker
+from streams.invoke.worker import InvokeWorker
 from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics

@@ -1,6 +1,7 @@
 """Which of OpenAI's models refuse which parameters. Any other name is another vendor's model and takes them all."""
 
 import re
+from functools import lru_cache
 
 _GENERATION = re.compile(r"(?:^|/)(?:o[1-9]|gpt-(?!35-)(?P<major>\d+)(?:\.(?P<minor>\d+))?)(?![a-z0-9])")
 """gpt-35 is how one vendor spells gpt-3.5."""
@@ -30,6 +31,7 @@ def _reasons(model: str) -> bool:
     return _generation(model) is not None and "-chat" not in model
 
 
+@lru_cache  # a configuration names a few, and each call asks several times
 def _generation(model: str) -> tuple[int, int] | None:
     """(5, 4) of gpt-5.4, (0, 0) of an o-series model, None of anything older or of another vendor."""
     found = _GENERATION.search(model)

@@ -123,16 +123,16 @@ def _message(message: Message) -> ChatCompletionMessageParam:
 
 def answer(question: Question, heard: Transcript) -> tuple[Output, FinishReason]:
     reason = _FINISH.get(heard.finish or "", "unknown")
-    if heard.refusal:
+    refusal, tool_calls = heard.refusal, heard.tool_calls
+    if refusal:
         reason = "refusal"
-    elif heard.tool_calls and reason == "stop":
+    elif tool_calls and reason == "stop":
         # A tool demanded by name ends in "stop", as if nothing were left to do.
         reason = "tool_calls"
     content = heard.content
     if not openai_dialect.takes_stop(question.model):
         content = until_stop(content, question.prompt.params.stop)
-    output = Output(content=content or None, tool_calls=heard.tool_calls, refusal=heard.refusal or None)
-    return output, reason
+    return Output(content=content or None, tool_calls=tool_calls, refusal=refusal or None), reason
 
 
 def until_stop(content: str, stops: tuple[str, ...]) -> str:

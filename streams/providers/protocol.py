@@ -1,7 +1,8 @@
 """What `invoke` needs of a provider: one question in, one reply or one typed error out. It never retries by itself."""
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from schemas.attempt import ErrorClass
 from schemas.base import JsonObject
@@ -10,8 +11,7 @@ from schemas.response import FinishReason, Output
 from schemas.usage import UsageSource
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """`attempt_id` goes along as the client's request id, so that the provider's records can be matched with ours."""
 
     attempt_id: str
@@ -21,8 +21,7 @@ class Question:
     timeout_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """`usage_raw` is the provider's usage block untouched; `first_token_ms` counts from the call's start."""
 
     output: Output

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol, assert_never
 
+from msgspec import Struct
 from pydantic import SecretStr
 
 from schemas.control import Deployment
@@ -21,8 +22,7 @@ class Secrets(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
+class Wiring(Struct, frozen=True):
     """The part of a deployment a client is built from; a deployment that changes elsewhere keeps its connections."""
 
     provider: Literal["openai", "anthropic"]

@@ -6,6 +6,8 @@ Pure: the shell in `streams/invoke` makes the calls. Every attempt counts agains
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from schemas.attempt import Attempt, ErrorClass
 from schemas.control import Breaker
 from schemas.flow import Dispatch, Target
@@ -28,8 +30,7 @@ class Backoff:
         return int(whole * (0.5 + jitter / 2))
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """`timeout_ms` never reaches past the request's deadline."""
 
     target: Target
@@ -38,13 +39,11 @@ class Call:
     timeout_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     status: Status
     failure: Failure
 
@@ -74,11 +73,12 @@ def next_step(
             return End("failed", failure_of(last))
         if len(attempts) >= dispatch.plan.max_attempts:
             return End("failed", failure_of(last))
-    openings = [
-        (_ready_ms(dispatch, index, attempts, control, jitter, backoff), _tries(index, attempts), index)
-        for index in range(len(dispatch.plan.targets))
-        if not _is_ruled_out(index, attempts)
-    ]
+    openings: list[tuple[int, int, int]] = []
+    for index, target in enumerate(dispatch.plan.targets):
+        tries = [attempt for attempt in attempts if attempt.target_index == index]
+        if not any(attempt.error_class in ASK_ELSEWHERE for attempt in tries):
+            ready_ms = max(_breaker_ms(control.breakers.get(target.deployment)), _rested_ms(tries, jitter, backoff))
+            openings.append((ready_ms, len(tries), index))
     if not openings:
         return End("failed", failure_of(attempts[-1]))
     ready = [(tries, index) for ready_ms, tries, index in openings if ready_ms <= now_ms]
@@ -102,24 +102,12 @@ def _is_final(attempt: Attempt) -> bool:
     return not attempt.retryable and attempt.error_class not in ASK_ELSEWHERE
 
 
-def _is_ruled_out(index: int, attempts: Sequence[Attempt]) -> bool:
-    return any(a.target_index == index and a.error_class in ASK_ELSEWHERE for a in attempts)
-
-
-def _tries(index: int, attempts: Sequence[Attempt]) -> int:
-    return sum(attempt.target_index == index for attempt in attempts)
-
-
-def _ready_ms(
-    dispatch: Dispatch, index: int, attempts: Sequence[Attempt], control: ControlView, jitter: float, backoff: Backoff
-) -> int:
-    """When this target may be asked: at once, after its pause or Retry-After, and not before its breaker lets it."""
-    ready_ms = _breaker_ms(control.breakers.get(dispatch.plan.targets[index].deployment))
-    mine = [attempt for attempt in attempts if attempt.target_index == index]
-    if mine:
-        pause_ms = max(backoff.pause_ms(len(mine), jitter), mine[-1].retry_after_ms or 0)
-        ready_ms = max(ready_ms, (mine[-1].ended_at_ms or 0) + pause_ms)
-    return ready_ms
+def _rested_ms(tries: Sequence[Attempt], jitter: float, backoff: Backoff) -> int:
+    """When a target may be asked again after these: after its pause or Retry-After. At once when it was not asked."""
+    if not tries:
+        return 0
+    pause_ms = max(backoff.pause_ms(len(tries), jitter), tries[-1].retry_after_ms or 0)
+    return (tries[-1].ended_at_ms or 0) + pause_ms
 
 
 def _breaker_ms(breaker: Breaker | None) -> int:

@@ -1,8 +1,8 @@
 """The worlds a provider is held to its contract in: one in memory, and the simulator behind each protocol."""
 
-from dataclasses import replace
 from typing import Literal, Protocol
 
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from schemas.prompt import (

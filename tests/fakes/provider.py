@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from schemas.base import JsonObject
 from schemas.response import Output

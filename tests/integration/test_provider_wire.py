@@ -4,9 +4,9 @@ import asyncio
 import gzip
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from schemas.base import dump_json, load_json

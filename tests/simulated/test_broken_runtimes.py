@@ -10,8 +10,8 @@ import pytest
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.invoke.relearn import Learned
+from streams.invoke.tenure import Tenure
 from streams.invoke.work import Work
-from streams.invoke.worker import InvokeWorker
 from streams.runtime.decider import Decider
 from streams.runtime.envelope import Envelope
 from streams.runtime.frontier import Frontier, NextOffset
@@ -140,13 +140,13 @@ def has_much_to_read_back(patch: pytest.MonkeyPatch) -> None:
 
 def reads_back_while_no_heartbeat_is_sent(patch: pytest.MonkeyPatch) -> None:
     has_much_to_read_back(patch)
-    assigned = vars(InvokeWorker)["on_partitions_assigned"]
+    assigned = vars(Tenure)["on_partitions_assigned"]
 
-    async def wait_for_it(worker: Any, partitions: object) -> None:
-        await assigned(worker, partitions)
-        await asyncio.gather(*worker._beside)
+    async def wait_for_it(tenure: Any, partitions: object) -> None:
+        await assigned(tenure, partitions)
+        await asyncio.gather(*tenure._beside)
 
-    patch.setattr(InvokeWorker, "on_partitions_assigned", wait_for_it)
+    patch.setattr(Tenure, "on_partitions_assigned", wait_for_it)
 
 
 @pytest.mark.parametrize(

@@ -168,14 +168,14 @@ async def test_what_was_assigned_while_it_parted_is_not_begun_after_it_asked_ane
 
         bench.outbox.gate.clear()
         bench.outbox.is_asked.clear()
-        cast("Any", bench.worker)._lose()
+        cast("Any", bench.worker)._tenure.lose()
         await bench.outbox.is_asked.wait()
         bench.others.gate.clear()
         await bench.group.assign(listener)
         bench.outbox.gate.set()
         await bench.subscribed()
         bench.others.gate.set()
-        await asyncio.wait(cast("Any", bench.worker)._beside)
+        await asyncio.wait(cast("Any", bench.worker)._tenure._beside)
 
         await bench.group.assign(listener)
         await bench.await_running()
@@ -195,7 +195,7 @@ async def test_who_loses_touch_while_it_parts_does_not_ask_anew_a_second_time() 
         bench.outbox.is_asked.clear()
         revoked = asyncio.create_task(listener.on_partitions_revoked([WHERE]))
         await bench.outbox.is_asked.wait()
-        cast("Any", bench.worker)._lose()
+        cast("Any", bench.worker)._tenure.lose()
         bench.outbox.gate.set()
         await revoked
         await bench.group.assign(listener)
@@ -215,7 +215,7 @@ async def test_who_loses_touch_while_it_parts_does_not_ask_anew_a_second_time() 
 async def test_while_brokers_say_nothing_who_lost_touch_waits_with_what_it_calls_for_and_does_not_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streams.invoke.worker.ASK_TIMEOUT_S", 0.001)
+    monkeypatch.setattr("streams.invoke.offsets.ASK_TIMEOUT_S", 0.001)
     async with asyncio.timeout(30):
         bench = Bench(world(control=control(deployment())))
         await bench.group.assign(await bench.subscribed())
@@ -225,7 +225,7 @@ async def test_while_brokers_say_nothing_who_lost_touch_waits_with_what_it_calls
 
         bench.outbox.is_asked.clear()
         bench.group.answers.clear()
-        cast("Any", bench.worker)._lose()
+        cast("Any", bench.worker)._tenure.lose()
         for _ in range(3):
             bench.group.is_probed.clear()
             await bench.group.is_probed.wait()

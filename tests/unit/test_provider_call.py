@@ -1,9 +1,9 @@
 """The frame around every call: its time, its measures and its way of ending."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.prompt import Prompt, UserMessage
 from streams.providers.call import Call
