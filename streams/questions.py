@@ -17,6 +17,7 @@ from schemas.wire import DecodeError
 
 _FRAMING = frozenset({"system", "developer"})
 
+
 def prompt_of(carried: Raw) -> Prompt:
     """Raises DecodeError, without a word of the prompt."""
     try:

@@ -27,7 +27,7 @@ def estimate_tokens(asked: Prompt | Request, *, exactly: bool = True) -> int:
     framing: list[str] = []
     images = 0
     for message in asked.messages:
-        into = framing if message.role == "system" or message.role == "developer" else texts
+        into = framing if message.role in {"system", "developer"} else texts
         if isinstance(message.content, str):
             into.append(message.content)
         elif message.content is not None:
