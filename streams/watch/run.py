@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from faust.exceptions import ConsistencyError
 
 from streams.clock import now_ms
+from streams.garbage import keep_garbage_young
 from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging, logger
@@ -35,7 +36,9 @@ def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettin
     progress = Progress(now_ms, observe.stall_s * 1_000)
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
         server.write_port(observe.port_file)
-        _run(watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=now_ms))
+        app = watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=now_ms)
+        keep_garbage_young()
+        _run(app)
 
 
 def _make(data_dir: Path) -> None:
