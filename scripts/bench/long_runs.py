@@ -62,7 +62,7 @@ def growth(
 
 
 def sink(
-    rows: Annotated[int, typer.Option(min=40_000, help="Of each round; more than two batches of the sink.")] = 200_000,
+    rows: Annotated[int, typer.Option(min=40_000, help="Of each round; at least two batches of the sink.")] = 200_000,
     rounds: Annotated[int, typer.Option(min=1, help="The sink and the bare insert take turns.")] = 3,
     results: Results = RESULTS,
     as_object: AsObject = False,
