@@ -98,3 +98,29 @@ class CallRow(CallOutline):
     @property
     def cost_status(self) -> CostStatus:
         return self.cost.status
+
+
+class CostNews(InternalEvent):
+    status: CostStatus
+    total_usd: Usd | None = None
+
+    def __post_init__(self) -> None:
+        check_usd(self.total_usd)
+
+
+class CallNews(InternalEvent):
+    """Of a row, all that `watch` reads: see `CallOutline`."""
+
+    phase: Phase
+    attempt_id: str
+    tenant_id: str
+    model_requested: str
+    model_used: str | None = None
+    provider: str | None = None
+    deployment: str | None = None
+    cost: CostNews
+    started_at_ms: EpochMs | None = None
+    provider_ms: int | None = None
+    request_status: Status | None = None
+    is_final: bool = False
+    error_class: ErrorClass | ErrorCode | None = None

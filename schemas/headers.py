@@ -33,6 +33,7 @@ _TRACE_PARENT = re.compile(
 )
 _BEARER = re.compile(r"bearer +(?P<key>[\x21-\x7e]{1,4096})", re.IGNORECASE)
 
+Header = tuple[str, bytes]
 HeaderValue = bytes | str | None
 V = TypeVar("V", bound=HeaderValue)
 
@@ -62,9 +63,11 @@ def topic_event_type(topic: str) -> str:
     return f"millrace.{topic}.v1"
 
 
-def _time(time_ms: int) -> bytes:
+@lru_cache(maxsize=16)
+def moment(time_ms: int) -> Header:
+    """UTC, milliseconds since 1970, not before it. What is decided together has the same."""
     epoch_s, milliseconds = divmod(time_ms, 1000)
-    return b"%b.%03dZ" % (_second(epoch_s), milliseconds)
+    return TIME, b"%b.%03dZ" % (_second(epoch_s), milliseconds)
 
 
 @lru_cache(maxsize=16)
@@ -74,18 +77,18 @@ def _second(epoch_s: int) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _origin(event_type: str, source: str) -> tuple[tuple[str, bytes], ...]:
+def origin(event_type: str, source: str) -> tuple[Header, ...]:
+    """What all records of one writer on one topic have in common."""
     return ((TYPE, event_type.encode()), (SOURCE, source.encode()), *_FIXED)
 
 
-def outgoing(
-    event_type: str, event_id: str, source: str, time_ms: int, trace_parent: str | None
-) -> list[tuple[str, bytes]]:
+def traced(trace_parent: str | None) -> tuple[Header, ...]:
+    return () if trace_parent is None else ((TRACE_PARENT, trace_parent.encode()),)
+
+
+def outgoing(event_type: str, event_id: str, source: str, time_ms: int, trace_parent: str | None) -> list[Header]:
     """Headers of a record of ours. `time_ms`: UTC, milliseconds since 1970, not before it."""
-    headers = [(ID, event_id.encode()), (TIME, _time(time_ms)), *_origin(event_type, source)]
-    if trace_parent is not None:
-        headers.append((TRACE_PARENT, trace_parent.encode()))
-    return headers
+    return [(ID, event_id.encode()), moment(time_ms), *origin(event_type, source), *traced(trace_parent)]
 
 
 def _text(value: HeaderValue) -> str | None:

@@ -5,12 +5,25 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, assert_never
 
+from msgspec import Struct
+
 from schemas.control import Breaker, Deployment, Route, Tenant
+from schemas.flow import Target
 
 AUTO = "auto"
 """In a model's place: whichever the route leads to."""
 
 Rule = tuple[str, str | None, str | None]
+Asked = tuple[str | None, str, str | None]
+"""Tenant, model and task of a request."""
+
+
+class Choice(Struct, frozen=True):
+    """The route that a request takes, why, and where it leads: see `streams.routes`."""
+
+    route: Route
+    reason: str
+    targets: tuple[Target, ...]
 
 
 def _empty() -> dict[str, Any]:
@@ -39,6 +52,11 @@ class ControlView:
             for rule in _rules_of(self.routes[name]):
                 found.setdefault(rule, self.routes[name])
         return found
+
+    @cached_property
+    def choices(self) -> dict[Asked, Choice | None]:
+        """What has been chosen so far. It cannot change while nothing else here does."""
+        return {}
 
 
 def _rules_of(route: Route) -> Iterator[Rule]:

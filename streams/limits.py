@@ -1,28 +1,40 @@
 """What a request asks of its tenant's and its user's limits, and the answer when it does not fit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, assert_never
 
 from msgspec import Struct
 
-from schemas.account import LimitUnit, Meter
+from schemas.account import LimitUnit, Meters
 from schemas.control import Limits, Tenant
 from schemas.flow import Accepted
 from schemas.response import Failure
 from streams.gcra import Fits, Rate, TooLarge, TooSoon, meter
 from streams.questions import summarized
-from streams.state.accounts import Accounts, MeterKey
+from streams.state.accounts import NO_METERS, Accounts
+from streams.state.registered import NOTHING, Held
 
 EXPECTED_OUTPUT_TOKENS = 512
 """Held against a tokens limit for a request that names no max_tokens; corrected when the call is settled."""
 
 
 class Demand(Struct, frozen=True):
-    """What one request asks of one meter."""
+    """What one request asks of one meter: its tenant's, or, where one is named, its user's."""
 
-    key: MeterKey
+    user_id: str | None
+    unit: LimitUnit
     rate: Rate
     units: int
+
+
+class Charge(Struct, frozen=True):
+    """Where a request that is let through moves meters, by user (None: the tenant's), and what that holds for it."""
+
+    meters: Mapping[str | None, Meters]
+    held: Held
+
+
+NO_CHARGE = Charge({}, NOTHING)
 
 
 def tokens_of(event: Accepted) -> int:
@@ -39,7 +51,7 @@ def demands_of(event: Accepted, tenant: Tenant | None) -> tuple[Demand, ...]:
     if tenant is None:
         return ()
     return tuple(
-        Demand(MeterKey(tenant.name, user_id, unit), rate, 1 if unit == "requests" else tokens_of(event))
+        Demand(user_id, unit, rate, 1 if unit == "requests" else tokens_of(event))
         for user_id, limits in limited(tenant, event.ticket.user_id)
         for unit, rate in rates_of(limits)
     )
@@ -49,20 +61,30 @@ def rates_of(limits: Limits) -> Iterator[tuple[LimitUnit, Rate]]:
     if limits.requests_per_minute is not None:
         burst = limits.burst_requests or limits.requests_per_minute
         yield "requests", Rate(limits.requests_per_minute, burst)
-    if limits.tokens_per_minute is not None:
-        yield "tokens", Rate(limits.tokens_per_minute, limits.tokens_per_minute)
+    tokens = token_rate(limits)
+    if tokens is not None:
+        yield "tokens", tokens
 
 
-def weigh(demands: tuple[Demand, ...], accounts: Accounts, now_ms: int) -> tuple[Meter, ...] | Failure:
+def token_rate(limits: Limits) -> Rate | None:
+    a_minute = limits.tokens_per_minute
+    return None if a_minute is None else Rate(a_minute, a_minute)
+
+
+def weigh(demands: tuple[Demand, ...], accounts: Accounts, tenant_id: str, now_ms: int) -> Charge | Failure:
     """All meters take the request, or none does."""
     now_us = now_ms * 1000
-    taken: list[Meter] = []
+    moved: dict[str | None, Meters] = {}
+    held = NOTHING
     wait_us, blocker = 0, None
     for demand in demands:
-        result = meter(demand.rate, accounts.arrival_us(demand.key), now_us, demand.units)
+        meters = moved.get(demand.user_id) or accounts.meters(tenant_id, demand.user_id) or NO_METERS
+        result = meter(demand.rate, meters.of(demand.unit), now_us, demand.units)
         match result:
             case Fits(arrival_us):
-                taken.append(demand.key.meter(arrival_us))
+                moved[demand.user_id] = meters.moved(demand.unit, arrival_us)
+                if demand.unit == "tokens":
+                    held = _holding(held, demand, arrival_us)
             case TooSoon(retry_after_us):
                 if blocker is None or retry_after_us > wait_us:
                     wait_us, blocker = retry_after_us, demand
@@ -70,17 +92,23 @@ def weigh(demands: tuple[Demand, ...], accounts: Accounts, now_ms: int) -> tuple
                 return _never_fits(demand, burst)
             case _ as unreachable:
                 assert_never(unreachable)
-    return tuple(taken) if blocker is None else _too_soon(blocker, -(-wait_us // 1000))
+    return Charge(moved, held) if blocker is None else _too_soon(blocker, -(-wait_us // 1000))
+
+
+def _holding(held: Held, demand: Demand, arrival_us: int) -> Held:
+    if demand.user_id is None:
+        return Held(demand.units, arrival_us, held.user_until_us)
+    return Held(demand.units, held.tenant_until_us, arrival_us)
 
 
 def _too_soon(demand: Demand, retry_after_ms: int) -> Failure:
     return Failure(
         code="rate_limited",
         message=(
-            f"{_whose(demand.key)} limit of {demand.rate.per_minute} {demand.key.unit} a minute is used up; "
+            f"{_whose(demand)} limit of {demand.rate.per_minute} {demand.unit} a minute is used up; "
             f"send it again under a new request_id in {retry_after_ms} ms"
         ),
-        field=_field(demand.key),
+        field=_field(demand),
         retryable=True,
         retry_after_ms=retry_after_ms,
     )
@@ -90,16 +118,16 @@ def _never_fits(demand: Demand, burst: int) -> Failure:
     return Failure(
         code="rate_limited",
         message=(
-            f"the request needs about {demand.units} {demand.key.unit} and {_whose(demand.key)} limit lets at most "
+            f"the request needs about {demand.units} {demand.unit} and {_whose(demand)} limit lets at most "
             f"{burst} through at once: shorten messages, or lower params.max_tokens"
         ),
         field="messages",
     )
 
 
-def _whose(key: MeterKey) -> Literal["the tenant's", "the user's"]:
-    return "the tenant's" if key.user_id is None else "the user's"
+def _whose(demand: Demand) -> Literal["the tenant's", "the user's"]:
+    return "the tenant's" if demand.user_id is None else "the user's"
 
 
-def _field(key: MeterKey) -> Literal["tenant_id", "user_id"]:
-    return "tenant_id" if key.user_id is None else "user_id"
+def _field(demand: Demand) -> Literal["tenant_id", "user_id"]:
+    return "tenant_id" if demand.user_id is None else "user_id"

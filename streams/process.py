@@ -6,6 +6,7 @@ import socket
 import threading
 
 from streams.clock import now_ms
+from streams.garbage import keep_garbage_young
 from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging, logger
@@ -63,4 +64,5 @@ def run_stage(
 
             clients = ConfluentClients(kafka)
             stage = Worker(SYNCHRONOUS[name], clients, kafka, worker, now_ms=now_ms, metrics=metrics, progress=progress)
+            keep_garbage_young()
             stage.run(stop_on_signal(worker.drain_ms / 1000 + CLOSE_S))

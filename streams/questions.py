@@ -9,10 +9,13 @@ import hashlib
 from msgspec import Raw
 from pydantic import ValidationError
 
-from schemas.base import dump_json
+from schemas.base import JsonObject, dump_json
 from schemas.flow import Accepted, Admitted, PromptSummary, Ticket
-from schemas.prompt import Prompt
+from schemas.prompt import Params, Prompt
+from schemas.request import Request
 from schemas.wire import DecodeError
+
+_FRAMING = frozenset({"system", "developer"})
 
 
 def prompt_of(carried: Raw) -> Prompt:
@@ -24,14 +27,18 @@ def prompt_of(carried: Raw) -> Prompt:
     raise DecodeError("the prompt is none")
 
 
+def carried(ticket: Ticket, asked: Prompt | Request) -> tuple[Raw, PromptSummary]:
+    """The prompt as it travels, and its summary: the messages are written once, for both."""
+    said = _messages(asked)
+    written = dump_json(said, sort_keys=True)
+    namespace = _namespace(ticket.tenant_id or "", ticket, said, asked.params)
+    prompt = Raw(b'{"messages":%b,"params":%b}' % (written, asked.params.encode()))
+    return prompt, _summary(namespace, _entry(namespace, written), asked.params)
+
+
 def summary_of(ticket: Ticket, prompt: Prompt) -> PromptSummary:
     namespace = namespace_of(ticket.tenant_id or "", ticket, prompt)
-    return PromptSummary(
-        namespace=namespace,
-        entry=entry_of(namespace, prompt),
-        max_tokens=prompt.params.max_tokens,
-        wants_json=prompt.params.wants_json,
-    )
+    return _summary(namespace, entry_of(namespace, prompt), prompt.params)
 
 
 def summarized(event: Accepted | Admitted) -> PromptSummary:
@@ -39,22 +46,42 @@ def summarized(event: Accepted | Admitted) -> PromptSummary:
     return event.summary or summary_of(event.ticket, prompt_of(event.prompt))
 
 
-def _digest(value: object) -> str:
-    return hashlib.sha256(dump_json(value, sort_keys=True)).hexdigest()
-
-
 def namespace_of(tenant_id: str, ticket: Ticket, prompt: Prompt) -> str:
     """Tenant, and a digest of what frames the question: model, task, system prompt, tools and parameters."""
-    system = [m.model_dump(mode="json") for m in prompt.messages if m.role in {"system", "developer"}]
-    frame = {
-        "model": ticket.model,
-        "task": ticket.task,
-        "system": system,
-        "params": prompt.params.model_dump(mode="json", by_alias=True, exclude_defaults=True),
-    }
-    return f"{tenant_id}/{_digest(frame)}"
+    return _namespace(tenant_id, ticket, _messages(prompt), prompt.params)
 
 
 def entry_of(namespace: str, prompt: Prompt) -> str:
     """The namespace, and a digest of the whole conversation."""
-    return f"{namespace}/{_digest([m.model_dump(mode='json') for m in prompt.messages])}"
+    return _entry(namespace, dump_json(_messages(prompt), sort_keys=True))
+
+
+def _messages(asked: Prompt | Request) -> list[JsonObject]:
+    return asked.model_dump(mode="json", include={"messages"})["messages"]
+
+
+def _summary(namespace: str, entry: str, params: Params) -> PromptSummary:
+    return PromptSummary(
+        namespace=namespace,
+        entry=entry,
+        max_tokens=params.max_tokens,
+        wants_json=params.wants_json,
+    )
+
+
+def _namespace(tenant_id: str, ticket: Ticket, said: list[JsonObject], params: Params) -> str:
+    frame = {
+        "model": ticket.model,
+        "task": ticket.task,
+        "system": [message for message in said if message["role"] in _FRAMING],
+        "params": params.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+    }
+    return f"{tenant_id}/{_digest(dump_json(frame, sort_keys=True))}"
+
+
+def _entry(namespace: str, written: bytes) -> str:
+    return f"{namespace}/{_digest(written)}"
+
+
+def _digest(written: bytes) -> str:
+    return hashlib.sha256(written).hexdigest()

@@ -1,24 +1,27 @@
 """Which route a request takes, and where it leads. `validate` asks whether there is one, `route` takes it."""
 
-from msgspec import Struct
-
 from schemas.control import Route, RouteTarget
 from schemas.flow import Target, Ticket
-from streams.control import AUTO, ControlView
+from streams.control import AUTO, Choice, ControlView
 
 DEFAULT_ROUTE = "default"
-
-
-class Choice(Struct, frozen=True):
-    route: Route
-    reason: str
+MOST_REMEMBERED = 4_096
+"""Models and tasks are the producers' words: without an end to them the memory had none either."""
 
 
 def choose_route(control: ControlView, ticket: Ticket) -> Choice | None:
     """None when nothing leads to the model that was asked for. Most specific first. A task's route is taken when the
     producer left the model to us, or when its tenant has one. Ties go to the first name in the alphabet.
     """
-    tenant, model, task = ticket.tenant_id, ticket.model, ticket.task
+    asked, choices = (ticket.tenant_id, ticket.model, ticket.task), control.choices
+    if asked not in choices:
+        if len(choices) >= MOST_REMEMBERED:
+            choices.clear()
+        choices[asked] = _choose(control, *asked)
+    return choices[asked]
+
+
+def _choose(control: ControlView, tenant: str | None, model: str, task: str | None) -> Choice | None:
     for rule in (
         ("tenant and task", tenant, task),
         ("tenant and model", tenant, model),
@@ -28,10 +31,10 @@ def choose_route(control: ControlView, ticket: Ticket) -> Choice | None:
     ):
         route = control.route_index.get(rule)
         if route is not None:
-            return Choice(route, f"{rule[0]}: {route.name}")
+            return Choice(route, f"{rule[0]}: {route.name}", targets_of(control, route, model))
     default = control.routes.get(DEFAULT_ROUTE)
     if default is not None and (model == AUTO or _serves(control, default, model)):
-        return Choice(default, "default route")
+        return Choice(default, "default route", targets_of(control, default, model))
     return None
 
 

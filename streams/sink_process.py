@@ -3,6 +3,7 @@
 from sinks.clickhouse import ClickHouseSink
 from sinks.settings import ClickHouseSettings
 from streams.clock import now_ms
+from streams.garbage import keep_garbage_young
 from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging
@@ -11,6 +12,9 @@ from streams.process import CLOSE_S, stop_on_signal
 from streams.runtime.kafka import ConfluentClients
 from streams.runtime.sink_worker import CONFIRM_S, LAST_WRITE_MS, NAME, SinkWorker
 from streams.settings import KafkaSettings, ObserveSettings, SinkSettings
+
+_OBJECTS_PER_ROW = 20
+"""Some eight are made, and freed with the batch: the collector need not come in between."""
 
 
 def run_sink(
@@ -24,7 +28,14 @@ def run_sink(
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
         server.write_port(observe.port_file)
         stop = stop_on_signal(LAST_WRITE_MS / 1000 + CONFIRM_S + CLOSE_S)
-        sink = ClickHouseSink(clickhouse)
-        SinkWorker(
-            sink, ConfluentClients(kafka), kafka, settings, now_ms=now_ms, metrics=metrics, progress=progress
-        ).run(stop)
+        worker = SinkWorker(
+            ClickHouseSink(clickhouse),
+            ConfluentClients(kafka),
+            kafka,
+            settings,
+            now_ms=now_ms,
+            metrics=metrics,
+            progress=progress,
+        )
+        keep_garbage_young(_OBJECTS_PER_ROW * settings.batch_rows)
+        worker.run(stop)

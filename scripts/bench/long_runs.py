@@ -1,4 +1,4 @@
-"""The commands that take longer: many calls at once, much of everything, and a real hour."""
+"""The commands that look at one thing: many calls at once, much of everything, a real hour, the sink alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +15,7 @@ from scripts.bench.provider.pace import Pace
 from scripts.bench.replay import replay as replayed
 from scripts.bench.rig import Shape
 from scripts.bench.screen import FOLDER, AsObject, Seed, Steps, print_json, telling
+from scripts.bench.storing import store
 
 RESULTS: Final = Path("bench/results")
 PAGE: Final = Path("docs/performance.md")
@@ -57,6 +58,23 @@ def growth(
         with Steps(console) as step:
             found = grow(cases(backlog, tenants, entries, ids), requests, FOLDER, step)
         _finish(console, found, results / "growth.json", report.growth(found))
+    _print(found, as_object=as_object)
+
+
+def sink(
+    rows: Annotated[int, typer.Option(min=40_000, help="Of each round; at least two batches of the sink.")] = 200_000,
+    rounds: Annotated[int, typer.Option(min=1, help="The sink and the bare insert take turns.")] = 3,
+    results: Results = RESULTS,
+    as_object: AsObject = False,
+) -> None:
+    """Compare the sink with a bare insert of the same rows by ClickHouse's driver.
+
+    Writes sink.json. The rows wait on Kafka, the other stages are stopped; both sync to disk as tables are set.
+    """
+    with telling(as_object=as_object) as console:
+        with Steps(console) as step:
+            found = store(rows, rounds, FOLDER, step)
+        _finish(console, found, results / "sink.json", report.sink(found))
     _print(found, as_object=as_object)
 
 

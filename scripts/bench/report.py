@@ -190,6 +190,15 @@ def growth(found: Mapping[str, Any]) -> Table:
     return Table(f"Growth, over {found['requests']} requests", headings, rows)
 
 
+def sink(found: Mapping[str, Any]) -> Table:
+    rows = [
+        (title, *(_spread(found[what][who]) for who in ("sink", "bare", "to_bare")))
+        for what, title in (("rows_per_s", "rows/s (target ≥ 50 000)"), ("cpu_us", "CPU µs/row (target ≤ 2 × bare)"))
+    ]
+    title = f"{found['rows']} call rows from Kafka into ClickHouse, {found['batch_rows']} an insert"
+    return Table(title, ("what", "the sink", "a bare insert", "ratio"), rows)
+
+
 def replay(found: Mapping[str, Any]) -> Table:
     rows = [
         (title, *(_number(found[what][share]) for share in ("p50", "p95", "p99")))

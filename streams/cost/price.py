@@ -10,6 +10,7 @@ import genai_prices
 from genai_prices.data import providers as bundled_providers
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, PriceContext, TieredPrices, calc_unit_price
+from msgspec import Struct
 
 from schemas.usage import Cost, Usage
 
@@ -62,8 +63,7 @@ class _Found:
     tiered: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Components:
+class _Components(Struct, frozen=True):
     """Already rounded, so that they add up to their total to the last digit."""
 
     input: Decimal

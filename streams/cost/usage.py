@@ -104,6 +104,8 @@ class _Counts:
         value = self._at(key)
         if value is None:
             return default
+        if type(value) is int and 0 <= value <= MOST_TOKENS:  # nearly always
+            return value
         # bool is an int in Python, and 12.0 is how some JSON writers spell 12.
         whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
         if isinstance(value, bool) or not whole or not 0 <= (count := int(cast("float", value))) <= MOST_TOKENS:

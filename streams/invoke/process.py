@@ -1,7 +1,6 @@
 """Puts the invoke stage together: clients, providers, lanes, and its event loop."""
 
 import asyncio
-import gc
 import os
 import resource
 import signal
@@ -11,6 +10,7 @@ import uuid_utils
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.clock import now_ms
+from streams.garbage import keep_garbage_young
 from streams.invoke.caller import Caller, Surroundings
 from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
@@ -40,7 +40,7 @@ def run_invoke(
     kafka: KafkaSettings, worker: WorkerSettings, invoke: InvokeSettings, metrics: Metrics, progress: Progress
 ) -> None:
     """Blocks until SIGTERM or SIGINT."""
-    _keep_garbage_young()
+    keep_garbage_young()
     _open_all_files_allowed()
     last_resort = threading.Timer(invoke.drain_ms / 1000 + HARD_S + CLOSE_S, _exit_hard)
     last_resort.daemon = True
@@ -48,16 +48,6 @@ def run_invoke(
         asyncio.run(_run(kafka, worker, invoke, metrics, progress, last_resort))
     finally:
         last_resort.cancel()
-
-
-def _keep_garbage_young() -> None:
-    """Python looks for cycles after every 700 objects that are made and not freed, which with hundreds of calls in
-    flight is several times a call, and again and again in all that was imported: half of this stage's time. What is
-    made of cycles here dies young and is small.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 def _open_all_files_allowed() -> None:

@@ -1,12 +1,12 @@
 """From a record to what a producer sends: bytes, headers and the partition, checked against the topic's limit."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
-from schemas.headers import outgoing, topic_event_type, trace_parent_of
+from schemas.headers import ID, Header, moment, origin, topic_event_type, trace_parent_of, traced
 from schemas.partition import partition_for
-from schemas.topics import Topic
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Record
 from streams.settings import KafkaSettings
@@ -24,7 +24,7 @@ class Envelope(Struct, frozen=True):
     partition: int
     key: bytes
     value: bytes
-    headers: list[tuple[str, bytes]]
+    headers: list[Header]
 
 
 def seal(
@@ -35,25 +35,22 @@ def seal(
 
     Raises OversizedRecordError, naming the topic and both sizes.
     """
-    trace_parent = trace_parent_of(cause.headers)
-    written_by = f"millrace/{source}"
+    when, trace = moment(now_ms), traced(trace_parent_of(cause.headers))
     cause_id = f"{cause.topic}/{cause.partition}/{cause.offset}"
-    return [
-        Envelope(
-            topic=kafka.topic(record.topic),
-            partition=_partition(record.topic, record, kafka.partitions),
-            key=record.key.encode(),
-            value=_value(record),
-            headers=outgoing(
-                topic_event_type(record.topic.name),
-                f"{cause_id}/{number}",
-                written_by,
-                now_ms,
-                trace_parent,
-            ),
-        )
-        for number, record in enumerate(records, first)
-    ]
+    envelopes: list[Envelope] = []
+    for number, record in enumerate(records, first):
+        topic, common = _labelled(record.topic.name, kafka.topic_prefix, source)
+        headers = [(ID, f"{cause_id}/{number}".encode()), when, *common, *trace]
+        key = record.key.encode()
+        partition = _partition(record, key, kafka.partitions)
+        envelopes.append(Envelope(topic, partition, key, _value(record), headers))
+    return envelopes
+
+
+@lru_cache(maxsize=256)
+def _labelled(topic: str, prefix: str, source: str) -> tuple[str, tuple[Header, ...]]:
+    """A topic's full name, and the headers that all of a writer's records on it have in common."""
+    return f"{prefix}{topic}", origin(topic_event_type(topic), f"millrace/{source}")
 
 
 def _value(record: Record) -> bytes:
@@ -64,5 +61,7 @@ def _value(record: Record) -> bytes:
     return value
 
 
-def _partition(topic: Topic, record: Record, partitions: int) -> int:
-    return 0 if topic.partitions == 1 else partition_for((record.partition_by or record.key).encode(), partitions)
+def _partition(record: Record, key: bytes, partitions: int) -> int:
+    if record.topic.partitions == 1:
+        return 0
+    return partition_for(key if record.partition_by is None else record.partition_by.encode(), partitions)

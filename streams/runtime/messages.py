@@ -17,12 +17,18 @@ does not look for one, and it comes up anywhere later; this way of calling alway
 """
 
 
+def place_of(message: Message) -> tuple[str, int, int]:
+    """Topic, partition and offset. Only for messages without an error: those have all three."""
+    return cast("tuple[str, int, int]", (message.topic(), message.partition(), message.offset()))
+
+
 def delivery_of(message: Message, *, with_headers: bool = True) -> Delivery:
-    """Only for messages without an error: those have a topic, a partition and an offset. Headers are half the work."""
+    """Only for messages without an error. Headers are half the work."""
+    topic, partition, offset = place_of(message)
     return Delivery(
-        topic=cast("str", message.topic()),
-        partition=cast("int", message.partition()),
-        offset=cast("int", message.offset()),
+        topic=topic,
+        partition=partition,
+        offset=offset,
         key=message.key(),
         value=message.value(),
         headers=_headers(message) if with_headers else (),

@@ -24,7 +24,7 @@ from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
 from streams.runtime.kafka import Clients, GroupConsumer
 from streams.runtime.lag import Ends, Lag
-from streams.runtime.messages import delivery_of
+from streams.runtime.messages import delivery_of, place_of
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcome import DeadLetter
 from streams.settings import KafkaSettings, SinkSettings
@@ -44,7 +44,7 @@ LAST_WRITE_MS = 10_000
 class Batch:
     """Rows that are written together, what among the records was no row, and where reading goes on after them."""
 
-    rows: list[tuple[Delivery, CallRow]] = field(default_factory=list[tuple[Delivery, CallRow]])
+    rows: list[tuple[Message, CallRow]] = field(default_factory=list[tuple[Message, CallRow]])
     buried: list[tuple[Delivery, DeadLetter]] = field(default_factory=list[tuple[Delivery, DeadLetter]])
     next: dict[Where, int] = field(default_factory=dict[Where, int])
     since_ms: int | None = None
@@ -115,16 +115,17 @@ class SinkWorker:
                 raise KafkaException(error)
             log.warning("consumer_error", error=error.str())
             return
-        delivery = delivery_of(message)
         try:
-            row = CallRow.decode(delivery.value or b"")
+            row = CallRow.decode(message.value() or b"")
         except DecodeError as problem:
             reason = f"not a call row: {problem}"
-            self._batch.buried.append((delivery, DeadLetter("unreadable", reason)))
+            self._batch.buried.append((delivery_of(message), DeadLetter("unreadable", reason)))
         else:
-            self._batch.rows.append((delivery, row))
+            # as the client's message: its headers are looked at only if it is refused
+            self._batch.rows.append((message, row))
             self._batch.since_ms = self._batch.since_ms or self._now_ms()
-        self._batch.next[delivery.topic, delivery.partition] = delivery.offset + 1
+        topic, partition, offset = place_of(message)
+        self._batch.next[topic, partition] = offset + 1
 
     def _store(self, stop: threading.Event) -> None:
         """Returns when the batch is stored and its offsets are committed. Or, with nothing of it committed, when its
@@ -160,8 +161,8 @@ class SinkWorker:
         self._metrics.observe("millrace_insert_seconds", value=(self._now_ms() - started_ms) / 1000)
         self._metrics.count("millrace_rows_total", by=len(batch.rows) - len(refusals))
         for refusal in refusals:
-            delivery, _ = batch.rows[refusal.index]
-            batch.buried.append((delivery, DeadLetter("row_refused", refusal.reason)))
+            message, _ = batch.rows[refusal.index]
+            batch.buried.append((delivery_of(message), DeadLetter("row_refused", refusal.reason)))
         return True
 
     def _await(self, writing: Writing, stop: threading.Event) -> bool:

@@ -157,6 +157,7 @@ class Worker:
             self._take(message)
         for work in self._partitions.values():
             self._decider.release(work)
+        self._decider.tell()
         if messages:
             decided_ms = self._now_ms()
             self._metrics.observe("millrace_decide_seconds", self._stage.name, value=(decided_ms - started_ms) / 1000)

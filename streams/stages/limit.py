@@ -4,20 +4,21 @@ One worker owns all of a tenant's events, so its limits cannot race. The time th
 replay decides the same.
 """
 
+from collections.abc import Mapping
 from typing import assert_never
 
-from schemas.account import Meter, Registration
+from schemas.account import Meters, Registration
 from schemas.call import CallOutline
 from schemas.flow import Accepted, Admitted, Completion, Refused, Ticket
 from schemas.response import Failure, Status
 from schemas.topics import ACCOUNTS, ADMITTED, CALLS, VALIDATED, Topic
 from streams.gcra import settle
-from streams.limits import demands_of, limited, rates_of, tokens_of, weigh
+from streams.limits import NO_CHARGE, Charge, demands_of, limited, token_rate, weigh
 from streams.questions import summarized
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Stage, View, read_event
-from streams.state.accounts import Accounts, MeterKey
+from streams.state.accounts import Accounts
 from streams.state.registered import shortened
 
 
@@ -49,37 +50,47 @@ def _admit(event: Accepted | Refused, view: View[Accounts]) -> Outcome:
 def _first_sight(event: Accepted | Refused, view: View[Accounts]) -> Outcome:
     match event:
         case Refused():
-            return _register(event, view, event.failure, ())
+            return _register(event, view, event.failure, NO_CHARGE)
         case Accepted():
-            demands = demands_of(event, view.control.tenants.get(event.ticket.tenant_id or ""))
-            verdict = weigh(demands, view.state, view.delivery.timestamp_ms)
+            tenant_id = event.ticket.tenant_id or ""
+            demands = demands_of(event, view.control.tenants.get(tenant_id))
+            verdict = weigh(demands, view.state, tenant_id, view.delivery.timestamp_ms)
             if isinstance(verdict, Failure):
-                return _register(event, view, verdict, ())
+                return _register(event, view, verdict, NO_CHARGE)
             return _register(event, view, None, verdict)
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _register(
-    event: Accepted | Refused, view: View[Accounts], refusal: Failure | None, meters: tuple[Meter, ...]
-) -> Outcome:
-    ticket = event.ticket
-    held_until = {changed.user_id: changed.arrival_us for changed in meters if changed.unit == "tokens"}
+def _register(event: Accepted | Refused, view: View[Accounts], refusal: Failure | None, charge: Charge) -> Outcome:
+    """The id and what it is charged go into one record: neither is ever known without the other."""
+    ticket, tenant_id = event.ticket, event.ticket.tenant_id or ""
+    tenant_meters, user_meters = _after(charge.meters, view.state, tenant_id, ticket.user_id)
     registration = Registration(
-        tenant_id=ticket.tenant_id or "",
+        tenant_id=tenant_id,
         user_id=ticket.user_id,
         request_id=ticket.request_id,
         offset=view.delivery.offset,
         digest=event.digest,
         seen_at_ms=view.delivery.timestamp_ms,
         refusal=refusal,
-        reserved_tokens=tokens_of(event) if isinstance(event, Accepted) and held_until else 0,
-        tenant_held_until_us=held_until.get(None, 0),
-        user_held_until_us=0 if ticket.user_id is None else held_until.get(ticket.user_id, 0),
+        reserved_tokens=charge.held.tokens,
+        tenant_held_until_us=charge.held.tenant_until_us,
+        user_held_until_us=charge.held.user_until_us,
+        tenant_meters=tenant_meters,
+        user_meters=user_meters,
     )
-    # in this order: what breaks off in between charges once more, and never lets anything pass for nothing
-    changes = (*(_account_record(changed) for changed in meters), _account_record(registration))
-    return _go_on(event, refusal, view, changes)
+    return _go_on(event, refusal, view, (_account_record(registration),))
+
+
+def _after(
+    moved: Mapping[str | None, Meters], accounts: Accounts, tenant_id: str, user_id: str | None
+) -> tuple[Meters | None, Meters | None]:
+    """The meters of the tenant and of the user. Those that have not moved are told too: compaction may leave nothing
+    else of the request that moved them.
+    """
+    whole = moved.get(None) or accounts.meters(tenant_id, None)
+    return whole, None if user_id is None else moved.get(user_id) or accounts.meters(tenant_id, user_id)
 
 
 def _go_on(
@@ -119,28 +130,21 @@ def _settle(row: CallOutline, view: View[Accounts]) -> Outcome:
     if known.has_settled(row.attempt_id) or (not known.held.tokens and not row.usage.total_tokens):
         return Absorb("settled before")
     used, now_us = row.usage.total_tokens, view.delivery.timestamp_ms * 1000
-    settled = known.settling(row.attempt_id)
-    changes: list[Record] = [_account_record(settled.record(row.tenant_id, row.request_id))]
+    moved: dict[str | None, Meters] = {}
     for user_id, limits in limited(tenant, known.user_id):
         held_until_us = known.held.tenant_until_us if user_id is None else known.held.user_until_us
         held = known.held.tokens if held_until_us else 0
-        for unit, rate in rates_of(limits):
-            key = MeterKey(row.tenant_id, user_id, unit)
-            arrival_us = view.state.arrival_us(key)
-            if unit == "tokens" and arrival_us is not None:
-                settled_us = settle(rate, arrival_us, used - held, held_until_us, now_us)
-                changes.append(_account_record(key.meter(settled_us)))
-    return Forward(tuple(changes))
+        rate, meters = token_rate(limits), view.state.meters(row.tenant_id, user_id)
+        if rate is not None and meters is not None and meters.tokens_us is not None:
+            settled_us = settle(rate, meters.tokens_us, used - held, held_until_us, now_us)
+            moved[user_id] = meters.moved("tokens", settled_us)
+    after = _after(moved, view.state, row.tenant_id, known.user_id)
+    settled = known.settling(row.attempt_id).record(row.tenant_id, row.request_id, *after)
+    return Forward((_account_record(settled),))
 
 
-def _account_record(change: Meter | Registration) -> Record:
-    match change:
-        case Meter():
-            key = f"meter/{change.tenant_id}/{change.user_id or ''}/{change.unit}"
-        case Registration():
-            key = f"id/{change.tenant_id}/{change.request_id}"
-        case _ as unreachable:
-            assert_never(unreachable)
+def _account_record(change: Registration) -> Record:
+    key = f"id/{change.tenant_id}/{change.request_id}"
     return Record(ACCOUNTS, key, change, partition_by=change.tenant_id)
 
 

@@ -5,8 +5,8 @@ from msgspec.structs import replace
 from schemas.flow import Completion, Dispatch, Miss, Plan, Target, Ticket
 from schemas.response import Failure
 from schemas.topics import DISPATCH, MISSES
-from streams.control import ControlView
-from streams.routes import Choice, choose_route, targets_of
+from streams.control import Choice, ControlView
+from streams.routes import choose_route
 from streams.runtime.outcome import Finish, Forward, Outcome, Record
 from streams.runtime.stage import Stage, Stateless, View
 
@@ -22,15 +22,14 @@ def decide(event: Miss, view: View[Stateless]) -> Outcome:
         )
         return Finish(Completion(ticket=ticket, status="expired", failure=failure, slot=event.slot))
     choice = choose_route(view.control, ticket)
-    targets = () if choice is None else targets_of(view.control, choice.route, ticket.model)
-    if choice is None or not targets:
+    if choice is None or not choice.targets:
         return Finish(_lost(event, ticket, choice))
     dispatch = Dispatch(
         ticket=replace(ticket, config_version=view.control.version),
         prompt=event.prompt,
         input_tokens=event.input_tokens,
         slot=event.slot,
-        plan=_plan(ticket, choice, healthy_first(targets, view.control, view.now_ms)),
+        plan=_plan(ticket, choice, healthy_first(choice.targets, view.control, view.now_ms)),
     )
     return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, dispatch),))
 

@@ -9,7 +9,6 @@ import hmac
 import json
 from typing import assert_never, cast
 
-from msgspec import Raw
 from msgspec.structs import replace
 from pydantic import SecretStr, ValidationError
 
@@ -17,14 +16,14 @@ from schemas.base import JsonObject, load_json
 from schemas.complaint import complaint
 from schemas.flow import Accepted, Completion, Refused, Ticket
 from schemas.headers import MalformedCredentials, credentials, trace_parent_of
-from schemas.prompt import Prompt
 from schemas.request import Request
 from schemas.response import Failure
 from schemas.topics import MAX_REQUEST_BYTES, REQUESTS, VALIDATED, Topic
 from schemas.wire import Origin
 from streams.control import ControlView
 from streams.cost.tokens import estimate_tokens, load_vocabulary
-from streams.questions import summary_of
+from streams.limits import limited
+from streams.questions import carried
 from streams.routes import choose_route
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Record
@@ -69,15 +68,25 @@ def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outco
         known = _known_models(view.control, ticket)
         unknown = f"model {request.model!r} is not served here; known: {known}, or auto"
         return _refuse(ticket, delivery, Failure(code="unknown_model", message=unknown, field="model"))
-    prompt = Prompt(messages=request.messages, params=request.params)
+    prompt, summary = carried(ticket, request)
     accepted = Accepted(
         ticket=ticket,
-        prompt=Raw(prompt.encode()),
+        prompt=prompt,
         digest=_digest(delivery),
-        input_tokens=estimate_tokens(prompt),
-        summary=summary_of(ticket, prompt),
+        input_tokens=estimate_tokens(request, exactly=_has_token_limit(request, view.control)),
+        summary=summary,
     )
     return Forward((Record(VALIDATED, request.tenant_id, accepted),))
+
+
+def _has_token_limit(request: Request, control: ControlView) -> bool:
+    """Whether anybody needs to know how long the prompt is. Who comes to have a limit this very moment is held to a
+    rougher estimate.
+    """
+    tenant = control.tenants.get(request.tenant_id)
+    return tenant is not None and any(
+        limits.tokens_per_minute is not None for _, limits in limited(tenant, request.user_id)
+    )
 
 
 def deny(control: ControlView, tenant_id: str, key: SecretStr | MalformedCredentials | None) -> Failure | None:

@@ -3,9 +3,8 @@
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import NamedTuple
 
-from schemas.account import LimitUnit, Meter, Registration
+from schemas.account import Meter, Meters, Registration
 from schemas.base import Event
 from streams.state.registered import DIGEST_BYTES, Registered, registered
 
@@ -13,29 +12,24 @@ REMEMBERED_MS = 24 * 3_600_000
 """A request id repeated within a day is recognised; its changelog is kept for two."""
 
 
-class MeterKey(NamedTuple):
-    tenant_id: str
-    user_id: str | None
-    unit: LimitUnit
-
-    def meter(self, arrival_us: int) -> Meter:
-        return Meter(tenant_id=self.tenant_id, user_id=self.user_id, unit=self.unit, arrival_us=arrival_us)
+NO_METERS = Meters()
 
 
 class Accounts:
     """Ids lie under digests, so that however long a producer makes them, each takes the same room."""
 
     def __init__(self) -> None:
-        self._arrivals: OrderedDict[MeterKey, int] = OrderedDict()
+        self._meters: OrderedDict[tuple[str, str | None], Meters] = OrderedDict()
         self._registered: dict[bytes, Registered] = {}
         self._oldest: deque[bytes] = deque()  # an OrderedDict would take 100 bytes more for each id
         self._newest_ms = 0
 
     def __len__(self) -> int:
-        return len(self._arrivals) + len(self._registered)
+        return len(self._meters) + len(self._registered)
 
-    def arrival_us(self, key: MeterKey) -> int | None:
-        return self._arrivals.get(key)
+    def meters(self, tenant_id: str, user_id: str | None) -> Meters | None:
+        """Of the tenant as a whole where no user is named; None when they have never moved, or rest."""
+        return self._meters.get((tenant_id, user_id))
 
     def registered(self, tenant_id: str, request_id: str) -> Registered | None:
         return self._registered.get(_key(tenant_id, request_id))
@@ -43,10 +37,13 @@ class Accounts:
     def apply(self, event: Event, now_ms: int) -> Sequence[str]:
         match event:
             case Meter():
-                meter = MeterKey(event.tenant_id, event.user_id, event.unit)
-                self._arrivals[meter] = event.arrival_us
-                self._arrivals.move_to_end(meter)
+                known = self.meters(event.tenant_id, event.user_id) or NO_METERS
+                self._move((event.tenant_id, event.user_id), known.moved(event.unit, event.arrival_us))
             case Registration():
+                if event.tenant_meters is not None:
+                    self._move((event.tenant_id, None), event.tenant_meters)
+                if event.user_meters is not None:
+                    self._move((event.tenant_id, event.user_id), event.user_meters)
                 key = _key(event.tenant_id, event.request_id)
                 if key not in self._registered:
                     self._oldest.append(key)
@@ -57,6 +54,10 @@ class Accounts:
                 raise TypeError(f"accounts cannot hold {type(event).__name__}")
         return ()
 
+    def _move(self, whose: tuple[str, str | None], meters: Meters) -> None:
+        self._meters[whose] = meters
+        self._meters.move_to_end(whose)
+
     def _forget(self, before_ms: int) -> None:
         """By the events' own time: a backlog of days is read with the memory it would have had on its day.
 
@@ -65,8 +66,12 @@ class Accounts:
         """
         while self._oldest and self._registered[self._oldest[0]].seen_at_ms < before_ms:
             del self._registered[self._oldest.popleft()]
-        while self._arrivals and next(iter(self._arrivals.values())) < before_ms * 1000:
-            self._arrivals.popitem(last=False)
+        while self._meters and _latest_us(next(iter(self._meters.values()))) < before_ms * 1000:
+            self._meters.popitem(last=False)
+
+
+def _latest_us(meters: Meters) -> int:
+    return max(meters.requests_us or 0, meters.tokens_us or 0)
 
 
 def _key(tenant_id: str, request_id: str) -> bytes:

@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from schemas.base import Event
 from schemas.response import Response
@@ -29,8 +30,7 @@ def course_of(response: Response) -> int:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
+class _Given(Struct, frozen=True):
     course: int
     answered_at_ms: int
     learned_ms: int

@@ -2,8 +2,9 @@
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
+
+from msgspec import Struct
 
 from schemas.base import Event
 from schemas.cached import Fill, FlightEnded, FlightStarted
@@ -22,8 +23,7 @@ new request under an old id.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     """As objects an answer takes three to four times the room, and most are not asked for again."""
 
     encoded: bytes
@@ -34,16 +34,14 @@ class _Kept:
         return len(self.encoded) + _ENTRY_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Landed:
+class Landed(Struct, frozen=True):
     """A question in flight ended without an answer to keep."""
 
     record: FlightEnded
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """A request that asked, or waited for who did, has come to its end."""
 
     at_ms: int

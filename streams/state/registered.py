@@ -5,7 +5,7 @@ import sys
 from msgspec import Struct
 from msgspec.structs import replace
 
-from schemas.account import Registration
+from schemas.account import Meters, Registration
 from schemas.response import Failure
 
 DIGEST_BYTES = 15
@@ -52,7 +52,9 @@ class Registered(Struct, frozen=True):
         """With nothing held any more, and this attempt among the settled."""
         return replace(self, held=NOTHING, settled=f"{self.settled} {attempt_id[-MARK_CHARS:]}".lstrip())
 
-    def record(self, tenant_id: str, request_id: str) -> Registration:
+    def record(
+        self, tenant_id: str, request_id: str, tenant_meters: Meters | None, user_meters: Meters | None
+    ) -> Registration:
         """As it goes to the changelog, with digest and attempts as short as they are known here."""
         return Registration(
             tenant_id=tenant_id,
@@ -66,6 +68,8 @@ class Registered(Struct, frozen=True):
             tenant_held_until_us=self.held.tenant_until_us,
             user_held_until_us=self.held.user_until_us,
             settled_attempts=tuple(self.settled.split()),
+            tenant_meters=tenant_meters,
+            user_meters=user_meters,
         )
 
 

@@ -2,7 +2,7 @@
 
 from schemas.alert import Alert
 from schemas.base import Model
-from schemas.call import CallRow
+from schemas.call import CallNews, CallRow
 
 SPAN_S = 300
 
@@ -23,7 +23,7 @@ class AnswersTally:
         self.failed = answers.failed
         self.alerted = answers.alerted
 
-    def count(self, row: CallRow) -> None:
+    def count(self, row: CallRow | CallNews) -> None:
         self.ended += 1
         self.failed += row.request_status in ("failed", "expired")
 
@@ -36,7 +36,7 @@ class AnswersTally:
         return Answers(ended=self.ended, failed=self.failed, alerted=self.alerted)
 
 
-def ends_a_request(row: CallRow) -> bool:
+def ends_a_request(row: CallRow | CallNews) -> bool:
     return row.is_final and row.phase == "priced" and bool(row.tenant_id) and row.request_status != "rejected"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from schemas.alert import Alert
-from schemas.call import PHASE_VERSION, CallRow
+from schemas.call import PHASE_VERSION, CallNews
 from streams.runtime.delivery import Delivery
 from streams.watch.answers import AnswersTally, ends_a_request, share_alert
 from streams.watch.attempts import batch_key, digest_of
@@ -69,7 +69,7 @@ class RowsPage:
 
     def _taken(self, delivery: Delivery) -> str:
         value = delivery.value or b""
-        row = None if has_only_started(value) else CallRow.decode(value)
+        row = None if has_only_started(value) else CallNews.decode(value)
         age_ms = self._now_ms - delivery.timestamp_ms
         if age_ms > _TOO_OLD_MS:
             return "too_old"
@@ -86,7 +86,10 @@ class RowsPage:
             self._book_spend(row.tenant_id, usd, delivery.timestamp_ms)
         if ends_a_request(row):
             self._count_answer(row, delivery.timestamp_ms)
-        self._sights.note(call, unpriced, delivery.timestamp_ms)
+        if call is not None and row.deployment is not None:
+            self._sights.call(row.deployment, call, delivery.timestamp_ms)
+        if unpriced is not None:
+            self._sights.unpriced(unpriced, delivery.timestamp_ms)
         self._reached[digest] = phase
         self._offsets.append(delivery.offset)
         return row.phase
@@ -113,7 +116,7 @@ class RowsPage:
             self._alerts.append(alert)
             day.alerted = True
 
-    def _count_answer(self, row: CallRow, written_at_ms: int) -> None:
+    def _count_answer(self, row: CallNews, written_at_ms: int) -> None:
         answers = self._answers.at(row.tenant_id, written_at_ms)
         answers.count(row)
         alert = share_alert(

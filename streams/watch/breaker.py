@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
+from msgspec import Struct
+
 from schemas.alert import Alert
 from schemas.control import Breaker
 from streams.watch.health import Bucket, Health, Tally, Verdict, health_of
@@ -25,8 +27,7 @@ class Thresholds:
         return calls >= self.min_calls and failures / calls >= self.failure_share
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """What became of one call to the deployment; `started_at_ms` by the clock of the worker that made it."""
 
     verdict: Verdict

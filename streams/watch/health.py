@@ -13,7 +13,7 @@ from pydantic import Field
 
 from schemas.attempt import ErrorClass
 from schemas.base import Model
-from schemas.call import CallRow
+from schemas.call import CallNews, CallRow
 
 Verdict = Literal["answered", "failed"]
 
@@ -24,7 +24,7 @@ ANSWERS_OF_A_HEALTHY_PROVIDER: frozenset[ErrorClass] = frozenset({"bad_request",
 _GROWTH = 1.1
 
 
-def verdict_on(row: CallRow) -> Verdict | None:
+def verdict_on(row: CallRow | CallNews) -> Verdict | None:
     """None where the row says nothing about the provider: no call was made or it was not seen to its end, the
     request expired, or our own configuration (key, permission, model name) was refused.
     """

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaException
 from faust.exceptions import ConsistencyError
 
 from streams.clock import now_ms
+from streams.garbage import keep_garbage_young
 from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging, logger
@@ -38,6 +39,7 @@ def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettin
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
         server.write_port(observe.port_file)
         app = watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=now_ms)
+        keep_garbage_young()
         with Guard(app, progress.health, time.monotonic):
             _run(app)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from schemas.base import EpochMs, Model, dump_json
-from schemas.call import CallRow
+from schemas.call import CallNews, CallRow
 from streams.runtime.delivery import Headers as RecordHeaders
 from streams.watch.breaker import Call
 from streams.watch.health import Verdict, verdict_on
@@ -74,11 +74,14 @@ def alone(sighting: Sighting) -> Sighted:
     return Sighted(sighting.subject, sighting.encode(), [])
 
 
-def calls_together(calls: Sequence[CallSeen]) -> Sighted:
+def calls_together(subject: str, calls: Sequence[Call]) -> Sighted:
     """`calls` are to one subject, in order, at least one."""
     *earlier, last = calls
     listed = [(call.verdict, call.started_at_ms, call.provider_ms) for call in earlier]
-    return _with_earlier(last, listed or None)
+    seen = CallSeen(
+        subject=subject, verdict=last.verdict, started_at_ms=last.started_at_ms, provider_ms=last.provider_ms
+    )
+    return _with_earlier(seen, listed or None)
 
 
 def unpriced_together(seen: UnpricedSeen, times: int) -> Sighted:
@@ -107,17 +110,15 @@ def _header(headers: RecordHeaders) -> bytes | None:
     return next((value for name, value in headers if name == EARLIER_HEADER), None)
 
 
-def call_seen(row: CallRow) -> CallSeen | None:
+def call_seen(row: CallRow | CallNews) -> Call | None:
     """None where the row says nothing about its deployment's health."""
     verdict = verdict_on(row)
-    if verdict is None or row.deployment is None or row.started_at_ms is None:
+    if verdict is None or row.started_at_ms is None:
         return None
-    return CallSeen(
-        subject=row.deployment, verdict=verdict, started_at_ms=row.started_at_ms, provider_ms=row.provider_ms
-    )
+    return Call(verdict, row.started_at_ms, row.provider_ms)
 
 
-def unpriced_seen(row: CallRow) -> UnpricedSeen | None:
+def unpriced_seen(row: CallRow | CallNews) -> UnpricedSeen | None:
     if row.phase != "priced" or row.cost.status != "unpriced":
         return None
     return UnpricedSeen(subject=row.model_used or row.model_requested, provider=row.provider)

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from schemas.alert import Alert
 from schemas.base import Model
-from schemas.call import CallRow
+from schemas.call import CallNews, CallRow
 
 
 class Spend(Model):
@@ -27,7 +27,7 @@ class SpendTally:
         return Spend(usd=self.usd, alerted=self.alerted)
 
 
-def booked_usd(row: CallRow) -> Decimal | None:
+def booked_usd(row: CallRow | CallNews) -> Decimal | None:
     """None where nothing was billed, or nobody can know yet what: neither moves a total."""
     return row.cost.total_usd if row.phase == "priced" and row.tenant_id and row.cost.total_usd else None
 

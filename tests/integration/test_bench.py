@@ -70,6 +70,7 @@ def test_a_bench_that_is_interrupted_stops_all_it_started(tmp_path: Path, number
         (("run", "--plan", "huge"), "choose one of full, quick, tiny"),
         (("profile", "--stage", "nothing"), "choose one of validate"),
         (("replay", "--trace", "nothing.csv"), "nothing.csv"),
+        (("sink", "--rows", "5"), "equal to 40000"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -90,7 +90,7 @@ def leaves_nothing(world: World, stored: Stored) -> bool:
 
 def picture(_world: World, state: State) -> Any:
     known = cast("Any", state)
-    return dict(known._arrivals), dict(known._registered)
+    return dict(known._meters), dict(known._registered)
 
 
 LIMIT = Scenario("limit", synchronous(limit.STAGE), feed, judge, leaves_nothing, picture)

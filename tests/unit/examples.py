@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from msgspec import Raw
 
+from schemas.account import LimitUnit
 from schemas.attempt import Attempt
 from schemas.base import Event, dump_json
 from schemas.call import CallRow
@@ -19,6 +20,7 @@ from streams.questions import summarized, summary_of
 from streams.runtime.delivery import Delivery, Headers
 from streams.runtime.outcome import Finish, Forward, Outcome, Record
 from streams.runtime.stage import State, View
+from streams.state.accounts import Accounts
 
 NOW_MS = 1_795_000_000_000
 """2026-11-18 11:06:40 UTC."""
@@ -240,6 +242,12 @@ def on(topic: Topic, records: Iterable[Record], kind: type[E]) -> list[E]:
     found = [event for event in events if isinstance(event, kind)]
     assert len(found) == len(events), events
     return found
+
+
+def arrival_of(accounts: Accounts, unit: LimitUnit, user_id: str | None = None, tenant_id: str = "acme") -> int | None:
+    """Of the tenant's meter, or of the user's."""
+    meters = accounts.meters(tenant_id, user_id)
+    return None if meters is None else meters.of(unit)
 
 
 def table_records(topic: Topic, outcome: Outcome) -> list[Event]:

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from schemas.account import Meter, Registration
 from schemas.response import Failure
-from streams.state.accounts import REMEMBERED_MS, Accounts, MeterKey
+from streams.state.accounts import REMEMBERED_MS, Accounts
 from streams.state.registered import Held, registered
-from tests.unit.examples import DIGEST, NOW_MS, accepted
+from tests.unit.examples import DIGEST, NOW_MS, accepted, arrival_of
 
 HOUR_MS = 3_600_000
 
@@ -22,12 +22,9 @@ def registration(request_id: str = "r-1", *, tenant_id: str = "acme", seen_at_ms
     )
 
 
-def key(user_id: str | None = None) -> MeterKey:
-    return MeterKey("acme", user_id, "requests")
-
-
 def meter(user_id: str | None = None, *, arrival_ms: int = NOW_MS) -> Meter:
-    return key(user_id).meter(arrival_ms * 1000)
+    """As older processes wrote it."""
+    return Meter(tenant_id="acme", user_id=user_id, unit="requests", arrival_us=arrival_ms * 1000)
 
 
 def accounts(*records: Meter | Registration, now_ms: int = NOW_MS) -> Accounts:
@@ -40,17 +37,17 @@ def accounts(*records: Meter | Registration, now_ms: int = NOW_MS) -> Accounts:
 def test_a_meter_stands_where_its_last_record_left_it() -> None:
     state = accounts(meter(arrival_ms=NOW_MS), meter(arrival_ms=NOW_MS + 5))
 
-    assert state.arrival_us(key()) == (NOW_MS + 5) * 1000
+    assert arrival_of(state, "requests") == (NOW_MS + 5) * 1000
 
 
 def test_the_tenants_meter_and_each_users_and_each_units_are_apart() -> None:
     state = accounts(meter(), meter("ada", arrival_ms=NOW_MS + 1))
 
-    assert state.arrival_us(key()) == NOW_MS * 1000
-    assert state.arrival_us(key("ada")) == (NOW_MS + 1) * 1000
-    assert state.arrival_us(key("bob")) is None
-    assert state.arrival_us(MeterKey("acme", None, "tokens")) is None
-    assert state.arrival_us(MeterKey("globex", None, "requests")) is None
+    assert arrival_of(state, "requests") == NOW_MS * 1000
+    assert arrival_of(state, "requests", "ada") == (NOW_MS + 1) * 1000
+    assert arrival_of(state, "requests", "bob") is None
+    assert arrival_of(state, "tokens") is None
+    assert arrival_of(state, "requests", tenant_id="globex") is None
 
 
 def test_the_same_id_of_two_tenants_is_two_ids() -> None:
@@ -117,7 +114,9 @@ def test_what_is_remembered_of_an_id_can_be_written_and_read_back_unchanged(
     for attempt in attempts:
         known = known.settling(attempt)
 
-    again = accounts(Registration.decode(known.record("acme", request_id).encode())).registered("acme", request_id)
+    again = accounts(Registration.decode(known.record("acme", request_id, None, None).encode())).registered(
+        "acme", request_id
+    )
 
     assert again == known
     assert known.refusal == refusal
@@ -153,7 +152,7 @@ def test_meters_of_users_who_rest_for_a_day_are_let_go() -> None:
         state.apply(registration(f"r-{number}", seen_at_ms=at_ms), at_ms)
         state.apply(meter(f"user-{number}", arrival_ms=at_ms), at_ms)
 
-    remembered = [number for number in range(100) if state.arrival_us(key(f"user-{number}")) is not None]
+    remembered = [number for number in range(100) if state.meters("acme", f"user-{number}") is not None]
 
     assert remembered == list(range(75, 100))
 
@@ -166,7 +165,7 @@ def test_a_meter_that_still_moves_is_kept_however_old_it_is() -> None:
         state.apply(meter(arrival_ms=at_ms), at_ms)
         state.apply(registration(f"r-{hours}", seen_at_ms=at_ms), at_ms)
 
-    assert state.arrival_us(key()) == (NOW_MS + 49 * HOUR_MS) * 1000
+    assert arrival_of(state, "requests") == (NOW_MS + 49 * HOUR_MS) * 1000
 
 
 def test_nothing_else_can_be_held() -> None:

@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from schemas.call import CallRow
+from schemas.account import LimitUnit, Meter
 from schemas.control import CONTROL as CONTROL_OBJECTS
 from schemas.control import Breaker, Deployment, Limits, Route, Tenant
-from schemas.flow import Accepted, Admitted
+from schemas.flow import Admitted, Refused
 from schemas.request import Priority
 from schemas.response import Failure, Response
 from schemas.topics import ACCOUNTS, CACHE, RESPONSES, Topic
 from streams.control import ControlView
 from streams.runtime.follower import apply_record
-from streams.runtime.outcome import Outcome
+from streams.runtime.outcome import Forward, Outcome, Record
 from streams.runtime.partition import PartitionWork
 from streams.runtime.recall import recall
 from streams.runtime.stage import Stage, State
 from streams.stages import cache, limit, postprocess
-from streams.state.accounts import Accounts, MeterKey
+from streams.state.accounts import Accounts
 from streams.state.given_responses import GivenResponses, identity_of
 from streams.state.kept_answers import KeptAnswers
 from tests.fakes.call_rows import call_row
@@ -48,6 +48,7 @@ from tests.unit.examples import (
 )
 
 USERS = (None, "ada")
+UNITS: tuple[LimitUnit, ...] = ("requests", "tokens")
 IDS = tuple(f"r-{number}" for number in range(4))
 FAILURE = Failure(code="provider_unavailable", message="it was away")
 
@@ -80,27 +81,54 @@ def rebuilt(stage: Stage[Any, Any], state: State, records: Iterable[tuple[str, b
 
 
 LIMITS = Limits(requests_per_minute=60, tokens_per_minute=6_000)
-ACCOUNT_EVENTS = st.one_of(
-    st.tuples(st.just("ask"), st.sampled_from(IDS), st.sampled_from(USERS), st.booleans()),
-    st.tuples(st.just("settle"), st.sampled_from(IDS), st.sampled_from(USERS), st.booleans()),
+LIMITED = control(limited_tenant(requests_per_minute=60, tokens_per_minute=6_000, user_limits=LIMITS))
+UNLIMITED = control(tenant())
+OLDER_METERS = tuple(
+    Meter(tenant_id="acme", user_id=user_id, unit=unit, arrival_us=NOW_MS * 1000 + 1)
+    for user_id in (None, "ada")
+    for unit in UNITS
+)
+ACCOUNT_EVENTS = st.tuples(
+    st.sampled_from(["ask", "ask", "refuse", "settle", "settle", "limit", "unlimit"]),
+    st.sampled_from(IDS),
+    st.sampled_from(USERS),
+    st.booleans(),
 )
 
 
-@given(asked=st.lists(ACCOUNT_EVENTS, max_size=30), cut=st.integers(0, 80), again=st.integers(0, 30))
+def account_event(number: int, kind: str, request_id: str, user_id: str | None, *, is_other: bool) -> Any:
+    digest = ("f" if is_other else "e") * 64
+    match kind:
+        case "ask":
+            return accepted(request_id, user_id=user_id, digest=digest)
+        case "refuse":
+            return Refused(ticket=ticket(request_id, user_id=user_id), digest=digest, failure=FAILURE)
+        case "settle":
+            return call_row(number if is_other else 1, request_id=request_id, tenant_id="acme")
+        case _:
+            return LIMITED if kind == "limit" else UNLIMITED
+
+
+@settings(max_examples=300)
+@given(
+    asked=st.lists(ACCOUNT_EVENTS, max_size=30),
+    cut=st.integers(0, 80),
+    again=st.integers(0, 30),
+    older=st.lists(st.sampled_from(OLDER_METERS), max_size=3),
+)
 def test_accounts_are_rebuilt_from_what_compaction_leaves(
-    asked: Sequence[tuple[str, str, str | None, bool]], cut: int, again: int
+    asked: Sequence[tuple[str, str, str | None, bool]], cut: int, again: int, older: Sequence[Meter]
 ) -> None:
-    config = control(limited_tenant(requests_per_minute=60, tokens_per_minute=6_000, user_limits=LIMITS))
+    config = LIMITED
     log, live = Log(ACCOUNTS), Accounts()
-    history: list[tuple[int, Accepted | CallRow, str | None]] = []
-    for offset, (kind, request_id, user_id, is_other) in enumerate(asked):
-        event: Accepted | CallRow = (
-            accepted(request_id, user_id=user_id, digest=("f" if is_other else "e") * 64)
-            if kind == "ask"
-            else call_row(offset if is_other else 1, request_id=request_id, tenant_id="acme")
-        )
-        history.append((offset, event, user_id))
-    for offset, event, _ in chain(history, history[again:]):  # a crash before the commit
+    for meter in older:
+        log.write(Forward((Record(ACCOUNTS, f"meter/acme/{meter.user_id or ''}/{meter.unit}", meter),)), live, NOW_MS)
+    history = list(enumerate(asked))
+    for offset, (kind, request_id, user_id, is_other) in chain(history, history[again:]):  # a crash before the commit
+        event = account_event(offset, kind, request_id, user_id, is_other=is_other)
+        if isinstance(event, ControlView):
+            config = event
+            continue
         here = delivery(offset=offset, timestamp_ms=NOW_MS + offset * 100)
         outcome = limit.STAGE.decide(event, view(live, control=config, delivery=here))
         log.write(outcome, live, NOW_MS)
@@ -111,9 +139,7 @@ def test_accounts_are_rebuilt_from_what_compaction_leaves(
     for request_id in IDS:
         assert restored.registered("acme", request_id) == live.registered("acme", request_id)
     for user_id in USERS:
-        for unit in ("requests", "tokens"):
-            key = MeterKey("acme", user_id, unit)
-            assert restored.arrival_us(key) == live.arrival_us(key)
+        assert restored.meters("acme", user_id) == live.meters("acme", user_id)
 
 
 @dataclass(frozen=True)

@@ -400,6 +400,7 @@ def test_each_end_is_counted_by_its_kind() -> None:
     shell.take(admitted("r-1").encode())
     shell.take(admitted("r-2").encode())
     shell.take(b"not json")
+    shell.decider.tell()
 
     counted = {
         sample.labels["outcome"]: sample.value

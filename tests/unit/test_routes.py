@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.control import Deployment, Route, RouteTarget, Tenant
-from streams.control import ControlView, with_object
-from streams.routes import Choice, choose_route, targets_of
+from streams.control import Choice, ControlView, with_object
+from streams.routes import MOST_REMEMBERED, choose_route, targets_of
 from tests.unit.examples import control, deployment, route, ticket
 
 SPECIFIC_TO_GENERAL: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -97,6 +97,27 @@ def test_the_default_route_carries_a_named_model_only_where_a_deployment_has_it(
         choice(only(Route(name="default", targets=(RouteTarget(deployment="openai-1", model="gpt-5-mini"),)))) is None
     )
     assert choice(only(route("default", "gone"))) is None
+
+
+def test_a_choice_is_made_anew_when_the_configuration_changes() -> None:
+    before = only(route())
+    assert choice(before) == choice(before)
+
+    after = with_object(before, route("narrow", models=("gpt-5-mini",)), 9)
+
+    chosen = choice(after)
+    assert chosen is not None
+    assert chosen.route.name == "narrow"
+
+
+def test_however_many_models_are_asked_for_few_choices_are_remembered() -> None:
+    view = only(route())
+
+    for number in range(MOST_REMEMBERED + 10):
+        assert choice(view, model=f"gpt-{number}") is None
+
+    assert len(view.choices) <= MOST_REMEMBERED
+    assert choice(view) is not None
 
 
 def test_without_any_route_there_is_no_choice() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.account import Meter, Registration
+from schemas.account import Registration
 from schemas.call import CallRow
 from schemas.control import Limits
 from schemas.flow import Accepted, Admitted, Completion, Refused
@@ -16,13 +16,14 @@ from streams.cost.ledger import attempt_row, unattempted_row
 from streams.questions import namespace_of
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome
 from streams.stages.limit import decide
-from streams.state.accounts import Accounts, MeterKey
+from streams.state.accounts import Accounts
 from tests.unit.examples import (
     DIGEST,
     NOW_MS,
     OTHER_DIGEST,
     PROMPT_CANARY,
     accepted,
+    arrival_of,
     attempt,
     completion,
     control,
@@ -40,9 +41,6 @@ from tests.unit.examples import (
     view,
 )
 
-TENANT_REQUESTS = MeterKey("acme", None, "requests")
-TENANT_TOKENS = MeterKey("acme", None, "tokens")
-ADA_REQUESTS = MeterKey("acme", "ada", "requests")
 MINUTE_MS = 60_000
 
 
@@ -110,21 +108,35 @@ def test_a_request_goes_on_under_its_namespace_with_all_that_the_cache_must_know
     assert (registered.request_id, registered.refusal, registered.reserved_tokens) == ("r-1", None, 0)
 
 
-def test_every_change_of_an_account_goes_to_its_tenants_partition_under_a_name_of_its_own() -> None:
-    limited = Limiter(
-        control(
-            limited_tenant(
-                requests_per_minute=9,
-                tokens_per_minute=9_000,
-                user_limits=Limits(requests_per_minute=9, tokens_per_minute=9_000),
-            )
-        )
-    )
+def test_an_id_and_all_that_is_charged_for_it_are_one_record_on_its_tenants_partition() -> None:
+    limits = Limits(requests_per_minute=9, tokens_per_minute=9_000)
+    limited = Limiter(control(limited_tenant(**limits.model_dump(), user_limits=limits)))
 
-    changes = [r for r in forwarded(limited.take(accepted(user_id="ada"))) if r.topic is ACCOUNTS]
+    (change,) = [r for r in forwarded(limited.take(accepted(user_id="ada"))) if r.topic is ACCOUNTS]
 
-    assert len({change.key for change in changes}) == len(changes) == 5
-    assert {change.partition_by for change in changes} == {"acme"}
+    assert (change.key, change.partition_by) == ("id/acme/r-1", "acme")
+    assert isinstance(change.event, Registration)
+    for meters in (change.event.tenant_meters, change.event.user_meters):
+        assert meters is not None
+        assert None not in (meters.requests_us, meters.tokens_us)
+
+
+def test_a_record_tells_of_the_meters_that_it_does_not_move_too() -> None:
+    limited = limiter(requests_per_minute=9, tokens_per_minute=9_000)
+    limited.take(accepted())
+    stand = limited.state.meters("acme", None)
+    assert stand is not None
+    assert None not in (stand.requests_us, stand.tokens_us)
+    limited.control = control()
+
+    for event in (accepted("unlimited"), refused("unusable")):
+        (registered,) = table_records(ACCOUNTS, limited.take(event))
+        assert isinstance(registered, Registration)
+        assert registered.tenant_meters == stand
+
+    (settled,) = table_records(ACCOUNTS, limited.take(priced(tokens=5)))
+    assert isinstance(settled, Registration)
+    assert settled.tenant_meters == stand
 
 
 @pytest.mark.parametrize("limits", [{"requests_per_minute": 2}, {"requests_per_minute": 60, "burst_requests": 2}])
@@ -188,12 +200,11 @@ def test_all_meters_take_a_request_or_none_does(full: str, request_tokens: int) 
     )
     if full == "user":
         assert limited.admits(user_id="ada", prompt=prompt(max_tokens=1))
-    keys = (TENANT_REQUESTS, TENANT_TOKENS, ADA_REQUESTS)
-    before = [limited.state.arrival_us(key) for key in keys]
+    before = limited.state.meters("acme", None), limited.state.meters("acme", "ada")
 
     limited.refuses(user_id="ada", prompt=prompt(max_tokens=request_tokens))
 
-    assert [limited.state.arrival_us(key) for key in keys] == before
+    assert (limited.state.meters("acme", None), limited.state.meters("acme", "ada")) == before
 
 
 def test_of_several_full_meters_the_longest_wait_is_told() -> None:
@@ -212,7 +223,7 @@ def test_an_event_delivered_again_is_decided_the_same_and_charged_once() -> None
     limited = limiter(requests_per_minute=1)
     first, second = accepted("first"), accepted("second")
     let_in, kept_out = limited.take(first, offset=5), limited.take(second, offset=6)
-    arrival_us = limited.state.arrival_us(TENANT_REQUESTS)
+    arrival_us = arrival_of(limited.state, "requests")
 
     later = NOW_MS + MINUTE_MS
     again_in, again_out = (limited.take(event, offset=at, at_ms=later) for event, at in ((first, 5), (second, 6)))
@@ -223,7 +234,7 @@ def test_an_event_delivered_again_is_decided_the_same_and_charged_once() -> None
     assert isinstance(again_out, Finish)
     assert again_out.records == ()
     assert again_out.completion.failure == finished(kept_out).failure
-    assert limited.state.arrival_us(TENANT_REQUESTS) == arrival_us
+    assert arrival_of(limited.state, "requests") == arrival_us
 
 
 def test_a_repeated_id_with_the_same_content_is_absorbed_and_costs_nothing() -> None:
@@ -312,7 +323,7 @@ def test_of_what_was_held_the_part_still_to_come_is_given_back() -> None:
 
     limited.take(priced(tokens=100), at_ms=NOW_MS + 45_000)
 
-    assert limited.state.arrival_us(TENANT_TOKENS) == (NOW_MS + 45_000) * 1000
+    assert arrival_of(limited.state, "tokens") == (NOW_MS + 45_000) * 1000
 
 
 def test_a_meter_configured_since_holds_nothing_that_could_be_given_back() -> None:
@@ -323,7 +334,7 @@ def test_a_meter_configured_since_holds_nothing_that_could_be_given_back() -> No
 
     limited.take(priced(tokens=90))
 
-    assert limited.state.arrival_us(MeterKey("acme", "ada", "tokens")) == NOW_MS * 1000 + 150 * 100_000
+    assert arrival_of(limited.state, "tokens", "ada") == NOW_MS * 1000 + 150 * 100_000
 
 
 def test_what_was_used_beyond_what_was_held_is_charged() -> None:
@@ -340,13 +351,13 @@ def test_each_attempt_counts_once_however_often_its_row_comes() -> None:
     limited.take(accepted(prompt=prompt(max_tokens=100)))
     limited.take(priced(1, tokens=30))
     limited.take(priced(2, tokens=40))
-    arrival_us = limited.state.arrival_us(TENANT_TOKENS)
+    arrival_us = arrival_of(limited.state, "tokens")
     assert arrival_us == NOW_MS * 1000 + 70 * 60_000
 
     for number, tokens in ((1, 30), (2, 40), (1, 30)):
         assert isinstance(limited.take(priced(number, tokens=tokens)), Absorb)
 
-    assert limited.state.arrival_us(TENANT_TOKENS) == arrival_us
+    assert arrival_of(limited.state, "tokens") == arrival_us
 
 
 @pytest.mark.parametrize("phase", ["started", "settled"])
@@ -354,11 +365,11 @@ def test_a_request_still_being_tried_keeps_what_is_held_for_it(phase: Any) -> No
     """A failed first attempt gave back everything, and nothing was held for the second while it ran."""
     limited = limiter(tokens_per_minute=1_000)
     limited.take(accepted(prompt=prompt(max_tokens=900)))
-    arrival_us = limited.state.arrival_us(TENANT_TOKENS)
+    arrival_us = arrival_of(limited.state, "tokens")
 
     assert isinstance(limited.take(attempt_row(ticket(), plan(), failed_attempt(), phase)), Absorb)
 
-    assert limited.state.arrival_us(TENANT_TOKENS) == arrival_us
+    assert arrival_of(limited.state, "tokens") == arrival_us
 
 
 def test_what_a_cut_attempt_is_known_to_have_used_is_charged() -> None:
@@ -370,7 +381,7 @@ def test_what_a_cut_attempt_is_known_to_have_used_is_charged() -> None:
     limited.take(priced(1, tokens=25, **cut))
     limited.take(priced(2, tokens=40))
 
-    assert limited.state.arrival_us(TENANT_TOKENS) == NOW_MS * 1000 + 65 * 60_000
+    assert arrival_of(limited.state, "tokens") == NOW_MS * 1000 + 65 * 60_000
 
 
 def test_a_request_that_needed_no_call_gives_back_all_that_was_held() -> None:
@@ -379,7 +390,7 @@ def test_a_request_that_needed_no_call_gives_back_all_that_was_held() -> None:
 
     limited.take(unattempted_row(completion(attempts=(), cache="exact"), NOW_MS))
 
-    assert limited.state.arrival_us(TENANT_TOKENS) == NOW_MS * 1000
+    assert arrival_of(limited.state, "tokens") == NOW_MS * 1000
 
 
 def test_rows_of_requests_that_are_not_held_settle_nothing() -> None:
@@ -396,9 +407,8 @@ def test_the_user_is_settled_along_with_the_tenant() -> None:
 
     limited.take(priced(tokens=60))
 
-    ada = MeterKey("acme", "ada", "tokens")
-    assert limited.state.arrival_us(TENANT_TOKENS) == NOW_MS * 1000 + 60 * 60_000
-    assert limited.state.arrival_us(ada) == NOW_MS * 1000 + 60 * 100_000
+    assert arrival_of(limited.state, "tokens") == NOW_MS * 1000 + 60 * 60_000
+    assert arrival_of(limited.state, "tokens", "ada") == NOW_MS * 1000 + 60 * 100_000
 
 
 def test_the_time_that_counts_is_the_records_own() -> None:
@@ -421,4 +431,6 @@ def test_the_time_that_counts_is_the_records_own() -> None:
 def test_a_tenant_without_limits_leaves_no_meters_behind() -> None:
     changes = table_records(ACCOUNTS, Limiter(control()).take(accepted(user_id="ada")))
 
-    assert not any(isinstance(change, Meter) for change in changes)
+    (registered,) = changes
+    assert isinstance(registered, Registration)
+    assert (registered.tenant_meters, registered.user_meters) == (None, None)

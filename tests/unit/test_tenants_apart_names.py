@@ -13,7 +13,7 @@ from streams.runtime.outcome import Finish
 from streams.runtime.stage import Stateless
 from streams.stages import limit, validate
 from streams.state.accounts import Accounts
-from tests.unit.examples import accepted, control, delivery, prompt, records_of, request_json, tenant, view
+from tests.unit.examples import NOW_MS, accepted, control, delivery, prompt, records_of, request_json, tenant, view
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,6}", fullmatch=True)
 IDS = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=6).filter(lambda text: text.strip())
@@ -21,10 +21,14 @@ LIMITS = Limits(requests_per_minute=9, tokens_per_minute=9_000)
 ODD = ("", "/", "a/b", "acme/", "/acme", "ácme", "акме", "acme\n", "acme ", " acme", "?", "-", ".", "a" * 65, "ac\0me")
 
 
-def account_keys(asked: Accepted) -> set[str]:
+def accounted(asked: Accepted) -> tuple[str, Accounts]:
+    """The key of what is written, and what is known after it."""
     configured = control(tenant(asked.ticket.tenant_id or "", limits=LIMITS, user_limits=LIMITS))
-    outcome = limit.decide(asked, view(Accounts(), control=configured))
-    return {record.key for record in records_of(outcome) if record.topic is ACCOUNTS}
+    accounts = Accounts()
+    outcome = limit.decide(asked, view(accounts, control=configured))
+    (written,) = [record for record in records_of(outcome) if record.topic is ACCOUNTS]
+    accounts.apply(written.event, NOW_MS)
+    return written.key, accounts
 
 
 @given(NAMES, NAMES, IDS, IDS, st.sampled_from(["Is it ripe?", "Is it rotten?"]))
@@ -32,9 +36,11 @@ def test_what_is_kept_of_two_tenants_lies_under_different_keys(
     one: str, other: str, request_id: str, user_id: str, text: str
 ) -> None:
     asked = [accepted(request_id, tenant_id=name, user_id=user_id, prompt=prompt(text)) for name in (one, other)]
-    first, second = map(account_keys, asked)
-    assert len(first) == len(second) == 5  # the id, and the meters of both units for the tenant and the user
-    assert (first == second) if one == other else first.isdisjoint(second)
+    (first, accounts), (second, _) = map(accounted, asked)
+    assert (first == second) is (one == other)
+    for user in (None, user_id):
+        assert accounts.meters(one, user) is not None
+        assert (accounts.meters(other, user) is None) is (one != other)
     spaces = {namespace_of(name, each.ticket, prompt(text)) for name, each in zip((one, other), asked, strict=True)}
     assert len(spaces) == len({one, other})
     assert len({entry_of(space, prompt(text)) for space in spaces}) == len(spaces)
@@ -43,10 +49,10 @@ def test_what_is_kept_of_two_tenants_lies_under_different_keys(
 
 @given(NAMES, IDS, IDS)
 def test_no_id_or_user_of_a_tenant_shares_a_key_with_another(name: str, one: str, other: str) -> None:
-    first = account_keys(accepted(one, tenant_id=name, user_id=one))
-    second = account_keys(accepted(other, tenant_id=name, user_id=other))
-    of_the_tenant = {f"meter/{name}//{unit}" for unit in ("requests", "tokens")}
-    assert first & second == (first if one == other else of_the_tenant)
+    first, accounts = accounted(accepted(one, tenant_id=name, user_id=one))
+    second, _ = accounted(accepted(other, tenant_id=name, user_id=other))
+    assert (first == second) is (one == other)
+    assert (accounts.meters(name, other) is None) is (one != other)
 
 
 @pytest.mark.parametrize("name", ODD)

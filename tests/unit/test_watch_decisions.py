@@ -11,6 +11,7 @@ from msgspec.structs import replace as changed
 from schemas.control import Tenant
 from schemas.usage import Cost
 from streams.watch.bookkeeper import has_only_started
+from streams.watch.breaker import Call
 from streams.watch.sightings import (
     EARLIER_HEADER,
     CallSeen,
@@ -291,12 +292,13 @@ def test_only_the_head_of_a_row_says_that_it_has_only_started() -> None:
 
 @pytest.mark.asyncio
 async def test_a_sighting_that_an_older_version_reads_is_one_of_those_it_stands_for() -> None:
-    calls = [CallSeen(subject="openai-1", verdict="failed", started_at_ms=NOW_MS + n, provider_ms=n) for n in range(3)]
+    calls = [Call("failed", NOW_MS + n, n) for n in range(3)]
 
-    record = calls_together(calls)
+    record = calls_together("openai-1", calls)
 
-    assert CallSeen.decode(record.value) == calls[-1]
-    assert calls_in(calls[-1], tuple(record.headers)) == [each.call for each in calls]
+    last = CallSeen.decode(record.value)
+    assert (record.subject, last.subject, last.call) == ("openai-1", "openai-1", calls[-1])
+    assert calls_in(last, tuple(record.headers)) == calls
 
 
 @pytest.mark.asyncio

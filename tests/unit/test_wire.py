@@ -7,7 +7,7 @@ import pytest
 
 from schemas.account import Registration
 from schemas.base import dump_json, load_json
-from schemas.call import CallOutline, CallRow
+from schemas.call import CallNews, CallOutline, CallRow
 from schemas.flow import Accepted, Admitted, Completion, Dispatch, Miss, Plan, Ticket
 from schemas.response import Response
 from schemas.topics import VALIDATED
@@ -116,6 +116,25 @@ def test_the_outline_of_a_row_says_what_the_row_does() -> None:
         name: getattr(outline, name) for name in CallOutline.__struct_fields__
     }
     assert CallRow.decode(row.encode()) == row
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        call_row(phase="started"),
+        call_row(phase="settled", error_class="timeout"),
+        call_row(),
+        call_row(attempt_no=0, started_at_ms=None, request_status="rejected", error_class="rate_limited"),
+        call_row(cost=Cost(status="unpriced")),
+    ],
+    ids=["started", "settled", "priced", "unattempted", "unpriced"],
+)
+def test_what_watch_reads_of_a_row_is_what_the_row_says(row: CallRow) -> None:
+    news = CallNews.decode(row.encode())
+
+    assert (news.cost.status, news.cost.total_usd) == (row.cost.status, row.cost.total_usd)
+    for name in set(CallNews.__struct_fields__) - {"cost"}:
+        assert getattr(news, name) == getattr(row, name), name
 
 
 def test_a_prompt_travels_as_the_bytes_it_was_written_in() -> None:

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from schemas.call import CallRow
+from schemas.call import CallNews, CallRow
 from schemas.headers import credentials, incoming, outgoing, without_credentials
 from schemas.topics import ACCOUNTS, CACHE, RESPONSES, TOPICS
 from schemas.wire import DecodeError
@@ -116,6 +116,7 @@ def _control(data: bytes) -> None:
 def _call_rows(data: bytes) -> None:
     """The three who read rows: the sink, `limit` and `watch`."""
     row = CallRow.decode(data)
+    CallNews.decode(data)
     limit.decide(row, view(Accounts(), control=ControlView()))
     call_seen(row)
     unpriced_seen(row)
