@@ -1,6 +1,5 @@
 """One process of one stage, from its settings to its exit."""
 
-import os
 import signal
 import socket
 import threading
@@ -9,11 +8,11 @@ from streams.clock import now_ms
 from streams.garbage import keep_garbage_young
 from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
-from streams.observe.logs import configure_logging, logger
+from streams.observe.last_resort import exit_hard
+from streams.observe.logs import configure_logging
 from streams.observe.metrics import Metrics
 from streams.settings import InvokeSettings, KafkaSettings, ObserveSettings, WorkerSettings
 
-log = logger(__name__)
 CLOSE_S = 10.0
 """For leaving the group and closing the clients after the drain: five seconds when no broker answers."""
 
@@ -38,8 +37,7 @@ def stop_on_signal(within_s: float | None = None) -> threading.Event:
 def _end_by_force(heard: socket.socket, within_s: float) -> None:
     heard.recv(1)
     threading.Event().wait(within_s)
-    log.critical("hard_exit", why=f"the process did not end within {within_s:g} s of being told to")
-    os._exit(1)
+    exit_hard(f"the process did not end within {within_s:g} s of being told to")
 
 
 def run_stage(

@@ -182,20 +182,24 @@ class Rig:
         due_s = timetable(self.shape.seed, mix.count, per_second)
         return Job(mix=mix, due_s=due_s, door=door, pids=dict(pids), is_detailed=per_second is not None)
 
-    def carry_out(self, job: Job, raw: Path) -> Heard:
-        """Blocks until the load has ended; what it measured stays in `raw`. Raises StackError with its last words."""
-        raw.parent.mkdir(parents=True, exist_ok=True)
-        job_file, log = self.folder / f"{job.mix.name}.job.json", self.stack.layout.log("load")
-        job_file.write_text(job.model_dump_json())
+    def run(self, name: str, what: str, *module: str) -> None:
+        """Blocks until a module of ours has ended. Raises StackError with its last words when it failed."""
+        log = self.stack.layout.log(name)
         log.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "scripts.bench.load", str(job_file), str(raw)]
-        child = spawn(Command(command, log))
+        child = spawn(Command([sys.executable, "-m", *module], log))
         try:
             status = child.wait()
         finally:
             child.kill()
         if status:
-            raise StackError(f"the load of {job.mix.name} failed: {log_tail(log)}")
+            raise StackError(f"{what} failed: {log_tail(log)}")
+
+    def carry_out(self, job: Job, raw: Path) -> Heard:
+        """Blocks until the load has ended; what it measured stays in `raw`. Raises StackError with its last words."""
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        job_file = self.folder / f"{job.mix.name}.job.json"
+        job_file.write_text(job.model_dump_json())
+        self.run("load", f"the load of {job.mix.name}", "scripts.bench.load", str(job_file), str(raw))
         heard = Heard.model_validate_json(raw.read_bytes())
         if unwanted := {status: count for status, count in heard.statuses.items() if status != "ok"}:
             raise StackError(f"not every request of {job.mix.name} was answered well: {unwanted}")

@@ -1,6 +1,5 @@
 """What the sink takes to bring call rows from Kafka into ClickHouse, beside a bare insert of the same rows."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -18,7 +17,6 @@ from scripts.bench.figure import by_round, figure
 from scripts.bench.machine import machine
 from scripts.bench.rig import OURS, PARTITIONS, Rig, Shape
 from scripts.stack.errors import StackError
-from scripts.stack.process import Command, log_tail, spawn
 from scripts.stack.readiness import holds_within
 from sinks.connection import connect
 from streams.clock import now_ms
@@ -78,8 +76,7 @@ def told(ours: Sequence[Stored], bare: Sequence[Stored]) -> dict[str, Any]:
 
 
 def _bare(rig: Rig, first: int, calls: int) -> Stored:
-    log, output = rig.stack.layout.log("bare_insert"), rig.folder / "bare_insert.json"
-    clickhouse = rig.stack.clickhouse
+    output, clickhouse = rig.folder / "bare_insert.json", rig.stack.clickhouse
     arguments = {
         "port": clickhouse.port,
         "database": clickhouse.database,
@@ -89,14 +86,8 @@ def _bare(rig: Rig, first: int, calls: int) -> Stored:
         "batch-rows": SinkSettings().batch_rows,
         "output": output.resolve(),
     }
-    module = [sys.executable, "-m", "scripts.bench.contenders.bare_insert"]
-    child = spawn(Command([*module, *(f"--{name}={value}" for name, value in arguments.items())], log))
-    try:
-        status = child.wait()
-    finally:
-        child.kill()
-    if status:
-        raise StackError(f"the bare insert failed: {log_tail(log)}")
+    options = (f"--{name}={value}" for name, value in arguments.items())
+    rig.run("bare_insert", "the bare insert", "scripts.bench.contenders.bare_insert", *options)
     said: Any = load_json(output.read_bytes())
     return Stored(said["rows"], said["wall_s"], said["cpu_s"])
 

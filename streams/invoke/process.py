@@ -1,7 +1,6 @@
 """Puts the invoke stage together: clients, providers, lanes, and its event loop."""
 
 import asyncio
-import os
 import resource
 import signal
 import threading
@@ -20,7 +19,7 @@ from streams.invoke.tenure import HARD_S
 from streams.invoke.work import STAGE
 from streams.invoke.worker import InvokeWorker
 from streams.observe.health import Progress
-from streams.observe.logs import logger
+from streams.observe.last_resort import exit_hard
 from streams.observe.metrics import Metrics
 from streams.provider_keys import ProviderKeys, process_environment
 from streams.providers.registry import Registry
@@ -31,9 +30,9 @@ from streams.runtime.restore import TableReader
 from streams.settings import InvokeSettings, KafkaSettings, WorkerSettings
 from streams.stages.invoke import Backoff
 
-log = logger(__name__)
 CLOSE_S = 20.0
 """For closing the clients after the drain."""
+_TOO_LONG = "the process did not end in time after it was told to stop or failed"
 
 
 def run_invoke(
@@ -42,7 +41,7 @@ def run_invoke(
     """Blocks until SIGTERM or SIGINT."""
     keep_garbage_young()
     _open_all_files_allowed()
-    last_resort = threading.Timer(invoke.drain_ms / 1000 + HARD_S + CLOSE_S, _exit_hard)
+    last_resort = threading.Timer(invoke.drain_ms / 1000 + HARD_S + CLOSE_S, exit_hard, [_TOO_LONG])
     last_resort.daemon = True
     try:
         asyncio.run(_run(kafka, worker, invoke, metrics, progress, last_resort))
@@ -54,12 +53,6 @@ def _open_all_files_allowed() -> None:
     """Each call under way has a connection, and most systems let a process open 1024 files until it asks for more."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _exit_hard() -> None:
-    """A loop that is stuck cannot end itself. Nothing is lost: what is not committed is done again."""
-    log.critical("hard_exit", why="the process did not end in time after it was told to stop or failed")
-    os._exit(1)
 
 
 async def _run(

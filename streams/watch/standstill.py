@@ -4,16 +4,14 @@ Faust waits for ever, and says nothing, for an answer that went with its broker,
 cancelled. Nothing is lost: what is not committed is read again, and tables are rebuilt at every start.
 """
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, assert_never
 
 from streams.observe.health import Health
-from streams.observe.logs import logger
+from streams.observe.last_resort import exit_hard
 
-log = logger(__name__)
 LOOK_S = 1.0
 BEGINS_WITHIN_S = 60.0
 """Without a table that grows, or a rebalance that begins or ends. Starting takes seconds, minutes for large tables."""
@@ -22,7 +20,7 @@ ENDS_WITHIN_S = 30.0
 
 
 class Standstill:
-    """`look` regularly; any sign but the one of the last time, or none, is a movement."""
+    """Any sign but the one of the last time, or none, is a movement."""
 
     def __init__(self) -> None:
         self._sign: object = None
@@ -72,13 +70,8 @@ class Guard:
                 sign = sign_of(self._app, self._health())
                 within_s = ENDS_WITHIN_S if sign == "ending" else BEGINS_WITHIN_S
                 if standstill.lasts_s(sign, self._now_s()) > within_s:
-                    _end(f"watch stood still for {within_s:g} s while it {_doing(sign)}")
+                    exit_hard(f"watch stood still for {within_s:g} s while it {_doing(sign)}")
 
 
 def _doing(sign: object) -> str:
     return "ended" if sign == "ending" else "took up its partitions"
-
-
-def _end(why: str) -> None:
-    log.critical("hard_exit", why=why)
-    os._exit(1)

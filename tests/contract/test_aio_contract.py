@@ -13,8 +13,9 @@ from schemas.topics import CALLS, COMPLETIONS, MISSES, Topic
 from streams.settings import KafkaSettings
 from tests.contract.aio_worlds import AioInMemory, AioOnABroker, AioWorld
 
-NAPS = 1_200
-NAP_S = 0.05
+WITHIN_S = 60.0
+LOOK_S = 0.05
+NOTHING_COMES_WITHIN_S = 0.5
 Fetched = dict[TopicPartition, list[Any]]
 HEADERS = [("ce_id", b"1")]
 
@@ -32,11 +33,10 @@ def world(request: pytest.FixtureRequest) -> Iterator[AioWorld]:
 
 
 async def comes_true(holds: Callable[[], bool]) -> None:
-    for _ in range(NAPS):
-        if holds():
-            return
-        await asyncio.sleep(NAP_S)
-    pytest.fail("it did not come to be")
+    """Within a minute, looked at whenever the loop has done what it had to, at the latest after `LOOK_S`."""
+    async with asyncio.timeout(WITHIN_S):
+        while not holds():
+            await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=LOOK_S)
 
 
 def untyped(client: AIOKafkaConsumer | AIOKafkaProducer) -> Any:
@@ -78,14 +78,12 @@ class Member(ConsumerRebalanceListener):
         return self.told[-2][1] if self.told and self.told[-1][0] == "taken" else []
 
     async def read(self, *partitions: TopicPartition, until: int, max_records: int = 100) -> None:
-        for _ in range(NAPS):
-            if len(self.values) >= until:
-                return
-            fetched = await untyped(self.consumer).getmany(*partitions, timeout_ms=50, max_records=max_records)
-            for records in cast("Fetched", fetched).values():
-                assert len(records) <= max_records
-                self.values += [record.value.decode() for record in records]
-        pytest.fail(f"only {self.values} came")
+        async with asyncio.timeout(WITHIN_S):
+            while len(self.values) < until:
+                fetched = await untyped(self.consumer).getmany(*partitions, timeout_ms=50, max_records=max_records)
+                for records in cast("Fetched", fetched).values():
+                    assert len(records) <= max_records
+                    self.values += [record.value.decode() for record in records]
 
 
 @asynccontextmanager
@@ -195,7 +193,7 @@ def test_the_listener_is_told_to_let_go_before_it_is_given_anything_and_each_is_
 
             async def commit() -> None:
                 await first.consumer.commit({where: 7})
-                await asyncio.sleep(2 * NAP_S)
+                assert await first.consumer.committed(where) == 7
 
             first.letting_go = commit
             async with joined(world, *topics) as second:
@@ -242,8 +240,8 @@ def test_while_partitions_are_taken_away_nothing_is_handed_out_whatever_the_time
                 await write(producer, topic, "a")
                 getting = untyped(first.consumer).getmany(*of(topic, 0, 1), timeout_ms=0, max_records=10)
                 asked = asyncio.create_task(getting)
-                await asyncio.sleep(10 * NAP_S)
-                assert not asked.done()
+                done, _ = await asyncio.wait([asked], timeout=NOTHING_COMES_WITHIN_S)
+                assert not done
                 may_go.set()
                 await comes_true(lambda: len(first.owns) == len(second.owns) == 1)
                 await asyncio.wait([asked], timeout=5)

@@ -164,7 +164,7 @@ async def test_whoever_gets_no_connection_was_not_asked() -> None:
     """The limit is beyond what `invoke` lets through; that it is reached must not look like a lost question."""
 
     async def hang(_writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0)
+        """Nothing is ever said."""
 
     async with facing(hang, "openai") as (provider, server):
         asking = [asyncio.create_task(provider.ask(replace(question(), timeout_ms=1_000))) for _ in range(5)]

@@ -132,7 +132,7 @@ def has_much_to_read_back(patch: pytest.MonkeyPatch) -> None:
     relearn = vars(Others)["relearn"]
 
     async def slowly(*arguments: Any) -> Any:
-        await asyncio.sleep(SLOW_READ_S)
+        await asyncio.sleep(SLOW_READ_S)  # of the schedule's time: nobody waits for it
         return await relearn(*arguments)
 
     patch.setattr(Others, "relearn", slowly)
