@@ -121,11 +121,18 @@ class Observer:
         if not whole and self._now_ms() - self._metrics_ms < METRICS_EVERY_MS:
             return
         self._metrics_ms = self._now_ms()
-        for file in sorted(self._ports.glob("*")):
-            port = read_port(file)
+        for name, port in pages(self._ports):
             try:
                 with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=_METRICS_S) as answer:
                     found = found_in(answer.read(), self._forbidden)
-                    yield from (Leak(f"the metrics of {file.name}", name) for name in found)
+                    yield from (Leak(f"the metrics of {name}", mark) for mark in found)
             except OSError:  # not now, or no such page
                 continue
+
+
+def pages(ports: Path) -> Iterator[tuple[str, int]]:
+    """Of all processes that have said where they listen; one that has just been started again has not."""
+    for file in sorted(ports.glob("*")):
+        port = read_port(file)
+        if port is not None:
+            yield file.name, port
