@@ -40,7 +40,7 @@ class Pool:
         """`finished` is told when `do` returns True."""
         assignment = self._assignment
         self._lanes.enter(priority)
-        task = asyncio.get_running_loop().create_task(_ended_lightly(do(lambda: self._aside(priority, assignment))))
+        task = asyncio.get_running_loop().create_task(_ended_lightly(do, lambda: self._aside(priority, assignment)))
         self._taken_ms[task] = self._now_ms()
 
         def ended(done: asyncio.Task[bool]) -> None:
@@ -99,12 +99,12 @@ class Pool:
         return await ended_within(CANCEL_S, list(self._taken_ms))
 
 
-async def _ended_lightly(doing: Coroutine[Any, Any, bool]) -> bool:
+async def _ended_lightly(do: Callable[[Aside], Coroutine[Any, Any, bool]], aside: Aside) -> bool:
     """A cancelled task keeps what it was cancelled with, and that the frames it passed, which know their task: a circle
     for each call that is let go, its prompt included, until the collector of garbage finds it.
     """
     try:
-        return await doing
+        return await do(aside)
     except asyncio.CancelledError as end:
         raise end.with_traceback(None)  # noqa: B904  # it is the same
 

@@ -11,8 +11,11 @@ from streams.runtime.deadletter import kept
 from streams.runtime.delivery import Delivery
 from streams.runtime.denial import in_words
 from streams.runtime.envelope import Envelope
+from streams.runtime.first_records import FirstRecords
 from streams.runtime.kafka import Clients
 from streams.settings import KafkaSettings
+
+FIRST_SLICE_S = 1.0
 
 
 class DeliveryFailedError(Exception):
@@ -28,6 +31,7 @@ class Outbox:
         self._decided_ms: int | None = None
         self._failure: KafkaError | None = None
         self._held: list[Envelope] = []
+        self._first = FirstRecords()
         self._producer = clients.producer(stage, self._on_failure)
 
     def _on_failure(self, error: KafkaError) -> None:
@@ -40,7 +44,9 @@ class Outbox:
         self._decided_ms = decided_ms
 
     def send(self, envelopes: Sequence[Envelope]) -> None:
-        """Raises DeliveryFailedError when the decisions are so old that brokers would refuse them."""
+        """Raises DeliveryFailedError when the decisions are so old that brokers would refuse them, or when a partition
+        does not take its first record.
+        """
         for envelope in envelopes:
             self._produce(envelope.topic, envelope.partition, envelope.key, envelope.value, envelope.headers)
 
@@ -57,6 +63,8 @@ class Outbox:
         self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
     ) -> None:
         while True:
+            while self._first.must_wait((topic, partition)):
+                self._flush(FIRST_SLICE_S)
             # by the clock that dates the records: what brokers would refuse is not even sent to where they would not
             now_ms = self._now_ms()
             dated_ms = now_ms if self._decided_ms is None else self._decided_ms
@@ -69,6 +77,7 @@ class Outbox:
             except BufferError:  # the local queue is full: the broker sets the pace
                 self._producer.poll(0.1)
             else:
+                self._first.sent((topic, partition), now_ms)
                 return
 
     @property
@@ -98,6 +107,8 @@ class Outbox:
         waiting = self._producer.flush(timeout_s)
         if self._failure is not None:
             raise DeliveryFailedError(_reason(self._failure))
+        if waiting == 0:
+            self._first.written()
         return waiting == 0
 
 

@@ -47,6 +47,7 @@ def temper(random: Random) -> Temper:
             "fetch waits": random.choice((0.0, 0.3)),
             "serves less": random.choice((0.0, 0.3)),
             "end unknown": random.choice((0.0, 0.3)),
+            "leader replaced": rough,
             "reply lost": rough,
             "queue full": rough / 4,
             "sent late": 0.5,

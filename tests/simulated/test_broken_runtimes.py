@@ -14,6 +14,7 @@ from streams.invoke.tenure import Tenure
 from streams.invoke.work import Work
 from streams.runtime.decider import Decider
 from streams.runtime.envelope import Envelope
+from streams.runtime.first_records import FirstRecords
 from streams.runtime.frontier import Frontier, NextOffset
 from streams.runtime.membership import Membership
 from streams.runtime.outbox import Outbox
@@ -48,6 +49,13 @@ def does_not_wait_for_acknowledgements(patch: pytest.MonkeyPatch) -> None:
         return True
 
     patch.setattr(Outbox, "confirm", confirm)
+
+
+def does_not_wait_for_its_first_records(patch: pytest.MonkeyPatch) -> None:
+    def must_wait(_first: FirstRecords, _where: object) -> bool:
+        return False
+
+    patch.setattr(FirstRecords, "must_wait", must_wait)
 
 
 def restores_nothing(patch: pytest.MonkeyPatch) -> None:
@@ -154,6 +162,8 @@ def reads_back_while_no_heartbeat_is_sent(patch: pytest.MonkeyPatch) -> None:
     [
         (commits_past_unfinished_events, CACHE_STAGE),
         (does_not_wait_for_acknowledgements, ROUTE),
+        (does_not_wait_for_its_first_records, ROUTE),
+        (does_not_wait_for_its_first_records, LIMIT),
         (restores_nothing, POSTPROCESS),
         (restores_nothing, LIMIT),
         (believes_a_new_leader_that_it_serves_all_there_is, POSTPROCESS),

@@ -49,3 +49,19 @@ async def test_what_is_let_go_takes_no_memory_from_then_on() -> None:
     assert len(pool) == 0
     assert [prompt() for prompt in held] == [None]
     assert problems == []
+
+
+@pytest.mark.asyncio
+async def test_what_is_let_go_before_it_began_is_not_begun() -> None:
+    begun: list[str] = []
+    pool = Pool(Lanes({"high": 1, "normal": 1, "low": 1}), lambda: NOW_MS, lambda problem: begun.append(repr(problem)))
+
+    async def do(_aside: Aside) -> bool:
+        begun.append("call")
+        return True
+
+    pool.start("normal", do, lambda: begun.append("finished"))
+    assert await ended_within(5, pool.let_go(()))
+
+    assert len(pool) == 0
+    assert begun == []

@@ -1,9 +1,11 @@
 """What others act on leaves the worker only after what it follows from is safe."""
 
+import pytest
+
 from schemas.topics import ACCOUNTS, ADMITTED, TOPICS, Topic
 from streams.runtime.cluster import wanted
 from streams.runtime.envelope import Envelope
-from streams.runtime.outbox import Outbox
+from streams.runtime.outbox import DeliveryFailedError, Outbox
 from streams.settings import KafkaSettings
 from tests.fakes.kafka.clients import FakeClients
 from tests.fakes.kafka.cluster import Cluster
@@ -15,6 +17,7 @@ from tests.unit.examples import NOW_MS
 
 KAFKA = KafkaSettings(partitions=2)
 ACKNOWLEDGED_S = 1.0
+SLOW_MS = 3_000
 
 
 class Bench:
@@ -29,12 +32,20 @@ class Bench:
         clients = FakeClients(Host("host", self.cluster, Steady(self._timeline)), KAFKA)
         self.outbox = Outbox(clients, KAFKA, "limit", lambda: self._timeline.now_ms)
 
+    def take_long(self) -> None:
+        """Brokers take a record at the second attempt."""
+        self.cluster.is_reachable = False
+        self._timeline.after(SLOW_MS, self._reach)
+
+    def _reach(self) -> None:
+        self.cluster.is_reachable = True
+
     def _note(self, stored: Stored) -> None:
         self.written.append(stored.topic)
 
 
-def envelope(topic: Topic) -> Envelope:
-    return Envelope(KAFKA.topic(topic), 0, b"key", b"{}", [])
+def envelope(topic: Topic, partition: int = 0) -> Envelope:
+    return Envelope(KAFKA.topic(topic), partition, b"key", b"{}", [])
 
 
 def test_what_is_held_is_written_after_what_was_sent_is_safe_and_both_are_confirmed() -> None:
@@ -63,3 +74,36 @@ def test_what_is_held_is_not_written_while_what_was_sent_is_not_safe() -> None:
     assert bench.outbox.confirm(ACKNOWLEDGED_S)
     assert bench.written == ["llm.accounts", "llm.admitted"]
     assert bench.outbox.is_clear
+
+
+def test_a_second_record_for_a_partition_is_not_sent_before_the_first_is_safe() -> None:
+    bench = Bench()
+    bench.take_long()
+    bench.outbox.send([envelope(ADMITTED)])
+    assert bench.written == []
+
+    bench.outbox.send([envelope(ADMITTED)])
+    assert bench.written == ["llm.admitted"], "it waited for the first"
+
+    bench.take_long()
+    bench.outbox.send([envelope(ADMITTED)])
+    assert bench.outbox.waiting == 2, "the third waits for nothing"
+    assert bench.outbox.confirm(SLOW_MS)
+    assert bench.written == ["llm.admitted"] * 3
+
+
+def test_the_first_record_of_each_partition_is_sent_beside_the_others() -> None:
+    bench = Bench()
+    bench.outbox.send([envelope(ADMITTED), envelope(ADMITTED, 1), envelope(ACCOUNTS)])
+    assert bench.outbox.waiting == 3
+    assert bench.written == []
+
+
+def test_a_first_record_that_no_broker_takes_ends_the_wait_of_the_second() -> None:
+    bench = Bench()
+    bench.cluster.is_reachable = False
+    bench.outbox.send([envelope(ADMITTED)])
+
+    with pytest.raises(DeliveryFailedError):
+        bench.outbox.send([envelope(ADMITTED)])
+    assert bench.written == []

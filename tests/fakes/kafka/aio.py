@@ -191,7 +191,7 @@ class FakeAioConsumer:
 class FakeAioProducer:
     def __init__(self, host: Host, request_timeout_ms: int) -> None:
         self._host = host
-        self._outgoing = Outgoing(host, request_timeout_ms)
+        self._outgoing = Outgoing(host, request_timeout_ms, pipelines=False)
 
     async def start(self) -> None:
         self._host.call("start producer")

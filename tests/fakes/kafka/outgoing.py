@@ -38,17 +38,22 @@ class Sent:
 class Lane:
     """One partition's records that the broker has not been given yet. `stalls_until_ms`: of the connection that the
     first record given up is in, NEVER_MS when it never was in one: whatever follows would be out of order.
+    `is_known`: brokers have a record of this producer, and take no other than the next.
     """
 
     waiting: deque[Sent] = field(default_factory=deque[Sent])
     is_moving: bool = False
     stalls_until_ms: int | None = None
+    is_known: bool = False
 
 
 class Outgoing:
-    def __init__(self, host: Host, delivery_timeout_ms: int) -> None:
+    """`pipelines`: several requests of a partition may be on their way at once."""
+
+    def __init__(self, host: Host, delivery_timeout_ms: int, *, pipelines: bool) -> None:
         self._host = host
         self._delivery_timeout_ms = delivery_timeout_ms
+        self._pipelines = pipelines
         self._lanes: dict[Where, Lane] = {}
         host.at_the_end(self._abandon)
 
@@ -71,10 +76,19 @@ class Outgoing:
             if lane.waiting:
                 self._host.after(RETRY_MS, lambda: self._arrive(lane))
             return
+        self._lose_the_first(lane)
         for _ in range(max(1, self._host.conditions.up_to(len(lane.waiting)))):
             if lane.waiting:
                 self._write(lane.waiting.popleft())
+                lane.is_known = True
         self._set_off(lane)
+
+    def _lose_the_first(self, lane: Lane) -> None:
+        """What the next is written after: librdkafka then says that both are."""
+        pipelined = self._pipelines and not lane.is_known and len(lane.waiting) > 1
+        if pipelined and self._host.conditions.happens("leader replaced"):
+            first = lane.waiting.popleft()
+            self._host.after(self._host.conditions.latency_ms(), lambda: self._hear(first, None))
 
     def _write(self, record: Sent) -> None:
         refusal = self._append(record)

@@ -13,7 +13,7 @@ from tests.fakes.kafka.outgoing import Outgoing, Sent
 class FakeProducer:
     def __init__(self, host: Host, delivery_timeout_ms: int, on_failure: OnFailure) -> None:
         self._host = host
-        self._outgoing = Outgoing(host, delivery_timeout_ms)
+        self._outgoing = Outgoing(host, delivery_timeout_ms, pipelines=True)
         self._on_failure = on_failure
         self._unsettled = 0
         self._failures: deque[KafkaError] = deque()
