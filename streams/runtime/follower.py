@@ -10,6 +10,7 @@ from schemas.control import CONTROL as CONTROL_OBJECTS
 from schemas.topics import CONTROL
 from streams.control import ControlView, with_object, without_object
 from streams.observe.logs import logger
+from streams.runtime.acknowledged import acknowledged_end
 from streams.runtime.kafka import Clients
 from streams.runtime.messages import END_OF_PARTITION
 from streams.settings import KafkaSettings
@@ -41,18 +42,20 @@ class ControlFollower:
             self._consumer.list_topics(self._topic, ASK_TIMEOUT_S)
         self._consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
         self._next_offset = 0
+        self._end: int | None = None
         self.view = ControlView()
         self.is_current = False
 
     def follow(self, timeout_s: float = 0) -> bool:
         """Takes in what is there; True when the view changed. Raises KafkaException on what does not pass."""
         before = self.view
+        if self._end is None:
+            self._end = acknowledged_end(self._consumer, TopicPartition(self._topic, 0), ASK_TIMEOUT_S)
         first = self._consumer.poll(timeout_s)
         if first is not None:
             for message in (first, *self._consumer.consume(1_000, 0)):
                 self._take(message)
-        if not self.is_current:
-            self._compare_with_end()
+        self.is_current = self._end is not None and self._next_offset >= self._end
         return self.view is not before
 
     def _take(self, message: Message) -> None:
@@ -61,15 +64,10 @@ class ControlFollower:
             offset = message.offset() or 0
             self.view = apply_record(self.view, message.key(), message.value(), offset)
             self._next_offset = offset + 1
-        elif error.code() == END_OF_PARTITION:
-            self.is_current = True
+        elif error.code() == END_OF_PARTITION:  # compaction may have removed what was before it
+            self._next_offset = message.offset() or 0
         elif not error.retriable():
             raise KafkaException(error)
-
-    def _compare_with_end(self) -> None:
-        """What came with the records tells it. The sign of the end comes only after half a second without any."""
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), cached=True)
-        self.is_current = 0 < end <= self._next_offset
 
     def close(self) -> None:
         self._consumer.close()

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
 
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
+from streams.runtime.acknowledged import acknowledged_end
 from streams.runtime.delivery import Delivery
 from streams.runtime.kafka import Clients
 from streams.runtime.messages import END_OF_PARTITION, delivery_of
@@ -16,15 +17,6 @@ BATCH = 5_000
 POLL_S = 1.0
 SILENCE_S = 60.0
 """A partition without a leader says nothing: better to start over, and be seen to, than to wait unseen."""
-_NOT_YET = frozenset(
-    {
-        KafkaError.OFFSET_NOT_AVAILABLE,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError._TIMED_OUT,  # noqa: SLF001  # public error codes whose names have an underscore
-        KafkaError._TRANSPORT,  # noqa: SLF001  # as above
-    }
-)
 
 
 class RestoreStalledError(Exception):
@@ -104,18 +96,12 @@ class TableReader:
         return oldest
 
     def _reach(self, where: TopicPartition) -> int:
-        """Where what has been acknowledged ends. A leader that has just taken over serves records up to where it last
-        knew of all copies, and calls that the end; but who asks for the end is told only when it knows it.
-        """
         for _ in range(int(SILENCE_S / POLL_S)):
             if self._is_told_to_stop():
                 raise RestoreStoppedError
-            try:
-                return self._consumer.get_watermark_offsets(where, POLL_S)[1]
-            except KafkaException as refusal:
-                error: KafkaError = refusal.args[0]
-                if error.fatal() or not (error.retriable() or error.code() in _NOT_YET):
-                    raise
+            end = acknowledged_end(self._consumer, where, POLL_S)
+            if end is not None:
+                return end
             self._consumer.poll(POLL_S)  # nothing is assigned: a pause
         raise RestoreStalledError(f"the end of a partition to be read back was not told for {SILENCE_S:g} s")
 

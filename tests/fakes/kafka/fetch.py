@@ -26,7 +26,6 @@ class Fetcher:
         self._paused: set[Where] = set()
         self._ended: dict[Where, int] = {}
         self._fetched: deque[Message] = deque()
-        self.ends: dict[Where, int] = {}
 
     @property
     def partitions(self) -> list[Where]:
@@ -78,7 +77,6 @@ class Fetcher:
     def _fetch_from(self, where: Where) -> None:
         log, conditions = self._host.cluster.log(where), self._host.conditions
         end = max(log.end - conditions.up_to(3), self._next[where]) if conditions.happens("serves less") else log.end
-        self.ends[where] = end
         records = [record for record in log.read(self._next[where], 1_000) if record.offset < end]
         if records:
             chosen = records[: max(1, conditions.up_to(len(records)))]

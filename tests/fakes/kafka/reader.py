@@ -5,8 +5,6 @@ from confluent_kafka import OFFSET_END, KafkaError, KafkaException, Message, Top
 from tests.fakes.kafka.fetch import Fetcher, where_of
 from tests.fakes.kafka.host import Host
 
-UNKNOWN_OFFSET = -1001
-
 
 class FakeReader:
     def __init__(self, host: Host) -> None:
@@ -62,17 +60,11 @@ class FakeReader:
             found.append(TopicPartition(asked.topic, asked.partition, OFFSET_END if offset is None else offset))
         return found
 
-    def get_watermark_offsets(
-        self, partition: TopicPartition, timeout: float = -1, cached: bool = False
-    ) -> tuple[int, int]:
-        where = where_of(partition)
-        if cached:
-            self._host.call("known watermarks")
-            return (UNKNOWN_OFFSET, self._fetcher.ends.get(where, UNKNOWN_OFFSET))
+    def get_watermark_offsets(self, partition: TopicPartition, timeout: float = -1) -> tuple[int, int]:
         self._host.ask("watermarks", timeout)
         if self._host.conditions.happens("end unknown"):
             raise KafkaException(KafkaError(KafkaError.OFFSET_NOT_AVAILABLE))
-        log = self._host.cluster.log(where)
+        log = self._host.cluster.log(where_of(partition))
         return log.start, log.end
 
     def close(self) -> None:
