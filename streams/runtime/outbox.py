@@ -15,7 +15,9 @@ from streams.runtime.first_records import FirstRecords
 from streams.runtime.kafka import Clients
 from streams.settings import KafkaSettings
 
-FIRST_SLICE_S = 1.0
+Headers = Sequence[tuple[str, bytes]]
+Dated = tuple[str, int, bytes | None, bytes | None, Headers, int]
+"""Topic, partition, key, value, headers, and when it was decided."""
 
 
 class DeliveryFailedError(Exception):
@@ -32,6 +34,7 @@ class Outbox:
         self._failure: KafkaError | None = None
         self._held: list[Envelope] = []
         self._first = FirstRecords()
+        self._behind: list[Dated] = []  # a partition's first record
         self._producer = clients.producer(stage, self._on_failure)
 
     def _on_failure(self, error: KafkaError) -> None:
@@ -44,11 +47,9 @@ class Outbox:
         self._decided_ms = decided_ms
 
     def send(self, envelopes: Sequence[Envelope]) -> None:
-        """Raises DeliveryFailedError when the decisions are so old that brokers would refuse them, or when a partition
-        does not take its first record.
-        """
+        """Raises DeliveryFailedError when the decisions are so old that brokers would refuse them."""
         for envelope in envelopes:
-            self._produce(envelope.topic, envelope.partition, envelope.key, envelope.value, envelope.headers)
+            self._send(envelope.topic, envelope.partition, envelope.key, envelope.value, envelope.headers)
 
     def hold(self, envelopes: Sequence[Envelope]) -> None:
         """Sent by `confirm`, once everything that was sent before is safe."""
@@ -57,17 +58,21 @@ class Outbox:
     def send_dead_letter(self, cause: Delivery, headers: list[tuple[str, bytes]]) -> None:
         """The original bytes and key, as far as there is room, on the original's partition number."""
         partition, room = cause.partition % self._kafka.partitions, kept(cause)
-        self._produce(self._kafka.topic(DEAD_LETTERS), partition, room.key, room.value, headers)
+        self._send(self._kafka.topic(DEAD_LETTERS), partition, room.key, room.value, headers)
+
+    def _send(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        dated_ms = self._now_ms() if self._decided_ms is None else self._decided_ms
+        if self._first.must_wait((topic, partition)):
+            self._behind.append((topic, partition, key, value, headers, dated_ms))
+        else:
+            self._produce(topic, partition, key, value, headers, dated_ms)
 
     def _produce(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers, dated_ms: int
     ) -> None:
         while True:
-            while self._first.must_wait((topic, partition)):
-                self._flush(FIRST_SLICE_S)
             # by the clock that dates the records: what brokers would refuse is not even sent to where they would not
             now_ms = self._now_ms()
-            dated_ms = now_ms if self._decided_ms is None else self._decided_ms
             if now_ms - dated_ms > self._kafka.delivery_timeout_ms:
                 raise DeliveryFailedError(
                     "this worker was away for so long that others may do its work: it starts over"
@@ -83,7 +88,7 @@ class Outbox:
     @property
     def waiting(self) -> int:
         """Records sent or held, and not confirmed."""
-        return len(self._producer) + len(self._held)
+        return len(self._producer) + len(self._behind) + len(self._held)
 
     @property
     def is_clear(self) -> bool:
@@ -96,15 +101,20 @@ class Outbox:
         Raises DeliveryFailedError when the broker refused or never took a record.
         """
         until_ms = self._now_ms() + int(timeout_s * 1000)
-        is_safe = self._flush(timeout_s)
-        if is_safe and self._held:
-            held, self._held = self._held, []
-            self.send(held)
-            is_safe = self._flush(max(until_ms - self._now_ms(), 0) / 1000)
-        return is_safe
+        while self._flush(until_ms):
+            if self._behind:
+                behind, self._behind = self._behind, []
+                for record in behind:
+                    self._produce(*record)
+            elif self._held:
+                held, self._held = self._held, []
+                self.send(held)
+            else:
+                return True
+        return False
 
-    def _flush(self, timeout_s: float) -> bool:
-        waiting = self._producer.flush(timeout_s)
+    def _flush(self, until_ms: int) -> bool:
+        waiting = self._producer.flush(max(until_ms - self._now_ms(), 0) / 1000)
         if self._failure is not None:
             raise DeliveryFailedError(_reason(self._failure))
         if waiting == 0:

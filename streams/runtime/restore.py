@@ -1,18 +1,21 @@
 """Reading tables back before the first event of a partition is decided."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
 
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
-from streams.runtime.acknowledged import acknowledged_end
+from streams.runtime.acknowledged import acknowledged_end, told
 from streams.runtime.delivery import Delivery
 from streams.runtime.kafka import Clients
 from streams.runtime.messages import END_OF_PARTITION, delivery_of
 
 log = logger(__name__)
-LOOKUP_TIMEOUT_S = 30.0
+T = TypeVar("T")
+ASK_S = 5.0
 BATCH = 5_000
 POLL_S = 1.0
 SILENCE_S = 60.0
@@ -96,14 +99,18 @@ class TableReader:
         return oldest
 
     def _reach(self, where: TopicPartition) -> int:
-        for _ in range(int(SILENCE_S / POLL_S)):
+        return self._ask(lambda: acknowledged_end(self._consumer, where, ASK_S))
+
+    def _ask(self, question: Callable[[], T | None]) -> T:
+        until_s = time.monotonic() + SILENCE_S
+        while time.monotonic() < until_s:
             if self._is_told_to_stop():
                 raise RestoreStoppedError
-            end = acknowledged_end(self._consumer, where, POLL_S)
-            if end is not None:
-                return end
+            answer = question()
+            if answer is not None:
+                return answer
             self._consumer.poll(POLL_S)  # nothing is assigned: a pause
-        raise RestoreStalledError(f"the end of a partition to be read back was not told for {SILENCE_S:g} s")
+        raise RestoreStalledError(f"no broker could tell for {SILENCE_S:g} s what there is to be read back")
 
     def _begin(self, starts: list[TopicPartition]) -> None:
         self._consumer.assign(starts)
@@ -132,12 +139,14 @@ class TableReader:
 
     def _look_up(self, topic: str) -> None:
         """Left to itself, the client finds out where a topic is only at its next look, up to a second later."""
-        self._consumer.list_topics(topic, LOOKUP_TIMEOUT_S)
+        self._ask(lambda: told(lambda: self._consumer.list_topics(topic, ASK_S)))
 
     def _starts(self, topic: str, since_ms: Mapping[int, int | None]) -> list[TopicPartition]:
         whole = [TopicPartition(topic, p, OFFSET_BEGINNING) for p, since in since_ms.items() if since is None]
         timed = [TopicPartition(topic, p, max(since, 0)) for p, since in since_ms.items() if since is not None]
-        return whole + (self._consumer.offsets_for_times(timed, LOOKUP_TIMEOUT_S) if timed else [])
+        if not timed:
+            return whole
+        return whole + self._ask(lambda: told(lambda: self._consumer.offsets_for_times(timed, ASK_S)))
 
     def close(self) -> None:
         self._consumer.close()

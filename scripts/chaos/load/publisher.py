@@ -100,7 +100,10 @@ class Publisher:
 
     def _new_producer(self) -> Producer:
         patient = {"delivery.report.only.error": False, "message.timeout.ms": 0}
-        config = {**producer_config(self._kafka, "load"), **patient}
+        # a new leader takes an idempotent producer's second record without its first, and says that it has both; the
+        # system knows what comes twice by its id
+        careful = {"enable.idempotence": False, "max.in.flight.requests.per.connection": 1}
+        config = {**producer_config(self._kafka, "load"), **patient, **careful}
         del config["delivery.timeout.ms"]  # the same setting under its other name
         return Producer(config)
 
