@@ -5,10 +5,11 @@ that there are. A stage that holds a batch, or a day of request ids, has hundred
 import gc
 
 
-def keep_garbage_young(objects: int = 50_000) -> None:
+def keep_garbage_young(objects: int = 50_000, *, rounds: int = 20) -> None:
     """What there is now, all that was imported, is never looked at again; what is made, after so many more than were
-    freed. Call it once everything has been set up.
+    freed; what outlived that, after so many rounds; and what outlived those, after as many of theirs. Call it once
+    everything has been set up.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(objects, 20, 20)
+    gc.set_threshold(objects, rounds, rounds)

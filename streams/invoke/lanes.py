@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from schemas.request import Priority
 
 IN_ORDER: tuple[Priority, ...] = ("high", "normal", "low")
-WAITING_PER_PLACE = 4
-"""So many may wait beside a lane for each that calls in it; then it takes no more: each holds its prompt in memory."""
+WAITING_PER_PLACE = 2
+"""So many may wait beside a lane for each that calls in it; then it takes no more: each holds its prompt and its task,
+some 25 KB, and what that takes at the worst stays with the process."""
 
 
 class Lanes:

@@ -32,6 +32,8 @@ from streams.stages.invoke import Backoff
 
 CLOSE_S = 20.0
 """For closing the clients after the drain."""
+GARBAGE_ROUNDS = 10
+"""Calls outlive two rounds, and what the SDKs leave of one may be a circle: so all is looked at every few minutes."""
 _TOO_LONG = "the process did not end in time after it was told to stop or failed"
 
 
@@ -39,7 +41,7 @@ def run_invoke(
     kafka: KafkaSettings, worker: WorkerSettings, invoke: InvokeSettings, metrics: Metrics, progress: Progress
 ) -> None:
     """Blocks until SIGTERM or SIGINT."""
-    keep_garbage_young()
+    keep_garbage_young(rounds=GARBAGE_ROUNDS)
     _open_all_files_allowed()
     last_resort = threading.Timer(invoke.drain_ms / 1000 + HARD_S + CLOSE_S, exit_hard, [_TOO_LONG])
     last_resort.daemon = True
