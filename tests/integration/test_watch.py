@@ -28,7 +28,7 @@ from tests.fakes.call_rows import call_row, priced
 
 pytestmark = pytest.mark.integration
 
-START_S = 40
+START_S = 70
 ANSWER_S = 20
 OPEN_S = 2
 FREE = priced("0")
