@@ -13,6 +13,7 @@ _EXPECTED: Final = (
     re.compile(r"stopped: the broker did not (acknowledge|take .*) within"),  # drain timeout
     re.compile(r"stopped: .* did not end within .* of being cancelled"),  # the same of calls
     re.compile(r"stopped: nothing was heard of a partition to be read back"),
+    re.compile(r"stopped: no broker could tell for .* what there is to be read back"),
     re.compile(r"^(stopped: )?Kafka: (?!.*lacks a right)"),  # nobody takes rights away here
     re.compile(r"Kafka at \S+ does not answer"),  # before its start
     re.compile(r"there was no answer in time"),

@@ -20,11 +20,14 @@ _PASSES = frozenset(
         KafkaError.REPLICA_NOT_AVAILABLE,
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,  # one that was just made
         KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001  # public error codes whose names have an underscore
         KafkaError._DESTROY_BROKER,  # noqa: SLF001  # as above
         KafkaError._TIMED_OUT,  # noqa: SLF001  # as above
         KafkaError._TIMED_OUT_QUEUE,  # noqa: SLF001  # as above
         KafkaError._TRANSPORT,  # noqa: SLF001  # as above
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001  # as above
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001  # as above
     }
 )
 

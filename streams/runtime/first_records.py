@@ -7,7 +7,7 @@ so the first is waited for. Brokers forget a producer that was silent for a day 
 """
 
 FORGOTTEN_MS = 3_600_000
-"""Far less than a day, by whatever clock."""
+"""Far less than a day, even by a clock that stands still while the machine sleeps for some hours."""
 
 Where = tuple[str, int]
 

@@ -1,6 +1,7 @@
 """Keeps a worker's view of the configuration up to date."""
 
 import threading
+import time
 from contextlib import suppress
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
@@ -17,6 +18,8 @@ from streams.settings import KafkaSettings
 
 log = logger(__name__)
 ASK_TIMEOUT_S = 1.0
+SLOW_S = 10.0
+"""So often who waits for the end of the configuration says so."""
 
 
 def apply_record(view: ControlView, key: bytes | None, value: bytes | None, offset: int) -> ControlView:
@@ -76,6 +79,7 @@ class ControlFollower:
 def wait_for_configuration(follower: ControlFollower, stop: threading.Event) -> None:
     """Without tenants, routes and deployments every request would be rejected: better that it waits on its topic."""
     told = False
+    slow_s = time.monotonic() + SLOW_S
     while not stop.is_set():
         follower.follow(0.2)
         if follower.is_current and follower.view.is_configured:
@@ -83,3 +87,6 @@ def wait_for_configuration(follower: ControlFollower, stop: threading.Event) -> 
         if follower.is_current and not told:
             log.warning("waiting_for_configuration", todo="apply one: millrace config apply FILE")
             told = True
+        if not follower.is_current and time.monotonic() > slow_s:
+            log.warning("configuration_unread", topic=CONTROL.name, todo="see that its partition has a leader")
+            slow_s = time.monotonic() + SLOW_S

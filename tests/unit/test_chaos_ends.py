@@ -17,6 +17,7 @@ DOCUMENTED = (
     '{"event":"[^Worker]: We experienced a crash! Reraising...","level":"critical","problem":"CommitsStuckError"}',
     '{"event":"tables_ahead_of_their_changelogs","level":"error"}',
     "millrace: stopped: nothing was heard of a partition to be read back for 30 s",
+    "millrace: stopped: no broker could tell for 60 s what there is to be read back",
     'millrace: stopped: Kafka: Failed to fetch committed offsets in group "millrace.limit": Broker: Not coordinator',
     "millrace: stopped: Kafka: [Error 7] RequestTimedOutError",
     "millrace: Kafka: Failed while waiting for response from broker: Local: Broker handle destroyed",

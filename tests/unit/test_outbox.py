@@ -100,6 +100,7 @@ def test_what_is_behind_a_first_record_that_no_broker_takes_is_never_sent() -> N
     bench = Bench()
     bench.cluster.is_reachable = False
     bench.outbox.send([envelope(ADMITTED), envelope(ADMITTED)])
+    assert (bench.on_its_way, bench.outbox.waiting) == (1, 2)
 
     with pytest.raises(DeliveryFailedError):
         bench.outbox.confirm(2 * KAFKA.delivery_timeout_ms / 1000)

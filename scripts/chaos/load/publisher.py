@@ -74,7 +74,6 @@ class Publisher:
                 return
 
     def _acknowledge(self, number: int, sending: Sending, message: Message) -> None:
-        """The offset is null where the broker had the record already and no longer says where."""
         line = {
             "at_ms": self._now_ms(),
             "load_number": number,

@@ -79,8 +79,7 @@ class Outgoing:
         self._lose_the_first(lane)
         for _ in range(max(1, self._host.conditions.up_to(len(lane.waiting)))):
             if lane.waiting:
-                self._write(lane.waiting.popleft())
-                lane.is_known = True
+                lane.is_known |= self._write(lane.waiting.popleft())
         self._set_off(lane)
 
     def _lose_the_first(self, lane: Lane) -> None:
@@ -90,9 +89,11 @@ class Outgoing:
             first = lane.waiting.popleft()
             self._host.after(self._host.conditions.latency_ms(), lambda: self._hear(first, None))
 
-    def _write(self, record: Sent) -> None:
+    def _write(self, record: Sent) -> bool:
+        """Whether it is in the log now."""
         refusal = self._append(record)
         self._host.after(self._host.conditions.latency_ms(), lambda: self._hear(record, refusal))
+        return refusal is None
 
     def _append(self, record: Sent) -> int | None:
         written = self._host.cluster.append(record.where, record.key, record.value, record.headers, record.timestamp_ms)
