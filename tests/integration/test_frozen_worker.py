@@ -135,6 +135,7 @@ def test_a_worker_that_knows_it_was_away_for_too_long_sends_nothing(bench: Bench
     outbox.date(time_ms)
     time_ms += kafka.delivery_timeout_ms
     outbox.send([envelope])
+    assert outbox.confirm(WITHIN_S)
     time_ms += 1
     with pytest.raises(DeliveryFailedError, match="away for so long"):
         outbox.send([envelope])
