@@ -4,13 +4,18 @@ Faust waits for ever, and says nothing, for an answer that went with its broker,
 cancelled. Nothing is lost: what is not committed is read again, and tables are rebuilt at every start.
 """
 
+import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal, assert_never
 
+from streams.observe.awaited import awaited
 from streams.observe.health import Health
 from streams.observe.last_resort import exit_hard
+from streams.observe.logs import logger
+
+log = logger(__name__)
 
 LOOK_S = 1.0
 BEGINS_WITHIN_S = 60.0
@@ -41,7 +46,7 @@ def sign_of(app: Any, health: Health) -> object:
         case "running" | "stalled" | "stopping":
             return None
         case "starting" | "restoring":
-            return app.rebalancing, sum(app.tables.recovery.active_offsets.values())
+            return app.rebalancing, tuple(app.tables.recovery.active_offsets.items())  # None until one is known
         case _ as unreachable:
             assert_never(unreachable)
 
@@ -66,11 +71,21 @@ class Guard:
     def _look_on(self) -> None:
         standstill = Standstill()
         while not self._over.wait(LOOK_S):
-            with suppress(RuntimeError):  # the tables' offsets grew while they were added up
+            with suppress(RuntimeError):  # the tables' offsets grew while they were looked at
                 sign = sign_of(self._app, self._health())
                 within_s = ENDS_WITHIN_S if sign == "ending" else BEGINS_WITHIN_S
                 if standstill.lasts_s(sign, self._now_s()) > within_s:
+                    log.error(
+                        "standing_still",
+                        where=[line for loop in loops_of(self._app) for line in awaited(asyncio.all_tasks(loop))],
+                    )
                     exit_hard(f"watch stood still for {within_s:g} s while it {_doing(sign)}")
+
+
+def loops_of(app: Any) -> list[asyncio.AbstractEventLoop]:
+    """Its own, and that of its consumer's thread."""
+    loops = (app.loop, getattr(getattr(app.consumer, "_thread", None), "thread_loop", None))
+    return [loop for loop in loops if loop is not None]
 
 
 def _doing(sign: object) -> str:
