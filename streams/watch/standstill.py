@@ -75,17 +75,16 @@ class Guard:
                 sign = sign_of(self._app, self._health())
                 within_s = ENDS_WITHIN_S if sign == "ending" else BEGINS_WITHIN_S
                 if standstill.lasts_s(sign, self._now_s()) > within_s:
-                    log.error(
-                        "standing_still",
-                        where=[line for loop in loops_of(self._app) for line in awaited(asyncio.all_tasks(loop))],
-                    )
-                    exit_hard(f"watch stood still for {within_s:g} s while it {_doing(sign)}")
+                    try:
+                        log.error("standing_still", where=_waits(self._app))
+                    finally:
+                        exit_hard(f"watch stood still for {within_s:g} s while it {_doing(sign)}")
 
 
-def loops_of(app: Any) -> list[asyncio.AbstractEventLoop]:
-    """Its own, and that of its consumer's thread."""
+def _waits(app: Any) -> list[str]:
+    """What the tasks of its own loop, and of its consumer's thread, wait for."""
     loops = (app.loop, getattr(getattr(app.consumer, "_thread", None), "thread_loop", None))
-    return [loop for loop in loops if loop is not None]
+    return [line for loop in loops if loop is not None for line in awaited(asyncio.all_tasks(loop))]
 
 
 def _doing(sign: object) -> str:
