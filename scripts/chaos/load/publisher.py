@@ -74,6 +74,7 @@ class Publisher:
                 return
 
     def _acknowledge(self, number: int, sending: Sending, message: Message) -> None:
+        """The offset is null where the broker had the record already and no longer says where."""
         line = {
             "at_ms": self._now_ms(),
             "load_number": number,
@@ -99,9 +100,8 @@ class Publisher:
 
     def _new_producer(self) -> Producer:
         patient = {"delivery.report.only.error": False, "message.timeout.ms": 0}
-        # a new leader takes an idempotent producer's second record without its first, and says that it has both; the
-        # system knows what comes twice by its id
-        careful = {"enable.idempotence": False, "max.in.flight.requests.per.connection": 1}
+        # with two requests on their way, a new leader takes the second without the first, and says that it has both
+        careful = {"max.in.flight.requests.per.connection": 1}
         config = {**producer_config(self._kafka, "load"), **patient, **careful}
         del config["delivery.timeout.ms"]  # the same setting under its other name
         return Producer(config)
