@@ -33,7 +33,7 @@ from streams.stages.invoke import Backoff
 CLOSE_S = 20.0
 """For closing the clients after the drain."""
 GARBAGE_ROUNDS = 10
-"""Calls outlive two rounds, and what the SDKs leave of one may be a circle: so all is looked at every few minutes."""
+"""Half of what is usual: calls outlive two rounds, and what is left of one that is let go may be a circle."""
 _TOO_LONG = "the process did not end in time after it was told to stop or failed"
 
 

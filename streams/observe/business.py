@@ -21,7 +21,7 @@ def measure(event: Event, metrics: Metrics) -> None:
 
 def _measure_call(row: CallRow, metrics: Metrics) -> None:
     model = row.model_used or row.model_requested
-    if row.cost.total_usd:
+    if row.cost.total_usd:  # a float for Prometheus, which draws it: what is booked is the row's own Decimal
         metrics.count("millrace_cost_usd_total", row.tenant_id, model, by=float(row.cost.total_usd))
     if row.cost.status == "unpriced":
         metrics.count("millrace_unpriced_total", model)

@@ -43,9 +43,19 @@ def told(question: Callable[[], T]) -> T | None:
         return None
 
 
-def acknowledged_end(reader: PartitionReader, where: TopicPartition, within_s: float) -> int | None:
-    """As `told`. A leader that has just taken over serves records up to where it last knew of all copies, and calls
+def acknowledged_end(reader: PartitionReader, where: TopicPartition, within_s: float) -> int:
+    """To be `told`. A leader that has just taken over serves records up to where it last knew of all copies, and calls
     that the end; but who asks for the end is told only when it knows it.
     """
-    ends = told(lambda: reader.get_watermark_offsets(where, within_s))
-    return None if ends is None else ends[1]
+    return reader.get_watermark_offsets(where, within_s)[1]
+
+
+def offsets_since(reader: PartitionReader, times: list[TopicPartition], within_s: float) -> list[TopicPartition]:
+    """To be `told`, all of them or none. A partition whose leader could not say comes back without an offset, which
+    would be taken for its end.
+    """
+    found = reader.offsets_for_times(times, within_s)
+    for each in found:
+        if each.error is not None:
+            raise KafkaException(each.error)
+    return found

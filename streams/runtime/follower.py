@@ -1,8 +1,8 @@
 """Keeps a worker's view of the configuration up to date."""
 
 import threading
-import time
 from contextlib import suppress
+from itertools import count
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
 from pydantic import ValidationError
@@ -11,15 +11,15 @@ from schemas.control import CONTROL as CONTROL_OBJECTS
 from schemas.topics import CONTROL
 from streams.control import ControlView, with_object, without_object
 from streams.observe.logs import logger
-from streams.runtime.acknowledged import acknowledged_end
+from streams.runtime.acknowledged import acknowledged_end, told
 from streams.runtime.kafka import Clients
 from streams.runtime.messages import END_OF_PARTITION
 from streams.settings import KafkaSettings
 
 log = logger(__name__)
 ASK_TIMEOUT_S = 1.0
-SLOW_S = 10.0
-"""So often who waits for the end of the configuration says so."""
+SLOW_ROUNDS = 25
+"""Of 0.2 to 1.2 s: so often who waits for the end of the configuration says so."""
 
 
 def apply_record(view: ControlView, key: bytes | None, value: bytes | None, offset: int) -> ControlView:
@@ -50,10 +50,13 @@ class ControlFollower:
         self.is_current = False
 
     def follow(self, timeout_s: float = 0) -> bool:
-        """Takes in what is there; True when the view changed. Raises KafkaException on what does not pass."""
+        """Takes in what is there; True when the view changed. Takes `ASK_TIMEOUT_S` longer until it is known where the
+        topic ends. Raises KafkaException on what does not pass.
+        """
         before = self.view
         if self._end is None:
-            self._end = acknowledged_end(self._consumer, TopicPartition(self._topic, 0), ASK_TIMEOUT_S)
+            where = TopicPartition(self._topic, 0)
+            self._end = told(lambda: acknowledged_end(self._consumer, where, ASK_TIMEOUT_S))
         first = self._consumer.poll(timeout_s)
         if first is not None:
             for message in (first, *self._consumer.consume(1_000, 0)):
@@ -79,14 +82,14 @@ class ControlFollower:
 def wait_for_configuration(follower: ControlFollower, stop: threading.Event) -> None:
     """Without tenants, routes and deployments every request would be rejected: better that it waits on its topic."""
     told = False
-    slow_s = time.monotonic() + SLOW_S
-    while not stop.is_set():
+    for number in count(1):
+        if stop.is_set():
+            return
         follower.follow(0.2)
         if follower.is_current and follower.view.is_configured:
             return
         if follower.is_current and not told:
             log.warning("waiting_for_configuration", todo="apply one: millrace config apply FILE")
             told = True
-        if not follower.is_current and time.monotonic() > slow_s:
+        if not follower.is_current and number % SLOW_ROUNDS == 0:
             log.warning("configuration_unread", topic=CONTROL.name, todo="see that its partition has a leader")
-            slow_s = time.monotonic() + SLOW_S

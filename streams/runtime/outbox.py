@@ -10,13 +10,12 @@ from schemas.topics import DEAD_LETTERS
 from streams.runtime.deadletter import kept
 from streams.runtime.delivery import Delivery
 from streams.runtime.denial import in_words
-from streams.runtime.envelope import Envelope
+from streams.runtime.envelope import Envelope, Header
 from streams.runtime.first_records import FirstRecords
 from streams.runtime.kafka import Clients
 from streams.settings import KafkaSettings
 
-Headers = Sequence[tuple[str, bytes]]
-Dated = tuple[str, int, bytes | None, bytes | None, Headers, int]
+Dated = tuple[str, int, bytes | None, bytes | None, Sequence[Header], int]
 """Topic, partition, key, value, headers, and when it was decided."""
 
 
@@ -62,7 +61,9 @@ class Outbox:
         partition, room = cause.partition % self._kafka.partitions, kept(cause)
         self._send(self._kafka.topic(DEAD_LETTERS), partition, room.key, room.value, headers)
 
-    def _send(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+    def _send(
+        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Sequence[Header]
+    ) -> None:
         dated_ms = self._now_ms() if self._decided_ms is None else self._decided_ms
         if self._first.must_wait((topic, partition)):
             self._behind.append((topic, partition, key, value, headers, dated_ms))
@@ -70,7 +71,13 @@ class Outbox:
             self._produce(topic, partition, key, value, headers, dated_ms)
 
     def _produce(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers, dated_ms: int
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[Header],
+        dated_ms: int,
     ) -> None:
         while True:
             # by the clock that dates the records: what brokers would refuse is not even sent to where they would not

@@ -8,7 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPart
 
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
-from streams.runtime.acknowledged import acknowledged_end, told
+from streams.runtime.acknowledged import acknowledged_end, offsets_since, told
 from streams.runtime.delivery import Delivery
 from streams.runtime.kafka import Clients
 from streams.runtime.messages import END_OF_PARTITION, delivery_of
@@ -101,12 +101,12 @@ class TableReader:
     def _reach(self, where: TopicPartition) -> int:
         return self._ask(lambda: acknowledged_end(self._consumer, where, ASK_S))
 
-    def _ask(self, question: Callable[[], T | None]) -> T:
+    def _ask(self, question: Callable[[], T]) -> T:
         until_s = time.monotonic() + SILENCE_S
         while time.monotonic() < until_s:
             if self._is_told_to_stop():
                 raise RestoreStoppedError
-            answer = question()
+            answer = told(question)
             if answer is not None:
                 return answer
             self._consumer.poll(POLL_S)  # nothing is assigned: a pause
@@ -139,14 +139,12 @@ class TableReader:
 
     def _look_up(self, topic: str) -> None:
         """Left to itself, the client finds out where a topic is only at its next look, up to a second later."""
-        self._ask(lambda: told(lambda: self._consumer.list_topics(topic, ASK_S)))
+        self._ask(lambda: self._consumer.list_topics(topic, ASK_S))
 
     def _starts(self, topic: str, since_ms: Mapping[int, int | None]) -> list[TopicPartition]:
         whole = [TopicPartition(topic, p, OFFSET_BEGINNING) for p, since in since_ms.items() if since is None]
         timed = [TopicPartition(topic, p, max(since, 0)) for p, since in since_ms.items() if since is not None]
-        if not timed:
-            return whole
-        return whole + self._ask(lambda: told(lambda: self._consumer.offsets_for_times(timed, ASK_S)))
+        return whole + (self._ask(lambda: offsets_since(self._consumer, timed, ASK_S)) if timed else [])
 
     def close(self) -> None:
         self._consumer.close()

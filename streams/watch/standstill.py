@@ -59,7 +59,7 @@ class Guard:
         self._health = health
         self._now_s = now_s
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look_on, name="standstill", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="standstill", daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -67,6 +67,14 @@ class Guard:
     def __exit__(self, *_: object) -> Literal[False]:
         self._over.set()
         return False
+
+    def _run(self) -> None:
+        """Nobody else would notice that nobody looks on."""
+        try:
+            self._look_on()
+        except Exception as problem:  # whatever it is, it is told and ends us
+            log.critical("ended_by_a_bug", problem=type(problem).__name__, exc_info=problem)
+            exit_hard("who looks on whether watch stands still failed")
 
     def _look_on(self) -> None:
         standstill = Standstill()

@@ -402,6 +402,7 @@ def test_a_start_that_stands_still_ends_the_process_and_the_next_one_does_the_wo
     stuck = fleet.launch(module="tests.integration.stuck_watch")
 
     assert stuck.wait(START_S) == 1
+    assert "_wait_for_ever" in fleet.log().read_text(), "what its tasks waited for"
 
     fleet.start()
     assert soon(lambda: fleet.committed() == 10)

@@ -74,6 +74,13 @@ def believes_a_new_leader_that_it_serves_all_there_is(patch: pytest.MonkeyPatch)
     patch.setattr(TableReader, "_reach", reach)
 
 
+def begins_at_the_end_where_no_leader_could_tell_where_to(patch: pytest.MonkeyPatch) -> None:
+    def offsets_since(reader: Any, times: object, within_s: float) -> object:
+        return reader.offsets_for_times(times, within_s)
+
+    patch.setattr("streams.runtime.restore.offsets_since", offsets_since)
+
+
 def begins_with_whatever_configuration_a_new_leader_serves(patch: pytest.MonkeyPatch) -> None:
     def acknowledged_end(*_: object) -> int:
         return 0
@@ -177,6 +184,7 @@ def reads_back_while_no_heartbeat_is_sent(patch: pytest.MonkeyPatch) -> None:
         (restores_nothing, LIMIT),
         (believes_a_new_leader_that_it_serves_all_there_is, POSTPROCESS),
         (believes_a_new_leader_that_it_serves_all_there_is, LIMIT),
+        (begins_at_the_end_where_no_leader_could_tell_where_to, POSTPROCESS),
         (begins_with_whatever_configuration_a_new_leader_serves, LIMIT),
         (forgets_whom_it_holds_back, CACHE_STAGE),
         (drops_what_comes_while_it_waits, ROUTE),

@@ -1,12 +1,14 @@
 """Whether a watch that starts, or ends, still moves."""
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from streams.observe.health import Health, State
-from streams.watch.standstill import Standstill, sign_of
+from streams.watch import standstill as module
+from streams.watch.standstill import Guard, Standstill, sign_of
 
 
 @dataclass
@@ -66,3 +68,21 @@ def test_a_table_that_grows_and_a_rebalance_that_ends_are_movements(state: State
 def test_a_watch_that_ends_is_told_from_one_that_begins() -> None:
     assert sign(App(should_stop=True)) == "ending"
     assert sign(App(should_stop=True), "running") == "ending"
+
+
+def test_a_look_out_that_fails_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    ended = threading.Event()
+
+    def exit_hard(why: str) -> None:
+        told.append(why)
+        ended.set()
+
+    def health() -> Health:
+        raise TypeError("nobody thought of this")
+
+    monkeypatch.setattr(module, "exit_hard", exit_hard)
+    monkeypatch.setattr(module, "LOOK_S", 0.001)
+    with Guard(App(), health, lambda: 0.0):
+        assert ended.wait(10)
+    assert told == ["who looks on whether watch stands still failed"]

@@ -7,7 +7,7 @@ from tests.fakes.kafka.timeline import Timeline
 Mishap = Literal[
     "fetch waits",  # a partition's records are there, and come with a later fetch
     "serves less",  # the leader is new: it serves what it knows all copies to have, and calls that the end
-    "end unknown",  # the same leader, asked for the end
+    "end unknown",  # the same leader, asked for the end, or for where a time begins
     "leader replaced",  # between two requests of a producer that it does not know: it takes the second only
     "reply lost",  # the broker did what it was asked to, and the client does not hear of it
     "queue full",  # the producer takes no more records for the moment

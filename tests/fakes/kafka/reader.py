@@ -6,6 +6,12 @@ from tests.fakes.kafka.fetch import Fetcher, where_of
 from tests.fakes.kafka.host import Host
 
 
+class Untold(TopicPartition):
+    """What comes back for a partition whose leader could not say: an error, and an offset that means the end."""
+
+    error = KafkaError(KafkaError.OFFSET_NOT_AVAILABLE)
+
+
 class FakeReader:
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -57,7 +63,10 @@ class FakeReader:
         found: list[TopicPartition] = []
         for asked in partitions:
             offset = self._host.cluster.log(where_of(asked)).first_since(asked.offset)
-            found.append(TopicPartition(asked.topic, asked.partition, OFFSET_END if offset is None else offset))
+            if self._host.conditions.happens("end unknown"):
+                found.append(Untold(asked.topic, asked.partition, OFFSET_END))
+            else:
+                found.append(TopicPartition(asked.topic, asked.partition, OFFSET_END if offset is None else offset))
         return found
 
     def get_watermark_offsets(self, partition: TopicPartition, timeout: float = -1) -> tuple[int, int]:
