@@ -75,8 +75,8 @@ class Tenure(ConsumerRebalanceListener):
         if self._must_rejoin and await self._can_part():
             await self._part()
             self._assignment += 1  # what came while it parted goes now
-            self._consumer.unsubscribe()
-            self.subscribe()
+            # to subscribe anew instead would end aiokafka's own tasks if it is just assigning partitions to us
+            cast("Any", self._consumer)._coordinator.request_rejoin()  # noqa: SLF001  # there is no other place
 
     def check(self) -> None:
         """Raises what keeps us from our group: where aiokafka would tell of it, nobody asks while nothing is taken."""

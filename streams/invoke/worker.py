@@ -44,7 +44,8 @@ UNHEARD_S = 2.0
 
 class InvokeWorker:
     """`run` returns after `stop` is set and the calls in flight are finished, or cancelled after the drain time. It has
-    left its group before it waits for them, and also before it raises.
+    left its group before it waits for them, and also before it raises, be it for one of aiokafka's own tasks that was
+    cancelled.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class InvokeWorker:
         try:
             while not stop.is_set() and self._fatal is None:
                 await self._round()
-        except Exception as problem:  # noqa: BLE001  # raised below, when the group is told
+        except (Exception, asyncio.CancelledError) as problem:  # noqa: BLE001  # raised below, when the group is told
             self._fail(problem)
         await self._tenure.end(self._drain_s)
         beating.cancel()

@@ -44,6 +44,11 @@ def untyped(client: AIOKafkaConsumer | AIOKafkaProducer) -> Any:
     return client
 
 
+def coordinator(member: "Member") -> Any:
+    """There is no other way to ask aiokafka to join again."""
+    return untyped(member.consumer)._coordinator
+
+
 async def _at_once() -> None:
     """Nothing to do before the partitions may go, or come."""
 
@@ -304,9 +309,7 @@ def test_no_heartbeat_is_sent_while_the_listener_takes_its_partitions_and_a_sess
     world.run(body())
 
 
-def test_who_gives_its_subscription_up_may_neither_commit_nor_seek_and_is_told_so_when_it_subscribes_anew(
-    world: AioWorld,
-) -> None:
+def test_who_asks_to_join_again_gives_everything_up_first_and_is_assigned_anew(world: AioWorld) -> None:
     topic = prepared(world)
     (where,) = of(topic, 0)
 
@@ -314,16 +317,34 @@ def test_who_gives_its_subscription_up_may_neither_commit_nor_seek_and_is_told_s
         async with joined(world, topic) as member:
             await comes_true(lambda: member.owns == [0, 1])
             told = len(member.told)
-            member.consumer.unsubscribe()
-            with pytest.raises(IllegalStateError):
-                await member.consumer.commit({where: 1})
-            member.consumer.subscribe([topic], listener=member)
+            coordinator(member).request_rejoin()
             await comes_true(lambda: len(member.told) >= told + 4 and member.owns == [0, 1])
             assert member.told[told : told + 2] == [("revoked", [0, 1]), ("let go", [])]
             await member.consumer.commit({where: 1})
             assert await member.consumer.committed(where) == 1
             with pytest.raises(IllegalStateError):
                 member.consumer.seek(TopicPartition("nobody.subscribed", 0), 0)
+
+    world.run(body())
+
+
+def test_who_asks_to_join_again_while_it_is_being_assigned_partitions_is_assigned_them_once_more(
+    world: AioWorld,
+) -> None:
+    topic = prepared(world)
+    (where,) = of(topic, 0)
+
+    async def body() -> None:
+        async with joined(world, topic) as member:
+
+            async def ask_again() -> None:
+                member.taking = _at_once
+                coordinator(member).request_rejoin()
+
+            member.taking = ask_again
+            await comes_true(lambda: [what for what, _ in member.told].count("assigned") >= 2 and member.owns == [0, 1])
+            await member.consumer.commit({where: 1})
+            assert await member.consumer.committed(where) == 1
 
     world.run(body())
 

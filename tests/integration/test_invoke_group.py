@@ -17,6 +17,7 @@ from schemas.control import Deployment
 from schemas.topics import DISPATCH
 from scripts.stack.process import Child, Command, spawn
 from scripts.stack.readiness import holds_within
+from streams.invoke.tenure import Tenure
 from streams.providers.protocol import Question, Reply
 from streams.runtime.delivery import Delivery
 from streams.runtime.restore import TableReader
@@ -158,6 +159,33 @@ def test_a_worker_that_its_coordinator_alone_does_not_hear_hands_over_in_time_an
     CutOff.silent.clear()
     assert holds_within(WITHIN_S, lambda: bench.log.members("invoke") == 2)
     assert cut.is_running
+
+
+class LosesTouchMeanwhile(AIOKafkaConsumer):
+    """Its worker loses touch with its group, and asks for partitions anew, while it is being given its first."""
+
+    has_lost = False
+
+    @override
+    async def committed(self, partition: Any) -> int | None:
+        given = cast("int | None", await super().committed(partition))
+        if not self.has_lost:
+            self.has_lost = True
+            tenure = cast("Tenure", cast("Any", self)._subscription.listener)
+            tenure.lose()
+            await tenure.rejoin_if_lost()
+        return given
+
+
+def test_a_worker_that_loses_touch_while_it_is_given_its_partitions_asks_anew_and_goes_on(bench: InvokeBench) -> None:
+    bench.dispatch("later-0", partition=0)
+    bench.dispatch("later-1", partition=1)
+
+    worker = bench.start_invoke(Desk(), consumer_type=LosesTouchMeanwhile)
+
+    bench.await_completed("later-0", "later-1")
+    bench.log.await_committed("invoke", NORMAL, {0: 1, 1: 1})
+    assert worker.is_running
 
 
 class Breaks(AIOKafkaConsumer):

@@ -1,7 +1,7 @@
 """An invoke worker that gives its partitions up while others are given to it takes only what it asked for last."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -29,8 +29,9 @@ WHERE = TopicPartition("llm.dispatch.normal", 0)
 class Coordinator:
     generation = 1
 
-    def __init__(self) -> None:
-        self.trouble: Exception | None = None
+    def __init__(self, request_rejoin: Callable[[], None]) -> None:
+        self.trouble: BaseException | None = None
+        self.request_rejoin = request_rejoin
 
     def check_errors(self) -> None:
         if self.trouble is not None:
@@ -41,23 +42,28 @@ class Group:
     """aiokafka's consumer, of which the test is the coordinator."""
 
     def __init__(self) -> None:
-        self._coordinator = Coordinator()
-        self.subscriptions: asyncio.Queue[Any] = asyncio.Queue()
+        self._coordinator = Coordinator(self.ask)
+        self._listener: Any = None
+        self.asked: asyncio.Queue[Any] = asyncio.Queue()
         self.is_assigned = False
         self.fetched = asyncio.Event()
         self.answers = asyncio.Event()
         self.answers.set()
         self.is_probed = asyncio.Event()
         self.rebalances = False
+        self.is_left = False
 
-    def hear_of(self, trouble: Exception) -> None:
+    def hear_of(self, trouble: BaseException) -> None:
         self._coordinator.trouble = trouble
 
     def subscribe(self, _topics: object, *, listener: Any) -> None:
-        self.subscriptions.put_nowait(listener)
+        self._listener = listener
+        self.ask()
 
-    def unsubscribe(self) -> None:
+    def ask(self) -> None:
+        """For partitions, in the listener's name."""
         self.is_assigned = False
+        self.asked.put_nowait(self._listener)
 
     async def assign(self, listener: Any) -> None:
         self.is_assigned = True
@@ -86,7 +92,7 @@ class Group:
         return {WHERE: 0}
 
     async def stop(self) -> None:
-        """Leaves at once."""
+        self.is_left = True
 
 
 class Slow(AsyncOutbox):
@@ -152,7 +158,7 @@ class Bench:
             await asyncio.wait([self.running], timeout=0.001)
 
     async def subscribed(self) -> Any:
-        asking = asyncio.create_task(self.group.subscriptions.get())
+        asking = asyncio.create_task(self.group.asked.get())
         await asyncio.wait([asking, self.running], return_when=asyncio.FIRST_COMPLETED)
         assert asking.done(), self.running.exception()
         return asking.result()
@@ -230,7 +236,7 @@ async def test_while_brokers_say_nothing_who_lost_touch_waits_with_what_it_calls
             bench.group.is_probed.clear()
             await bench.group.is_probed.wait()
         assert not bench.outbox.is_asked.is_set()
-        assert bench.group.subscriptions.empty()
+        assert bench.group.asked.empty()
         bench.group.answers.set()
 
         await bench.subscribed()
@@ -254,6 +260,22 @@ async def test_what_keeps_a_worker_from_its_group_is_heard_of_though_it_takes_no
 
         with pytest.raises(GroupAuthorizationFailedError):
             await bench.running
+
+
+@pytest.mark.asyncio
+async def test_a_worker_one_of_whose_clients_tasks_was_cancelled_leaves_its_group_before_it_ends() -> None:
+    async with asyncio.timeout(30):
+        bench = Bench(world(control=control(deployment())))
+        listener = await bench.subscribed()
+        await bench.group.assign(listener)
+        await bench.await_running()
+        await listener.on_partitions_revoked([WHERE])
+
+        bench.group.hear_of(asyncio.CancelledError())
+
+        await asyncio.wait([bench.running])
+        assert bench.running.cancelled()
+        assert bench.group.is_left
 
 
 @pytest.mark.asyncio

@@ -42,7 +42,6 @@ class FakeAioConsumer:
         self._next: dict[TopicPartition, int] = {}
         self._assigned: tuple[TopicPartition, ...] = ()
         self._listener: Listener | None = None
-        self._subscription = 0
         self._must_join = False
         self._has_given_up = False
         self._is_reassigned = True
@@ -53,21 +52,11 @@ class FakeAioConsumer:
         self._host.call("start consumer")
 
     def subscribe(self, topics: list[str], *, listener: Listener) -> None:
-        """Anew after `unsubscribe`: what was assigned is given up, and asked for again."""
+        """Once."""
         self._host.call("subscribe")
         self._topics, self._listener = topics, listener
-        self._subscription += 1
         self._must_join = True
-        if self._coordinating is None:
-            self._coordinating = asyncio.get_running_loop().create_task(self._coordinate())
-
-    def unsubscribe(self) -> None:
-        self._host.call("unsubscribe")
-        self._subscription += 1
-        self._listener, self._must_join = None, False
-        self._is_reassigned = True
-        self._next = {}
-        self._coordinator.leave()
+        self._coordinating = asyncio.get_running_loop().create_task(self._coordinate())
 
     async def _coordinate(self) -> None:
         """The listener is told of one thing after the other. While it gives up partitions heartbeats go on; while it
@@ -87,7 +76,7 @@ class FakeAioConsumer:
                 await passed(NEWS_S)
 
     async def _join(self) -> None:
-        """What was assigned before is told as revoked, be it nothing, or lost with an earlier subscription."""
+        """What was assigned before is told as revoked, be it nothing."""
         self._is_reassigned = True
         if not self._has_given_up and self._listener is not None:
             with suppress(Exception):  # the real one logs it and goes on
@@ -98,16 +87,14 @@ class FakeAioConsumer:
             self._coordinator.join(self._topics)
 
     async def _gain(self, assigned: tuple[TopicPartition, ...]) -> None:
-        subscription = self._subscription
         starts = {where: await self._committed(where) or 0 for where in assigned}
-        if self._listener is None or subscription != self._subscription:
+        if self._listener is None:
             return
         self._assigned, self._next = assigned, starts
         self._has_given_up = self._is_reassigned = False
         with suppress(Exception):  # the real one logs it and goes on
             await self._listener.on_partitions_assigned(assigned)
-        if subscription == self._subscription:
-            self._coordinator.beat()
+        self._coordinator.beat()
 
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int, max_records: int

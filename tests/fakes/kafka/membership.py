@@ -48,6 +48,7 @@ class Membership:
         self._stay = 0
         self._heard_ms = 0
         self._is_giving_up = False
+        self._is_joining = False
         self.news: deque[News] = deque()
 
     @property
@@ -63,7 +64,13 @@ class Membership:
         self._topics = topics or self._topics
         self._stay += 1
         self._is_giving_up = False
+        self._is_joining = True
         self._try(self._stay, lambda: self._group.join(self._member_id, self._topics, self._on_joined(self._stay)))
+
+    def request_rejoin(self) -> None:
+        """As aiokafka's coordinator has it: who is joining anyway does not do so twice."""
+        if not self._is_joining:
+            self._give_up(is_past=False)
 
     def leave(self) -> None:
         self._stay += 1
@@ -104,6 +111,7 @@ class Membership:
     def _begin(self, joined: Joined) -> None:
         self._member_id, self._generation = joined.member_id, joined.generation
         self._heard_ms = self._host.timeline.now_ms
+        self._is_joining = False
         self.news.append(Gained(joined.partitions))
         self._host.stir()
         if not self._is_aiokafka:
