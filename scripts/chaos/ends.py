@@ -18,7 +18,7 @@ _EXPECTED: Final = (
     re.compile(r"Kafka at \S+ does not answer"),  # before its start
     re.compile(r"there was no answer in time"),
     # how watch ends when brokers do not answer
-    re.compile(r"(ended_by_a_bug|We experienced a crash.*) (CommitsStuckError|ControlTimeoutError)$"),
+    re.compile(r"(ended_by_a_bug|We experienced a crash.*) (CommitsStuckError|ControlTimeoutError)( at |$)"),
 )
 _FORCED: Final = frozenset({"hard_exit", "drain_failed", "tables_ahead_of_their_changelogs"})
 """Log events of an end by force after the drain time, and of one after which a start rebuilds what was torn."""
@@ -29,14 +29,17 @@ _PREFIX: Final = "millrace: "
 
 
 def last_words(log: bytes) -> str:
-    """The last line that says why a process ended: its sentence, or the name of an event; else its last line."""
+    """The last line that says why a process ended: its sentence, or the name of an event and of the last lines that it
+    passed; else its last line.
+    """
     lines = [line for line in log.decode(errors="replace").splitlines() if line.strip()]
     for line in reversed(lines):
         if line.startswith(_PREFIX):
             return line.removeprefix(_PREFIX)
         said = _said(line)
         if (event := str(said.get("event", ""))) in _FORCED | _BUGS or _CRASH in event:
-            return f"{event} {said.get('problem', '')}".strip()
+            where = " < ".join(reversed(cast("list[str]", said.get("where") or [])[-3:]))
+            return f"{event} {said.get('problem', '')}".strip() + (f" at {where}" if where else "")
     return str(_said(lines[-1]).get("event") or lines[-1]) if lines else ""
 
 

@@ -14,6 +14,7 @@ DOCUMENTED = (
     "millrace: stopped: the broker did not take the last commit within 5 s",
     "millrace: stopped: 3 calls did not end within 5 s of being cancelled",
     '{"event":"ended_by_a_bug","problem":"CommitsStuckError","where":[]}',
+    '{"event":"ended_by_a_bug","problem":"CommitsStuckError","where":["/m/commits.py:71 look"]}',
     '{"event":"[^Worker]: We experienced a crash! Reraising...","level":"critical","problem":"CommitsStuckError"}',
     '{"event":"tables_ahead_of_their_changelogs","level":"error"}',
     "millrace: stopped: nothing was heard of a partition to be read back for 30 s",
@@ -46,6 +47,12 @@ def test_a_process_that_says_a_documented_reason_may_end(line: str) -> None:
 def test_any_other_end_is_told_though_a_restart_covers_it_up(line: str) -> None:
     assert "for no documented reason" in unexplained(1, last_words(line.encode()), wanted=False)
     assert unexplained(1, last_words(line.encode()), wanted=True)
+
+
+def test_the_end_by_a_bug_is_told_with_the_last_lines_it_passed() -> None:
+    log = b'{"event":"ended_by_a_bug","problem":"KeyError","where":["/m/a.py:1 run","/m/b.py:2 do","/m/c.py:3 find"]}'
+    said = unexplained(1, last_words(log), wanted=False)
+    assert said.endswith("ended_by_a_bug KeyError at /m/c.py:3 find < /m/b.py:2 do < /m/a.py:1 run")
 
 
 @pytest.mark.parametrize(
