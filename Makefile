@@ -39,7 +39,7 @@ profile: setup ## a flame graph of one stage under the bench's load (STAGE=valid
 	@$(BIN)/python -m scripts.bench profile --stage "$(or $(STAGE),validate)" --seconds "$(or $(SECONDS),15)"
 
 test: setup ## all tests, on a real broker and a real ClickHouse engine
-	@$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=12 --durations-min=20
 
 simulate: setup ## simulated schedules of the runtime (SEEDS=2000, or SEED=n for one of them, step by step)
 	@$(BIN)/python -m tests.simulated $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))
