@@ -20,7 +20,7 @@ from scripts.stack.errors import StackError
 def chaos(
     seed: Annotated[int | None, typer.Option(help="Draws load and faults; drawn itself when absent.")] = None,
     minutes: Annotated[float, typer.Option(help="How long there is load.")] = 2.0,
-    rate: Annotated[float, typer.Option(min=0.1, help="Requests a second.")] = 20.0,
+    rate: Annotated[float, typer.Option(help="Requests a second.")] = 20.0,
     faults: Annotated[str, typer.Option(help="all, or a list of KIND or KIND:PART.")] = "all",
     as_object: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -30,8 +30,8 @@ def chaos(
         plan = RunPlan(secrets.randbelow(1_000_000) if seed is None else seed, minutes, rate, chosen(faults))
         console.print(f"seed {plan.seed}: {len(plan.schedule)} faults in {minutes:g} minutes", highlight=False)
         report = _carry_out(plan, console)
-    except (StackError, ValueError) as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
+    except (StackError, ValueError, OSError) as error:
+        console.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from error
     except KeyboardInterrupt:
         console.print("stopped: everything that was started has been ended")

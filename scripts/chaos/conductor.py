@@ -2,8 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,8 @@ from scripts.local.layout import RUN_FOLDER
 from scripts.local.parts import Wishes
 from scripts.local.stack import LocalStack
 from scripts.stack.backoff import Backoff
+from scripts.stack.errors import StackError
+from scripts.stack.lock import exclusive
 from scripts.stack.supervisor import Supervisor
 from streams.clock import now_ms
 from streams.settings import KafkaSettings
@@ -53,12 +55,14 @@ class Run:
     def carry_out(self) -> list[Invariant]:
         """Everything there is to be said about the run.
 
-        Raises StackError when the system did not start. Nothing it started outlives it, however it ends.
+        Raises StackError when the system did not start, or the same run is under way. Nothing it started outlives it,
+        however it ends.
         """
         plan = self.plan
-        shutil.rmtree(plan.layout.folder, ignore_errors=True)
-        plan.layout.prepare()
         with ExitStack() as held:
+            held.enter_context(_alone(plan))
+            shutil.rmtree(plan.layout.folder, ignore_errors=True)
+            plan.layout.prepare()
             journal = held.enter_context(Journal(plan.file("journal.jsonl"), now_ms, self._heard))
             deaths = Deaths(journal, plan.layout.log)
             gates = held.enter_context(Gates())
@@ -122,6 +126,19 @@ class Run:
         system.journal.write(event="settled", in_time=in_time)
         late = [] if in_time else [f"something was left to do {SETTLES_WITHIN_S:g} s after the load had ended"]
         return judged("everything is answered, stored and committed in time", 1, late)
+
+
+@contextmanager
+def _alone(plan: RunPlan) -> Generator[None]:
+    """Two runs of one seed share a folder, which each empties before it begins."""
+    folder = plan.layout.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(folder.with_suffix(".lock"), wait=False))
+        except BlockingIOError:
+            raise StackError(f"seed {plan.seed} is being run here already: wait for it, or take another") from None
+        yield
 
 
 def _wait(until_s: float, sooner: Callable[[], bool]) -> bool:

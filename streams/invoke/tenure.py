@@ -72,7 +72,7 @@ class Tenure(ConsumerRebalanceListener):
         self._consumer.subscribe(list(self._topics), listener=self)
 
     async def rejoin_if_lost(self) -> None:
-        if self._must_rejoin and await self._can_part():
+        if self._must_rejoin and await self._can_part() and self._must_rejoin:  # if it has not done so by itself since
             await self._part()
             self._assignment += 1  # what came while it parted goes now
             # to subscribe anew instead would end aiokafka's own tasks if it is just assigning partitions to us
@@ -169,11 +169,11 @@ class Tenure(ConsumerRebalanceListener):
         assignment = self._assignment
         self._progress.state("restoring")
         try:
-            committed = {where: cast("int | None", await self._consumer.committed(where)) or 0 for where in assigned}
+            told = {where: cast("int | None", await self._consumer.committed(where)) or 0 for where in assigned}
         except Exception as problem:  # noqa: BLE001  # aiokafka logs it and goes on: we would wait for work for ever
             self._failed(problem)
             return
-        begun = asyncio.create_task(self._begin(committed, assignment))
+        begun = asyncio.create_task(self._begin(self._offsets.starts(told), assignment))
         self._beside.add(begun)
         begun.add_done_callback(self._beside.discard)
 

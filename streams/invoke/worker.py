@@ -144,8 +144,8 @@ class InvokeWorker:
             self._take(await self._fetch(still_ours, poll_ms, 1))
         elif len(self._pool):
             await self._pool.any_ended(poll_ms / 1000)
-        else:  # nothing is assigned
-            await asyncio.sleep(poll_ms / 1000)
+        else:  # nothing is assigned, which only who asks goes on to hear of, and to be in the group for
+            self._take(await self._fetch([], poll_ms, 1))
 
     async def _fetch(self, partitions: Sequence[TopicPartition], timeout_ms: int, most: int) -> Fetched:
         """Nothing while the group rebalances: aiokafka then waits for the slowest member, and we may be told to stop.

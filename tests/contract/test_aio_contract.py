@@ -349,6 +349,26 @@ def test_who_asks_to_join_again_while_it_is_being_assigned_partitions_is_assigne
     world.run(body())
 
 
+def test_a_follower_that_joins_again_is_given_what_it_has_in_the_same_generation_and_nobody_else_hears_of_it(
+    world: AioWorld,
+) -> None:
+    topic = prepared(world)
+
+    async def body() -> None:
+        async with joined(world, topic) as leader:
+            await comes_true(lambda: leader.owns == [0, 1])
+            async with joined(world, topic) as follower:
+                await comes_true(lambda: len(leader.owns) == len(follower.owns) == 1)
+                generation, owned, told = coordinator(follower).generation, follower.owns, len(leader.told)
+                heard = len(follower.told)
+                coordinator(follower).request_rejoin()
+                await comes_true(lambda: len(follower.told) >= heard + 4 and follower.owns == owned)
+                assert coordinator(follower).generation == coordinator(leader).generation == generation
+                assert len(leader.told) == told
+
+    world.run(body())
+
+
 def test_a_fenced_topic_refuses_what_is_older_than_the_delivery_timeout(world: AioWorld) -> None:
     topic = prepared(world, MISSES)
     old_ms = world.now_ms() - world.kafka.delivery_timeout_ms - 1_000

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from scripts.chaos.kinds import LANES, Option
+from scripts.stack.lock import exclusive
 from tests.integration.scripted import begin, left_running
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
@@ -52,9 +53,32 @@ def test_a_run_that_is_interrupted_stops_all_it_started(tmp_path: Path) -> None:
     assert left_running(tmp_path) == []
 
 
+def test_a_run_whose_folder_cannot_be_made_or_is_in_use_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / ".millrace" / "chaos"
+    folder.mkdir(parents=True)
+    with exclusive(folder / "5.lock", wait=False):
+        chaos = begin("scripts.chaos", tmp_path, "--seed", "5", "--minutes", "1")
+        output, told = chaos.communicate(timeout=60)
+    assert (chaos.returncode, "being run here already" in output, "Traceback" in told) == (2, True, False)
+
+    (folder / "5.lock").unlink()
+    folder.rmdir()
+    folder.write_text("not a folder")
+    chaos = begin("scripts.chaos", tmp_path, "--seed", "5", "--minutes", "1")
+    output, told = chaos.communicate(timeout=60)
+    assert (chaos.returncode, str(folder.name) in output, "Traceback" in told) == (2, True, False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
-    [(("--faults", "explode"), "there are cut"), (("--minutes", "0.1"), "at least 0.75 minutes")],
+    [
+        (("--faults", "explode"), "there are cut"),
+        (("--faults", "[/x]"), "'[/x]' is no fault"),
+        (("--minutes", "0.1"), "at least 0.75 minutes"),
+        (("--minutes", "nan"), "at least 0.75 minutes"),
+        (("--rate", "inf"), "requests a second"),
+        (("--seed", "-5"), "0 or more"),
+    ],
 )
 def test_a_run_that_makes_no_sense_is_refused_in_a_sentence(
     tmp_path: Path, arguments: tuple[str, ...], complaint: str

@@ -131,6 +131,8 @@ def test_a_report_says_how_much_of_each_kind_and_lane_was_done_as_planned() -> N
 
 def test_a_run_of_all_faults_is_replayed_without_naming_them() -> None:
     assert RunPlan(seed=5, minutes=0.75, rate=1.5, faults=OPTIONS).replay == "make chaos SEED=5 MINUTES=0.75 RATE=1.5"
+    exactly = RunPlan(seed=5, minutes=10.1234567, rate=20).replay
+    assert exactly == "make chaos SEED=5 MINUTES=10.1234567 RATE=20"
 
 
 def test_a_verdict_is_none_until_there_is_one(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scripts.chaos.faults.choice import MAKERS, MAKERS_OF_BROKERS
 from scripts.chaos.kinds import KINDS, LANES, OPTIONS, Option, chosen
+from scripts.chaos.plan import RunPlan
 from scripts.chaos.schedule import BROKERS, CALM_AFTER_S, CALM_BEFORE_S, LASTS_S, Planned, schedule
 
 SEEDS = st.integers(min_value=0, max_value=2**31)
@@ -117,9 +118,23 @@ def test_every_kind_has_a_length_and_somebody_who_does_it() -> None:
     assert {option.kind for option in others} == set(MAKERS)
 
 
-def test_a_run_too_short_for_any_fault_is_refused() -> None:
+@pytest.mark.parametrize("minutes", [0.5, float("nan"), float("inf"), -1.0])
+def test_a_run_that_cannot_be_so_long_is_refused(minutes: float) -> None:
     with pytest.raises(ValueError, match=r"at least 0\.75 minutes"):
-        schedule(1, 0.5, OPTIONS)
+        RunPlan(seed=1, minutes=minutes, rate=20)
+
+
+@pytest.mark.parametrize("rate", [0.0, float("nan"), float("inf")])
+def test_a_load_that_cannot_be_made_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="requests a second"):
+        RunPlan(seed=1, minutes=2, rate=rate)
+
+
+def test_a_run_in_which_nothing_would_be_broken_is_refused() -> None:
+    faults = frozenset({Option("freeze", "invoke")})
+    empty = next(seed for seed in range(1_000) if not schedule(seed, 0.75, faults))
+    with pytest.raises(ValueError, match="none of these faults fits"):
+        RunPlan(seed=empty, minutes=0.75, rate=20, faults=faults)
 
 
 def test_faults_are_chosen_by_kind_or_by_kind_and_part() -> None:

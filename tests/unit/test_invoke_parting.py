@@ -27,7 +27,7 @@ WHERE = TopicPartition("llm.dispatch.normal", 0)
 
 
 class Coordinator:
-    generation = 1
+    member_id, generation = "me", 1
 
     def __init__(self, request_rejoin: Callable[[], None]) -> None:
         self.trouble: BaseException | None = None
@@ -69,6 +69,9 @@ class Group:
         self.is_assigned = True
         await listener.on_partitions_assigned([WHERE])
 
+    async def assign_nothing(self, listener: Any) -> None:
+        await listener.on_partitions_assigned([])
+
     def seek(self, where: TopicPartition, _offset: int) -> None:
         if not self.is_assigned:
             raise IllegalStateError(f"{where} is not assigned")
@@ -80,6 +83,7 @@ class Group:
         """Is taken."""
 
     async def getmany(self, *_partitions: TopicPartition, **_options: int) -> dict[TopicPartition, list[object]]:
+        self._coordinator.check_errors()
         self.fetched.set()
         if self.rebalances:
             await asyncio.get_running_loop().create_future()
@@ -260,6 +264,51 @@ async def test_what_keeps_a_worker_from_its_group_is_heard_of_though_it_takes_no
 
         with pytest.raises(GroupAuthorizationFailedError):
             await bench.running
+
+
+@pytest.mark.asyncio
+async def test_what_keeps_a_worker_from_its_group_is_heard_of_though_no_partition_is_its_own() -> None:
+    async with asyncio.timeout(30):
+        bench = Bench(world(control=control(deployment())))
+        await bench.group.assign_nothing(await bench.subscribed())
+        await bench.await_running()
+
+        bench.group.hear_of(GroupAuthorizationFailedError("millrace.invoke"))
+
+        with pytest.raises(GroupAuthorizationFailedError):
+            await bench.running
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_has_joined_again_by_itself_while_it_was_to_ask_for_that_keeps_what_it_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with asyncio.timeout(30):
+        bench = Bench(world(control=control(deployment())))
+        listener = await bench.subscribed()
+        await bench.group.assign(listener)
+        await bench.await_running()
+        tenure = cast("Any", bench.worker)._tenure
+        is_asked, may_part = asyncio.Event(), asyncio.Event()
+
+        async def can_part() -> bool:
+            is_asked.set()
+            return await may_part.wait()
+
+        monkeypatch.setattr(tenure, "_can_part", can_part)
+        tenure.lose()
+        await is_asked.wait()
+
+        await listener.on_partitions_revoked([WHERE])
+        await bench.group.assign(listener)
+        await asyncio.wait(tenure._beside)
+        may_part.set()
+        bench.group.fetched.clear()
+        await bench.group.fetched.wait()
+
+        assert bench.group.asked.empty()
+        bench.stop.set()
+        await bench.running
 
 
 @pytest.mark.asyncio

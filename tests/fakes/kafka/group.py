@@ -28,7 +28,9 @@ class Member:
 
 
 class Group:
-    """Eager: whenever a member comes or goes, all give up everything and join again."""
+    """Eager: whenever a member comes or goes, all give up everything and join again. So they do when the leader joins
+    again; any other member is told once more what it has.
+    """
 
     def __init__(
         self,
@@ -47,6 +49,9 @@ class Group:
         self._phase: Literal["stable", "joining"] = "stable"
         self._members: dict[str, Member] = {}
         self._count = 0
+        self._leader = ""
+        self._assigned: dict[str, list[Where]] = {}
+        self._untold: dict[Where, tuple[int | None, int]] = {}
         self.generation = 0
         self.committed: dict[Where, int] = {}
 
@@ -56,10 +61,15 @@ class Group:
 
     def join(self, member_id: str | None, topics: Sequence[str], answer: Answer) -> None:
         """`answer` is called when everybody has joined, or had long enough to."""
+        known, topics = self._members.get(member_id or ""), tuple(sorted(topics))
+        if member_id and known and self._phase == "stable" and member_id != self._leader and known.topics == topics:
+            known.seen_ms = self._timeline.now_ms
+            answer(Joined(member_id, self.generation, tuple(self._assigned[member_id])))
+            return
         if member_id is None or member_id not in self._members:
             self._count += 1
             member_id = f"member-{self._count:04}"
-        self._members[member_id] = Member(tuple(sorted(topics)), self._timeline.now_ms, answer)
+        self._members[member_id] = Member(topics, self._timeline.now_ms, answer)
         self._begin()
         self._complete_if_all_are_here()
 
@@ -84,6 +94,17 @@ class Group:
             self._on_commit(offsets)
             self.committed.update(offsets)
         return problem
+
+    def told(self, where: Where) -> int | None:
+        """What whoever asks is told is committed."""
+        before, until_ms = self._untold.get(where, (None, 0))
+        return before if self._timeline.now_ms < until_ms else self.committed.get(where)
+
+    def tell_late(self, before: Mapping[Where, int | None], until_ms: int) -> None:
+        """What was just committed has no other copies yet: it is told then, or when the group begins anew, for that is
+        written behind it.
+        """
+        self._untold.update({where: (offset, until_ms) for where, offset in before.items()})
 
     def commit_as_nobody(self, offsets: Mapping[Where, int]) -> int | None:
         """A group that has no members takes it from anybody."""
@@ -118,7 +139,10 @@ class Group:
         self._members = {name: member for name, member in self._members.items() if member.awaiting is not None}
         self.generation += 1
         self._phase = "stable"
-        assigned = self._assign()
+        self._untold.clear()
+        if self._leader not in self._members:
+            self._leader = next(iter(self._members), "")
+        assigned = self._assigned = self._assign()
         for name, member in self._members.items():
             answer, member.awaiting = member.awaiting, None
             member.seen_ms = self._timeline.now_ms
