@@ -69,8 +69,8 @@ $(SIDE)/.ready: requirements.lock requirements.security.lock pyproject.toml $(RE
 	@$(BIN)/uv pip install --quiet --python $(SIDE)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-fuzz: $(SIDE)/.ready ## feed every parser of bytes from outside, led by coverage (TARGET=name, SECONDS=60 for each)
-	@$(SIDE)/bin/python -m tests.fuzz $(if $(TARGET),--target $(TARGET)) --seconds $(or $(SECONDS),60)
+fuzz: setup $(SIDE)/.ready ## feed every parser of bytes from outside (TARGET=name, SECONDS=60 for each, ENGINE=atheris or hypothesis)
+	@$(if $(filter hypothesis,$(ENGINE)),$(BIN),$(SIDE)/bin)/python -m tests.fuzz --engine $(or $(ENGINE),atheris) $(if $(TARGET),--target $(TARGET)) --seconds $(or $(SECONDS),60)
 
 audit: $(SIDE)/.ready ## known vulnerabilities in what is locked; fails when there are some, or nobody can be asked
 	@$(SIDE)/bin/python -m scripts.vulnerabilities

@@ -1,10 +1,14 @@
 """`make fuzz`: every target, or one, for so many seconds each, and a table of what came of it."""
 
 import argparse
+from pathlib import Path
 
 from scripts.cli.screen import out, show_table
-from tests.fuzz.campaign import Campaign, run
+from tests.fuzz import campaign, structured
+from tests.fuzz.campaign import Campaign
 from tests.fuzz.registry import TARGETS
+
+ENGINES = {"atheris": campaign.run, "hypothesis": structured.run}
 
 
 def main() -> int:
@@ -12,10 +16,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--target", action="append", choices=[*TARGETS], help="repeatable; all when absent")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--engine", choices=[*ENGINES], default="atheris", help="by coverage, or by structure")
+    parser.add_argument("--input", type=Path, help="a file, to be read once by one target: how it goes down is shown")
     given = parser.parse_args()
+    if given.input is not None:
+        for name in given.target or TARGETS:
+            TARGETS[name](given.input.read_bytes())
+        return 0
     campaigns: list[Campaign] = []
     for name in given.target or TARGETS:
-        campaigns.append(run(TARGETS[name], given.seconds))
+        campaigns.append(ENGINES[given.engine](TARGETS[name], given.seconds))
         out().print(f"{name}: {campaigns[-1].result} after {campaigns[-1].executions} executions")
     show_table(
         ("target", "executions", "seconds", "coverage", "result"),

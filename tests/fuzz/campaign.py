@@ -25,7 +25,9 @@ _WORD = re.compile(rb"[A-Za-z_][\w./-]{2,40}")
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """`coverage` counts the edges of our own code that were taken. `crash` is the input that ended the run."""
+    """`coverage` counts the edges of our own code that were taken, 0 where nobody counts them. `crash` is the input that
+    ended the run.
+    """
 
     target: str
     executions: int
@@ -36,7 +38,7 @@ class Campaign:
 
     @property
     def reproduction(self) -> str:
-        return f"{sys.executable} -m tests.fuzz.led {self.target} {self.crash}"
+        return f"{sys.executable} -m tests.fuzz --target {self.target} --input {self.crash}"
 
 
 def run(target: Target, seconds: int) -> Campaign:
