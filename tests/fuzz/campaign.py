@@ -25,8 +25,8 @@ _WORD = re.compile(rb"[A-Za-z_][\w./-]{2,40}")
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """`coverage` counts the edges of our own code that were taken, 0 where nobody counts them. `crash` is the input that
-    ended the run.
+    """`coverage` counts the edges of our own code that were taken, 0 where nobody counts them. `crash` is the input
+    that ended the run.
     """
 
     target: str
