@@ -37,7 +37,7 @@ def run(target: Target, seconds: int) -> Campaign:
     """Its seeds are 0, 1, …: the same run again begins with the same inputs. What brings it down is kept, shrunk."""
     begun_s, executions, latest = time.monotonic(), 0, b""
 
-    @settings(max_examples=_AT_ONCE, database=None, suppress_health_check=_UNHURRIED)
+    @settings(max_examples=_AT_ONCE, database=None, deadline=None, suppress_health_check=_UNHURRIED)
     @given(inputs(target))
     def once(data: bytes) -> None:
         nonlocal executions, latest
