@@ -42,8 +42,9 @@ def consumer_options(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
         "heartbeat_interval_ms": HEARTBEAT_MS,
         # nobody waits for our calls: giving partitions up takes two writes, each with its own limit below this
         "rebalance_timeout_ms": max(30_000, kafka.session_timeout_ms),
-        # lanes full of long calls take nothing for a while; a loop that is stuck misses its heartbeats anyway
-        "max_poll_interval_ms": 24 * 3_600_000,
+        # lanes full of long calls take nothing for a while, and who has no partitions never does: aiokafka would leave
+        # the group for good; a loop that is stuck misses its heartbeats anyway
+        "max_poll_interval_ms": 10 * 365 * 24 * 3_600_000,
         "max_partition_fetch_bytes": 8 * 1024 * 1024,
         "fetch_max_wait_ms": 100,
     }

@@ -29,18 +29,8 @@ class Offsets:
         self._tried_ms = 0
         self._uncommitted_ms: int | None = None
         self._asked: asyncio.Future[None] | None = None
-        self._asked_as: tuple[str, int] | None = None
-        self._asked_upto: dict[TopicPartition, int] = {}
         self.frontiers: dict[TopicPartition, Frontier] = {}
         self.committed: dict[TopicPartition, NextOffset] = {}
-
-    def starts(self, told: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """Where an assignment begins, given what the group tells. A follower that joins again may be given its
-        partitions again within one generation. What it has asked to commit in that one may not be told yet, for want of
-        copies, and would be set back: but it was finished, and nobody else had these partitions meanwhile.
-        """
-        upto = self._asked_upto if self._asked_as == _membership(self._consumer) else {}
-        return {where: max(at, upto.get(where, 0)) for where, at in told.items()}
 
     def begin(self, committed: Mapping[TopicPartition, int]) -> None:
         self.committed = {where: NextOffset(at) for where, at in committed.items()}
@@ -91,7 +81,6 @@ class Offsets:
             return True
         committed = self.committed  # a rebalance meanwhile puts another in its place
         self._withdraw()
-        self._remember(moved)
         asked_s = self._pulse.now_s()
         asked = self._asked = asyncio.ensure_future(self._consumer.commit(moved))
         await asyncio.wait([asked], timeout=COMMIT_S)  # aiokafka tries again for ever
@@ -112,12 +101,6 @@ class Offsets:
         else:
             raise error
         return not is_silent
-
-    def _remember(self, moved: Mapping[TopicPartition, int]) -> None:
-        membership = _membership(self._consumer)
-        if self._asked_as != membership:
-            self._asked_as, self._asked_upto = membership, {}
-        self._asked_upto.update(moved)
 
     async def ends(self, where: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Of any partitions; nothing when the broker does not answer at once."""
@@ -140,10 +123,4 @@ def _is_member(consumer: AIOKafkaConsumer) -> bool:
     """Once the group has put it out, aiokafka commits under no name, and a group that has no members by then takes that
     from anybody: what others have finished meanwhile would be set back.
     """
-    _, generation = _membership(consumer)
-    return generation >= 0
-
-
-def _membership(consumer: AIOKafkaConsumer) -> tuple[str, int]:
-    coordinator = cast("Any", consumer)._coordinator  # noqa: SLF001  # aiokafka tells it nowhere else
-    return coordinator.member_id, coordinator.generation
+    return cast("Any", consumer)._coordinator.generation >= 0  # noqa: SLF001  # aiokafka tells it nowhere else

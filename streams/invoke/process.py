@@ -25,7 +25,7 @@ from streams.provider_keys import ProviderKeys, process_environment
 from streams.providers.registry import Registry
 from streams.runtime.follower import ControlFollower, wait_for_configuration
 from streams.runtime.kafka import ConfluentClients
-from streams.runtime.offset_fetch import heed_the_groups_errors
+from streams.runtime.offset_fetch import tell_the_truth_of_offsets
 from streams.runtime.restore import TableReader
 from streams.settings import InvokeSettings, KafkaSettings, WorkerSettings
 from streams.stages.invoke import Backoff
@@ -85,7 +85,7 @@ async def _run(
     try:
         await producer.start()
         await consumer.start()
-        heed_the_groups_errors(consumer)
+        tell_the_truth_of_offsets(consumer)
         await InvokeWorker(
             consumer,
             AsyncOutbox(kafka, producer),

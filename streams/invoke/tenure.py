@@ -169,11 +169,11 @@ class Tenure(ConsumerRebalanceListener):
         assignment = self._assignment
         self._progress.state("restoring")
         try:
-            told = {where: cast("int | None", await self._consumer.committed(where)) or 0 for where in assigned}
+            committed = {where: cast("int | None", await self._consumer.committed(where)) or 0 for where in assigned}
         except Exception as problem:  # noqa: BLE001  # aiokafka logs it and goes on: we would wait for work for ever
             self._failed(problem)
             return
-        begun = asyncio.create_task(self._begin(self._offsets.starts(told), assignment))
+        begun = asyncio.create_task(self._begin(committed, assignment))
         self._beside.add(begun)
         begun.add_done_callback(self._beside.discard)
 

@@ -116,8 +116,8 @@ class InvokeWorker:
             self._metrics.set("millrace_config_version", STAGE, to=self._follower.view.version)
             await self._reconfigured(self._follower.view)
         await self._tenure.rejoin_if_lost()
+        self._tenure.check()
         if not self._tenure.is_taking:
-            self._tenure.check()
             self._show_progress()
             await asyncio.sleep(self._settings.poll_ms / 1000)
             return
@@ -144,8 +144,8 @@ class InvokeWorker:
             self._take(await self._fetch(still_ours, poll_ms, 1))
         elif len(self._pool):
             await self._pool.any_ended(poll_ms / 1000)
-        else:  # nothing is assigned, which only who asks goes on to hear of, and to be in the group for
-            self._take(await self._fetch([], poll_ms, 1))
+        else:  # nothing is assigned
+            await asyncio.sleep(poll_ms / 1000)
 
     async def _fetch(self, partitions: Sequence[TopicPartition], timeout_ms: int, most: int) -> Fetched:
         """Nothing while the group rebalances: aiokafka then waits for the slowest member, and we may be told to stop.

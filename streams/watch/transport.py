@@ -15,7 +15,7 @@ from faust.types import AppT
 from faust.types.tuples import TP
 from typing_extensions import override
 
-from streams.runtime.offset_fetch import heed_the_groups_errors
+from streams.runtime.offset_fetch import tell_the_truth_of_offsets
 from streams.watch.batches import GATHER_S, BatchMessage, Handed, Rhythm, cut
 from streams.watch.deliveries import Deliveries
 
@@ -38,7 +38,7 @@ class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
     @override
     async def on_start(self) -> None:
         await super().on_start()
-        heed_the_groups_errors(cast("Any", self)._consumer)  # noqa: SLF001  # Faust has no other place for it
+        tell_the_truth_of_offsets(cast("Any", self)._consumer)  # noqa: SLF001  # Faust has no other place for it
         # what is fetched waits to be taken; after 0.1 s of that the client would ask for the other partitions only,
         # and hear of new records in this one when the broker gives that up, 1.5 s later
         self._client._fetcher._prefetch_backoff = 2 * GATHER_S  # noqa: SLF001  # nothing sets it

@@ -49,7 +49,6 @@ def temper(random: Random) -> Temper:
             "end unknown": random.choice((0.0, 0.3)),
             "leader replaced": rough,
             "reply lost": rough,
-            "copied late": rough,
             "queue full": rough / 4,
             "sent late": 0.5,
             "told as lost": 0.5,

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from streams.invoke.offsets import Offsets
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.invoke.relearn import Learned
@@ -33,7 +32,7 @@ from tests.simulated.schedule import Schedule
 from tests.simulated.world import KAFKA
 
 WITHIN_SEEDS = 300
-RARE_FROM, COPIED_LATE_FROM = 780, 900
+RARE_FROM = 780
 """Not long before one that finds it."""
 SLOW_READ_S = KAFKA.session_timeout_ms / 1000 + 2
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -208,18 +207,6 @@ def test_an_invoke_that_believes_a_new_leader_that_it_serves_all_there_is(monkey
     """One schedule in some three hundred has a second worker read a completion back just when its leader is new."""
     believes_a_new_leader_that_it_serves_all_there_is(monkeypatch)
     assert any(Schedule(seed, INVOKE).run().violations for seed in range(RARE_FROM, RARE_FROM + 4 * WITHIN_SEEDS))
-
-
-def test_an_invoke_that_begins_where_a_coordinator_without_its_copies_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was given its partitions once more in one generation, and what it committed last had no copies yet."""
-
-    def starts(_: Offsets, told: dict[Any, int]) -> dict[Any, int]:
-        return told
-
-    monkeypatch.setattr(Offsets, "starts", starts)
-    assert any(
-        Schedule(seed, INVOKE).run().violations for seed in range(COPIED_LATE_FROM, COPIED_LATE_FROM + WITHIN_SEEDS)
-    )
 
 
 def test_much_that_is_read_back_beside_the_heartbeats_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

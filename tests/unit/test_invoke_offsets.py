@@ -11,11 +11,10 @@ from streams.invoke.offsets import Offsets
 from streams.invoke.pulse import Pulse
 from tests.unit.examples import NOW_MS
 
-WHERE, OTHER = TopicPartition("llm.dispatch.normal", 0), TopicPartition("llm.dispatch.normal", 1)
+WHERE = TopicPartition("llm.dispatch.normal", 0)
 
 
 class Coordinator:
-    member_id = "me"
     generation = 3
 
 
@@ -35,9 +34,6 @@ class Consumer:
         await self.reached.wait()
         self.committed.append(dict(offsets))
         self.taken.set()
-
-    def joins_anew(self) -> None:
-        self._coordinator.generation += 1
 
     def is_put_out(self) -> None:
         self._coordinator.generation = -1
@@ -144,19 +140,3 @@ async def test_a_commit_that_is_taken_after_the_partitions_went_proves_nothing_f
     await asked
 
     assert not pulse.is_felt
-
-
-@pytest.mark.asyncio
-async def test_what_was_asked_for_in_this_generation_is_where_its_next_assignment_begins() -> None:
-    consumer = Consumer()
-    offsets = finished(consumer, upto=55)
-    consumer.reached.clear()
-    asked = asyncio.create_task(offsets.commit())
-    await consumer.asked.wait()
-    offsets.void()
-    await asked
-
-    assert offsets.starts({WHERE: 40}) == {WHERE: 55}
-    assert offsets.starts({WHERE: 60, OTHER: 7}) == {WHERE: 60, OTHER: 7}
-    consumer.joins_anew()
-    assert offsets.starts({WHERE: 40}) == {WHERE: 40}

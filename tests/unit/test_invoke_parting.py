@@ -27,7 +27,7 @@ WHERE = TopicPartition("llm.dispatch.normal", 0)
 
 
 class Coordinator:
-    member_id, generation = "me", 1
+    generation = 1
 
     def __init__(self, request_rejoin: Callable[[], None]) -> None:
         self.trouble: BaseException | None = None
@@ -275,6 +275,28 @@ async def test_what_keeps_a_worker_from_its_group_is_heard_of_though_no_partitio
 
         bench.group.hear_of(GroupAuthorizationFailedError("millrace.invoke"))
 
+        with pytest.raises(GroupAuthorizationFailedError):
+            await bench.running
+
+
+@pytest.mark.asyncio
+async def test_it_is_heard_of_too_while_a_call_of_partitions_that_are_gone_is_under_way() -> None:
+    async with asyncio.timeout(30):
+        bench = Bench(world(control=control(deployment())))
+        await bench.group.assign_nothing(await bench.subscribed())
+        await bench.await_running()
+        finished = asyncio.Event()
+
+        async def call(_aside: object) -> bool:
+            return await finished.wait()
+
+        cast("Any", bench.worker)._pool.start("normal", call, finished.clear)
+
+        bench.group.hear_of(GroupAuthorizationFailedError("millrace.invoke"))
+
+        while not bench.group.is_left:
+            await asyncio.wait([bench.running], timeout=0.001)
+        finished.set()
         with pytest.raises(GroupAuthorizationFailedError):
             await bench.running
 

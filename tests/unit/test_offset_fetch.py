@@ -7,13 +7,24 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupAuthorizationFailedError
-from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
-from streams.runtime.offset_fetch import heed_the_groups_errors
+from streams.runtime.offset_fetch import (
+    UNSTABLE_OFFSET_COMMIT,
+    OffsetFetchResponseV7,
+    StableOffsetFetch,
+    tell_the_truth_of_offsets,
+)
 
 AIOKAFKA = cast("Any", GroupCoordinator)
 WHERE = TopicPartition("llm.dispatch.high", 0)
-COMMITTED = OffsetFetchResponse_v3(0, [("llm.dispatch.high", [(0, 41, "", 0)])], 0)
+
+
+def told(offset: int, code: int = 0) -> OffsetFetchResponseV7:
+    return OffsetFetchResponseV7(0, [("llm.dispatch.high", [(0, offset, 3, "", code, {})], {})], 0, {})
+
+
+def refused(code: int) -> OffsetFetchResponseV7:
+    return OffsetFetchResponseV7(0, [], code, {})
 
 
 class Coordinator:
@@ -31,7 +42,8 @@ class Coordinator:
     def coordinator_dead(self) -> None:
         self.looked_for += 1
 
-    async def _send_req(self, _request: Any) -> Any:
+    async def _send_req(self, request: Any) -> Any:
+        assert isinstance(request, StableOffsetFetch)
         return self._answers.pop(0)
 
     fetch_committed_offsets = AIOKAFKA.fetch_committed_offsets
@@ -44,18 +56,22 @@ class Consumer:
 
 
 def committed(coordinator: Coordinator) -> int:
-    heed_the_groups_errors(cast("AIOKafkaConsumer", Consumer(coordinator)))
+    tell_the_truth_of_offsets(cast("AIOKafkaConsumer", Consumer(coordinator)))
     found = asyncio.run(coordinator.fetch_committed_offsets([WHERE]))
     return found[WHERE].offset
 
 
 @pytest.mark.parametrize(("code", "moved"), [(14, 0), (15, 1), (16, 1)])
 def test_a_coordinator_that_is_loading_or_has_moved_is_asked_until_it_knows(code: int, moved: int) -> None:
-    coordinator = Coordinator(OffsetFetchResponse_v3(0, [], code), COMMITTED)
+    coordinator = Coordinator(refused(code), told(41))
     assert committed(coordinator) == 41
     assert coordinator.looked_for == moved
 
 
 def test_who_may_not_ask_is_told_so() -> None:
     with pytest.raises(GroupAuthorizationFailedError):
-        committed(Coordinator(OffsetFetchResponse_v3(0, [], 30)))
+        committed(Coordinator(refused(30)))
+
+
+def test_a_commit_that_is_not_settled_yet_is_waited_for() -> None:
+    assert committed(Coordinator(told(-1, UNSTABLE_OFFSET_COMMIT), told(41))) == 41

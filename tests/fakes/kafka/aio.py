@@ -23,7 +23,6 @@ from tests.fakes.kafka.outgoing import Outgoing, Sent
 
 NEWS_S = 0.05
 RETRY_S = 0.1
-COPIED_LATE_MS = 30_000
 Record = ConsumerRecord[bytes, bytes]
 
 
@@ -153,12 +152,7 @@ class FakeAioConsumer:
         self._must_be_assigned(offsets)
         await self._coordinator_reached()
         asked: dict[Where, int] = {(where.topic, where.partition): offset for where, offset in offsets.items()}
-        before = {where: self._coordinator.committed(where) for where in asked}
         problem = self._coordinator.commit(asked)
-        if problem is None and self._host.conditions.happens("copied late"):
-            late_ms = self._host.conditions.up_to(COPIED_LATE_MS)
-            self._coordinator.tell_late(before, self._host.timeline.now_ms + late_ms)
-            await passed(late_ms / 1000)
         while self._host.conditions.happens("reply lost"):
             await passed(RETRY_S)
             await self._coordinator_reached()

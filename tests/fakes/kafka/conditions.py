@@ -10,7 +10,6 @@ Mishap = Literal[
     "end unknown",  # the same leader, asked for the end, or for where a time begins
     "leader replaced",  # between two requests of a producer that it does not know: it takes the second only
     "reply lost",  # the broker did what it was asked to, and the client does not hear of it
-    "copied late",  # a commit is written, and neither answered nor told to who asks before it has its copies
     "queue full",  # the producer takes no more records for the moment
     "sent late",  # what was given up, or whose process is gone, was on its way: it is written later
     "told as lost",  # partitions that were to be given up and are lost meanwhile: else as if nothing were amiss

@@ -51,7 +51,6 @@ class Group:
         self._count = 0
         self._leader = ""
         self._assigned: dict[str, list[Where]] = {}
-        self._untold: dict[Where, tuple[int | None, int]] = {}
         self.generation = 0
         self.committed: dict[Where, int] = {}
 
@@ -95,17 +94,6 @@ class Group:
             self.committed.update(offsets)
         return problem
 
-    def told(self, where: Where) -> int | None:
-        """What whoever asks is told is committed."""
-        before, until_ms = self._untold.get(where, (None, 0))
-        return before if self._timeline.now_ms < until_ms else self.committed.get(where)
-
-    def tell_late(self, before: Mapping[Where, int | None], until_ms: int) -> None:
-        """What was just committed has no other copies yet: it is told then, or when the group begins anew, for that is
-        written behind it.
-        """
-        self._untold.update({where: (offset, until_ms) for where, offset in before.items()})
-
     def commit_as_nobody(self, offsets: Mapping[Where, int]) -> int | None:
         """A group that has no members takes it from anybody."""
         if self._members:
@@ -139,7 +127,6 @@ class Group:
         self._members = {name: member for name, member in self._members.items() if member.awaiting is not None}
         self.generation += 1
         self._phase = "stable"
-        self._untold.clear()
         if self._leader not in self._members:
             self._leader = next(iter(self._members), "")
         assigned = self._assigned = self._assign()

@@ -52,10 +52,6 @@ class Membership:
         self.news: deque[News] = deque()
 
     @property
-    def member_id(self) -> str:
-        return self._member_id or ""
-
-    @property
     def generation(self) -> int:
         """-1 before it has a place, and after it has lost it."""
         return -1 if self._member_id is None else self._generation
@@ -92,10 +88,7 @@ class Membership:
         return problem
 
     def committed(self, where: Where) -> int | None:
-        return self._group.told(where)
-
-    def tell_late(self, before: Mapping[Where, int | None], until_ms: int) -> None:
-        self._group.tell_late(before, until_ms)
+        return self._group.committed.get(where)
 
     def _try(self, stay: int, ask: Action) -> None:
         """Until the cluster can be reached, or it is no longer wanted."""
