@@ -15,6 +15,7 @@ from scripts.stack.readiness import holds_within
 from streams.runtime.clients import producer_config, reader_config
 from streams.runtime.cluster import Cluster as Topics
 from streams.settings import KafkaSettings
+from tests.integration.kafka_log import KafkaLog
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -63,3 +64,34 @@ def publish_and_commit(kafka: KafkaSettings, count: int) -> None:
     member = Consumer({**reader_config(kafka), "group.id": kafka.group("validate")})
     member.commit(offsets=[TopicPartition(REQUESTS_TOPIC, 0, count)], asynchronous=False)
     member.close()
+
+
+def test_a_reader_that_is_begun_again_goes_on_where_it_was(kafka: KafkaSettings) -> None:
+    log = KafkaLog(kafka)
+    log.create(REQUESTS)
+    topic = kafka.topic(REQUESTS)
+    follower = Follower(kafka, {topic: kafka.partitions})
+    found: list[tuple[int, bytes | None]] = []
+
+    def read(count: int) -> bool:
+        found.extend((each.offset, each.value) for each in follower.poll(0.1))
+        return len(found) >= count
+
+    try:
+        write(kafka, topic, b"0", b"1")
+        assert holds_within(WITHIN_S, lambda: read(2))
+        follower.begin_again()
+        write(kafka, topic, b"2")
+        assert holds_within(WITHIN_S, lambda: read(3))
+        assert found == [(0, b"0"), (1, b"1"), (2, b"2")]
+        assert follower.has_passed([((topic, 0), 3)])
+    finally:
+        follower.close()
+        log.close()
+
+
+def write(kafka: KafkaSettings, topic: str, *values: bytes) -> None:
+    producer = Producer(producer_config(kafka, "test"))
+    for value in values:
+        producer.produce(topic, value, partition=0)
+    assert producer.flush(WITHIN_S) == 0

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25
 SNAPSHOT_EVERY_S = 1.0
 VERDICT_EVERY_S = 2.0
+SILENT_S = 30.0
+"""A reader that is behind and hears nothing for so long is begun again: brokers are away for less, or all are."""
 PATIENCE_S = 180.0
 """For everything to be read to its end, brokers and ClickHouse included, once there is nothing more to watch."""
 
@@ -101,6 +103,8 @@ class Watching:
         while not self._follower.has_passed(self._pending.ends.items()):
             if is_over():
                 return False
+            if time.monotonic() - self._follower.heard_s > SILENT_S:
+                self._follower.begin_again()
             self._read()
         snapshot, self._pending = self._pending, None
         self._verifier.look(snapshot)
