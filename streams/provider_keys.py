@@ -53,4 +53,4 @@ def _content(path: Path) -> bytes:
 
 def process_environment() -> Mapping[str, str]:
     """The names of keys come from the configuration topic, so they cannot be fields of a settings class."""
-    return os.environ  # noqa: TID251
+    return os.environ  # noqa: TID251  # see above

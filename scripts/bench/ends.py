@@ -12,7 +12,7 @@ _PASSING: Final = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError._TIMED_OUT,  # noqa: SLF001  # librdkafka's own errors have such names
-    KafkaError._TRANSPORT,  # noqa: SLF001
+    KafkaError._TRANSPORT,  # noqa: SLF001  # as above
 )
 
 

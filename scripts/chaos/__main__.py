@@ -30,7 +30,7 @@ def chaos(
         plan = RunPlan(secrets.randbelow(1_000_000) if seed is None else seed, minutes, rate, chosen(faults))
         console.print(f"seed {plan.seed}: {len(plan.schedule)} faults in {minutes:g} minutes", highlight=False)
         report = _carry_out(plan, console)
-    except (StackError, ValueError, OSError) as error:
+    except (StackError, ValueError) as error:
         console.print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from error
     except KeyboardInterrupt:

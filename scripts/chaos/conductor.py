@@ -60,9 +60,7 @@ class Run:
         """
         plan = self.plan
         with ExitStack() as held:
-            held.enter_context(_alone(plan))
-            shutil.rmtree(plan.layout.folder, ignore_errors=True)
-            plan.layout.prepare()
+            held.enter_context(_own_folder(plan))
             journal = held.enter_context(Journal(plan.file("journal.jsonl"), now_ms, self._heard))
             deaths = Deaths(journal, plan.layout.log)
             gates = held.enter_context(Gates())
@@ -129,15 +127,19 @@ class Run:
 
 
 @contextmanager
-def _alone(plan: RunPlan) -> Generator[None]:
-    """Two runs of one seed share a folder, which each empties before it begins."""
+def _own_folder(plan: RunPlan) -> Generator[None]:
+    """Emptied, and nobody else's meanwhile: two runs of one seed share it. Raises StackError."""
     folder = plan.layout.folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(exclusive(folder.with_suffix(".lock"), wait=False))
+            shutil.rmtree(folder, ignore_errors=True)
+            plan.layout.prepare()
         except BlockingIOError:
             raise StackError(f"seed {plan.seed} is being run here already: wait for it, or take another") from None
+        except OSError as error:
+            raise StackError(f"{folder} cannot be used: {error}") from error
         yield
 
 

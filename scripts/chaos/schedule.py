@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from random import Random
 from types import MappingProxyType
 from typing import Final, get_args
@@ -62,8 +63,9 @@ class Planned:
         return self.at_s + self.for_s
 
 
+@lru_cache(maxsize=8)
 def schedule(seed: int, minutes: float, chosen: frozenset[Option]) -> tuple[Planned, ...]:
-    """In the order in which they begin; none where there is no time for any."""
+    """In the order in which they begin; none where there is no time for any. A day's takes half a minute to draw."""
     end_s = minutes * 60 - CALM_AFTER_S
     drawn: list[Planned] = []
     for lane, options in LANES.items():

@@ -73,7 +73,7 @@ def _counter() -> Callable[[str], int]:
     # slower, and raises for texts of many tokens and for those that spell out a control token.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of how the package finds its own files
-        from bpe_openai._bindings import tokenizer_for_encoding  # noqa: PLC0415
+        from bpe_openai._bindings import tokenizer_for_encoding  # noqa: PLC0415  # as above
 
     return tokenizer_for_encoding("o200k_base").count
 

@@ -15,8 +15,8 @@ Where = tuple[str, int]
 _PASSING = frozenset(
     {
         KafkaError._TRANSPORT,  # noqa: SLF001  # public error codes whose names have an underscore
-        KafkaError._TIMED_OUT,  # noqa: SLF001
-        KafkaError._WAIT_COORD,  # noqa: SLF001
+        KafkaError._TIMED_OUT,  # noqa: SLF001  # a public code whose name has an underscore
+        KafkaError._WAIT_COORD,  # noqa: SLF001  # a public code whose name has an underscore
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -25,7 +25,7 @@ _PASSING = frozenset(
         KafkaError.REBALANCE_IN_PROGRESS,
         KafkaError.ILLEGAL_GENERATION,
         KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001
+        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001  # a public code whose name has an underscore
     }
 )
 

@@ -102,7 +102,7 @@ class StableOffsetFetch(Request[OffsetFetchRequestV7]):
 def tell_the_truth_of_offsets(consumer: AIOKafkaConsumer) -> None:
     """For a consumer that has been started. What passes is asked again by aiokafka itself, once it is told."""
     coordinator = cast("Any", consumer)._coordinator  # noqa: SLF001  # aiokafka has no other place for it
-    send = coordinator._send_req  # noqa: SLF001
+    send = coordinator._send_req  # noqa: SLF001  # as above
 
     async def send_and_look(request: Any) -> Any:
         if not isinstance(request, OffsetFetchRequest):
@@ -115,7 +115,7 @@ def tell_the_truth_of_offsets(consumer: AIOKafkaConsumer) -> None:
             raise error
         return _as_expected(response)
 
-    coordinator._send_req = send_and_look  # noqa: SLF001
+    coordinator._send_req = send_and_look  # noqa: SLF001  # as above
 
 
 def _as_expected(response: Any) -> OffsetFetchResponse_v3:

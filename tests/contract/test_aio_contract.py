@@ -63,6 +63,7 @@ class Member(ConsumerRebalanceListener):
         self.taking: Callable[[], Awaitable[None]] = _at_once
         self.values: list[str] = []
 
+    # aiokafka awaits what its listener returns; its own annotations know only the synchronous kind
     async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, revoked: Collection[TopicPartition]
     ) -> None:

@@ -22,6 +22,7 @@ from streams.runtime.outcome import Record
 from streams.runtime.partition import Parked, PartitionWork
 from streams.runtime.restore import TableReader
 from streams.runtime.worker import Worker
+from tests.fakes.kafka.aio import passed
 from tests.simulated.answering import POSTPROCESS
 from tests.simulated.caching import CACHE_STAGE
 from tests.simulated.calling import INVOKE
@@ -156,7 +157,7 @@ def has_much_to_read_back(patch: pytest.MonkeyPatch) -> None:
     relearn = vars(Others)["relearn"]
 
     async def slowly(*arguments: Any) -> Any:
-        await asyncio.sleep(SLOW_READ_S)  # of the schedule's time: nobody waits for it
+        await passed(SLOW_READ_S)
         return await relearn(*arguments)
 
     patch.setattr(Others, "relearn", slowly)

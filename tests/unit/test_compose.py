@@ -106,7 +106,7 @@ def test_passwords_differ_and_each_user_has_the_one_its_service_sends(tmp_path: 
     for name in ("tables", "sink", "cli"):
         user = SERVICES[name]["environment"][variable(ClickHouseSettings, "user")]
         (secret,) = SERVICES[name]["secrets"]
-        sent = ClickHouseSettings(_env_file=tmp_path / secret["source"])  # pyright: ignore[reportCallIssue]
+        sent = ClickHouseSettings(_env_file=tmp_path / secret["source"])  # pyright: ignore[reportCallIssue]  # pydantic-settings takes it
         assert sent.password.get_secret_value() == known[user]
     assert (tmp_path / "clickhouse_analyst_password").read_text() == known["millrace_analyst"]
 

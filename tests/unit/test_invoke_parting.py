@@ -168,13 +168,19 @@ class Bench:
         return asking.result()
 
 
+async def begun(*, with_partitions: bool = True) -> tuple[Bench, Any]:
+    """A worker at work, and the listener that it subscribed with."""
+    bench = Bench(world(control=control(deployment())))
+    listener = await bench.subscribed()
+    await (bench.group.assign(listener) if with_partitions else bench.group.assign_nothing(listener))
+    await bench.await_running()
+    return bench, listener
+
+
 @pytest.mark.asyncio
 async def test_what_was_assigned_while_it_parted_is_not_begun_after_it_asked_anew() -> None:
     async with asyncio.timeout(30):
-        bench = Bench(world(control=control(deployment())))
-        listener = await bench.subscribed()
-        await bench.group.assign(listener)
-        await bench.await_running()
+        bench, listener = await begun()
 
         bench.outbox.gate.clear()
         bench.outbox.is_asked.clear()
@@ -196,10 +202,7 @@ async def test_what_was_assigned_while_it_parted_is_not_begun_after_it_asked_ane
 @pytest.mark.asyncio
 async def test_who_loses_touch_while_it_parts_does_not_ask_anew_a_second_time() -> None:
     async with asyncio.timeout(30):
-        bench = Bench(world(control=control(deployment())))
-        listener = await bench.subscribed()
-        await bench.group.assign(listener)
-        await bench.await_running()
+        bench, listener = await begun()
 
         bench.outbox.gate.clear()
         bench.outbox.is_asked.clear()
@@ -227,9 +230,7 @@ async def test_while_brokers_say_nothing_who_lost_touch_waits_with_what_it_calls
 ) -> None:
     monkeypatch.setattr("streams.invoke.offsets.ASK_TIMEOUT_S", 0.001)
     async with asyncio.timeout(30):
-        bench = Bench(world(control=control(deployment())))
-        await bench.group.assign(await bench.subscribed())
-        await bench.await_running()
+        bench, _ = await begun()
         call = asyncio.create_task(asyncio.Event().wait())
         monkeypatch.setattr(cast("Any", bench.worker)._work, "calling", lambda: {call})
 
@@ -254,10 +255,7 @@ async def test_while_brokers_say_nothing_who_lost_touch_waits_with_what_it_calls
 @pytest.mark.asyncio
 async def test_what_keeps_a_worker_from_its_group_is_heard_of_though_it_takes_nothing() -> None:
     async with asyncio.timeout(30):
-        bench = Bench(world(control=control(deployment())))
-        listener = await bench.subscribed()
-        await bench.group.assign(listener)
-        await bench.await_running()
+        bench, listener = await begun()
         await listener.on_partitions_revoked([WHERE])
 
         bench.group.hear_of(GroupAuthorizationFailedError("millrace.invoke"))
@@ -269,9 +267,7 @@ async def test_what_keeps_a_worker_from_its_group_is_heard_of_though_it_takes_no
 @pytest.mark.asyncio
 async def test_what_keeps_a_worker_from_its_group_is_heard_of_though_no_partition_is_its_own() -> None:
     async with asyncio.timeout(30):
-        bench = Bench(world(control=control(deployment())))
-        await bench.group.assign_nothing(await bench.subscribed())
-        await bench.await_running()
+        bench, _ = await begun(with_partitions=False)
 
         bench.group.hear_of(GroupAuthorizationFailedError("millrace.invoke"))
 
@@ -282,9 +278,7 @@ async def test_what_keeps_a_worker_from_its_group_is_heard_of_though_no_partitio
 @pytest.mark.asyncio
 async def test_it_is_heard_of_too_while_a_call_of_partitions_that_are_gone_is_under_way() -> None:
     async with asyncio.timeout(30):
-        bench = Bench(world(control=control(deployment())))
-        await bench.group.assign_nothing(await bench.subscribed())
-        await bench.await_running()
+        bench, _ = await begun(with_partitions=False)
         finished = asyncio.Event()
 
         async def call(_aside: object) -> bool:
@@ -306,10 +300,7 @@ async def test_a_worker_that_has_joined_again_by_itself_while_it_was_to_ask_for_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with asyncio.timeout(30):
-        bench = Bench(world(control=control(deployment())))
-        listener = await bench.subscribed()
-        await bench.group.assign(listener)
-        await bench.await_running()
+        bench, listener = await begun()
         tenure = cast("Any", bench.worker)._tenure
         is_asked, may_part = asyncio.Event(), asyncio.Event()
 
@@ -336,10 +327,7 @@ async def test_a_worker_that_has_joined_again_by_itself_while_it_was_to_ask_for_
 @pytest.mark.asyncio
 async def test_a_worker_one_of_whose_clients_tasks_was_cancelled_leaves_its_group_before_it_ends() -> None:
     async with asyncio.timeout(30):
-        bench = Bench(world(control=control(deployment())))
-        listener = await bench.subscribed()
-        await bench.group.assign(listener)
-        await bench.await_running()
+        bench, listener = await begun()
         await listener.on_partitions_revoked([WHERE])
 
         bench.group.hear_of(asyncio.CancelledError())
@@ -352,9 +340,7 @@ async def test_a_worker_one_of_whose_clients_tasks_was_cancelled_leaves_its_grou
 @pytest.mark.asyncio
 async def test_a_worker_hears_that_it_shall_stop_though_its_group_rebalances_without_end() -> None:
     async with asyncio.timeout(30):
-        bench = Bench(world(control=control(deployment())))
-        await bench.group.assign(await bench.subscribed())
-        await bench.await_running()
+        bench, _ = await begun()
         bench.group.rebalances = True
         bench.group.fetched.clear()
         await bench.group.fetched.wait()
