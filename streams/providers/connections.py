@@ -1,61 +1,111 @@
-"""Connections to one address over aiohttp, which do what they are told and nothing else."""
+"""Connections to one address, which do what they are told and nothing else."""
 
+import asyncio
+import time
+from collections import deque
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import cache
 from ssl import SSLContext
+from typing import Final
 
-import aiohttp
 import httpx2
 
+from streams.providers.connection import Connection
 from streams.providers.http import Answer
 
-_IDLE_S = 5.0
+_BUFFER_BYTES: Final = 64 * 1024
+_IDLE_S: Final = 5.0
 """A provider that closes an idle connection may do so while a question is on its way: that would be lost, and might be
 billed. So ours are closed before.
 """
+_OTHER_FAMILY_S: Final = 0.25
+"""So long one kind of address has before another is tried beside it (RFC 8305)."""
 
 
 class Connections:
-    """At most so many at once. No redirect is followed, no proxy asked, no cookie kept, nothing unpacked, nothing sent
-    a second time; certificates are checked as the SDKs' own clients do.
+    """No redirect is followed, no proxy asked, no cookie kept, nothing unpacked, nothing sent a second time;
+    certificates are checked as the SDKs' own clients do. Who asks at the same time gets a connection each.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], most: int) -> None:
-        self._url = url
-        self._headers = headers
-        self._most = most
-        self._session: aiohttp.ClientSession | None = None
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self._address = httpx2.URL(url)
+        lines = {"Host": self._address.netloc.decode(), **headers}
+        self._head = b"POST %b HTTP/1.1\r\n%b" % (self._address.raw_path, _lines(lines))
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._idle: deque[tuple[float, Connection]] = deque()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     async def post(self, body: bytes, headers: Mapping[str, str], connect_s: float) -> Answer:
-        if self._session is None:
-            self._session = self._open()
-        # aiohttp repeats only what is idempotent, which a POST is not
-        received = await self._session.post(
-            self._url, data=body, headers=headers, allow_redirects=False, timeout=_timeout(connect_s)
-        )
-        return Answer(received.status, received.headers, received.content, received.release)
+        connection = self._kept() or await self._connect(connect_s)
+        try:
+            await connection.ask(b"%b%bContent-Length: %d\r\n\r\n%b" % (self._head, _lines(headers), len(body), body))
+        except BaseException:
+            connection.close()
+            raise
+        return Answer(connection.status, connection.headers, connection, lambda: self._release(connection))
+
+    @property
+    def idle(self) -> int:
+        """How many wait for a question."""
+        return sum(connection.is_open for _, connection in self._idle)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        self._is_closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        while self._idle:
+            self._idle.pop()[1].close()
 
-    def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=self._most, keepalive_timeout=_IDLE_S, ssl=_trusted())
-        return aiohttp.ClientSession(
-            connector=connector,
-            headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-        )
+    def _kept(self) -> Connection | None:
+        """The one used last, so that those too many grow old."""
+        while self._idle:
+            since_s, connection = self._idle.pop()
+            if connection.is_open and time.monotonic() - since_s < _IDLE_S:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self, within_s: float) -> Connection:
+        """Raises httpx2.ConnectTimeout and httpx2.ConnectError, which say that nothing was sent."""
+        url = self._address
+        is_encrypted = url.scheme == "https"
+        try:
+            async with asyncio.timeout(within_s):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: Connection(self._buffer),
+                    url.raw_host.decode(),
+                    url.port or (443 if is_encrypted else 80),
+                    ssl=_trusted() if is_encrypted else None,
+                    happy_eyeballs_delay=_OTHER_FAMILY_S,
+                )
+        except TimeoutError as error:
+            raise httpx2.ConnectTimeout("no connection in time") from error
+        except (OSError, ValueError) as error:  # what is no host's name is a ValueError
+            raise httpx2.ConnectError("no connection") from error
+        return connection
+
+    def _release(self, connection: Connection) -> None:
+        if self._is_closed or not connection.is_reusable:
+            connection.close()
+            return
+        self._idle.append((time.monotonic(), connection))
+        if self._sweeping is None:
+            self._sweeping = asyncio.get_running_loop().call_later(_IDLE_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """Closes what has grown old, and comes again while anything is kept."""
+        now_s = time.monotonic()
+        while self._idle and now_s - self._idle[0][0] >= _IDLE_S:
+            self._idle.popleft()[1].close()
+        left_s = self._idle[0][0] + _IDLE_S - now_s if self._idle else None
+        self._sweeping = None if left_s is None else asyncio.get_running_loop().call_later(left_s, self._sweep)
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode()
 
 
 @cache
 def _trusted() -> SSLContext:
     return httpx2.create_ssl_context(trust_env=False)
-
-
-@lru_cache
-def _timeout(connect_s: float) -> aiohttp.ClientTimeout:
-    """Whoever asks bounds the whole, and so every silence in it."""
-    return aiohttp.ClientTimeout(total=None, connect=connect_s)

@@ -20,7 +20,7 @@ class Pieces(Protocol):
 class Answer:
     """Its connection goes back to its pool, or is closed if there is more to come, when the context is left.
 
-    `headers` are looked up in any case; what is no UTF-8 in them stands there as lone surrogates, as aiohttp has it.
+    `headers` have lower-case names; what is no UTF-8 in them stands there as lone surrogates.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str], pieces: Pieces, release: Callable[[], Any]) -> None:
@@ -42,7 +42,7 @@ class Answer:
         return 200 <= self.status < 300  # noqa: PLR2004  # what the protocol calls so
 
     def header(self, name: str) -> str | None:
-        """Fit to be written down: of what is no UTF-8 nothing is left."""
+        """By its lower-case name, fit to be written down: of what is no UTF-8 nothing is left."""
         value = self._headers.get(name)
         return None if value is None else _bytes(value).decode(errors="replace")
 
@@ -97,7 +97,7 @@ class Http(Protocol):
 
     async def post(self, body: bytes, headers: Mapping[str, str], connect_s: float) -> Answer:
         """Returns when the answer has begun. `headers` are added to those of every request. Getting a connection takes
-        `connect_s` at most. Raises aiohttp's errors: one for which `transport_error` says NotSent only if nothing was
+        `connect_s` at most. Raises httpx2's errors: one for which `transport_error` says NotSent only if nothing was
         sent.
         """
         ...

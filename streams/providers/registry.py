@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, Protocol, assert_never
 
 from msgspec import Struct
@@ -28,19 +27,14 @@ class Wiring(Struct, frozen=True):
     provider: Literal["openai", "anthropic"]
     base_url: str | None
     key: SecretStr
-    connections: int
 
 
 def build(wiring: Wiring) -> Provider:
-    """Twice as many connections as calls, which queue before: a call kept waiting for one fails as unreachable, and
-    connections may still be closing, or the limit have just been lowered, when one that has its place comes.
-    """
-    connect = partial(Connections, most=2 * wiring.connections)
     match wiring.provider:
         case "openai":
-            return OpenAIChat(openai_client(wiring.base_url, wiring.key), connect)
+            return OpenAIChat(openai_client(wiring.base_url, wiring.key), Connections)
         case "anthropic":
-            return AnthropicMessages(anthropic_client(wiring.base_url, wiring.key), connect)
+            return AnthropicMessages(anthropic_client(wiring.base_url, wiring.key), Connections)
         case _:
             assert_never(wiring.provider)
 
@@ -106,7 +100,6 @@ class Registry:
             provider=deployment.provider,
             base_url=None if deployment.base_url is None else str(deployment.base_url),
             key=SecretStr(key),
-            connections=deployment.max_concurrency,
         )
 
     async def _retire(self, line: _Line) -> None:

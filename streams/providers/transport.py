@@ -2,20 +2,10 @@
 
 from collections.abc import Iterator
 
-import aiohttp
 import httpx2
 
 from streams.providers.protocol import Lost, NotSent, ProviderError
 
-# With the SDKs' aiohttp backend a server that hangs up after it has read the question surfaces as
-# httpx2.ConnectTimeout, which reads as "never sent, free to repeat" and is not. Only the aiohttp error beneath it
-# tells the two apart, so that one is looked for first.
-_NEVER_CONNECTED = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ClientHttpProxyError,
-    aiohttp.InvalidURL,
-)
 _NEVER_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -29,16 +19,9 @@ _NEVER_SENT = (
 def transport_error(error: BaseException) -> ProviderError:
     """Total: whatever is not known to be harmless counts as sent."""
     causes = tuple(_causes(error))
-    decisive = next((cause for cause in causes if isinstance(cause, aiohttp.ClientError)), None)
-    if decisive is not None:
-        never_sent = isinstance(decisive, _NEVER_CONNECTED)
-        timed_out = isinstance(decisive, aiohttp.ServerTimeoutError)
-    else:
-        never_sent = any(isinstance(cause, _NEVER_SENT) for cause in causes)
-        timed_out = any(isinstance(cause, httpx2.TimeoutException | TimeoutError) for cause in causes)
-    if never_sent:
+    if any(isinstance(cause, _NEVER_SENT) for cause in causes):
         return NotSent("connection", "The provider cannot be reached: check `base_url` and the network.")
-    if timed_out:
+    if any(isinstance(cause, httpx2.TimeoutException | TimeoutError) for cause in causes):
         return Lost("timeout", "The provider did not answer in time: allow more time or ask for less.")
     # The JSON parsers', pydantic's and the decoders' errors are all ValueErrors.
     if any(isinstance(cause, ValueError | httpx2.DecodingError) for cause in causes):

@@ -17,7 +17,7 @@ OnFailure = Callable[[KafkaError], None]
 Headers = list[tuple[str, str | bytes | None]]
 
 _LINGER_MS = 50
-"""Of a stage's records, which nobody waits for: when its batch is decided, `flush` sends at once whatever still lingers.
+"""Of a stage's records, which nobody waits for: when its batch is decided, `flush` sends at once what still lingers.
 Deciding takes some 20 ms; with 1 ms each partition's share went in twenty requests of three records.
 """
 

@@ -130,7 +130,7 @@ class OverTheWire:
     def provider(self, happening: Happening) -> Provider:
         key = "sk-somebody-elses" if happening == "wrong key" else KEY
         base_url = NOWHERE if happening == "unreachable" else self._base_url
-        provider = build(Wiring(self.dialect, base_url, SecretStr(key), connections=4))
+        provider = build(Wiring(self.dialect, base_url, SecretStr(key)))
         self._open.append(provider)
         return provider
 

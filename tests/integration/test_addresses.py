@@ -61,7 +61,7 @@ def canary() -> Iterator[Canary]:
 @asynccontextmanager
 async def provider(dialect: str, base_url: str) -> AsyncGenerator[Provider]:
     speaks = "openai" if dialect == "openai" else "anthropic"
-    provider = build(Wiring(speaks, base_url, SecretStr("sk-canary"), connections=1))
+    provider = build(Wiring(speaks, base_url, SecretStr("sk-canary")))
     try:
         yield provider
     finally:

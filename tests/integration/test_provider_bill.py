@@ -37,7 +37,7 @@ def simulator() -> Iterator[RunningSimulator]:
 
 def wiring(simulator: RunningSimulator, provider: ProviderName) -> Wiring:
     base_url = simulator.openai_url if provider == "openai" else simulator.anthropic_url
-    return Wiring(provider, base_url, SecretStr("sk-any"), connections=4)
+    return Wiring(provider, base_url, SecretStr("sk-any"))
 
 
 def billed(simulator: RunningSimulator) -> Decimal:

@@ -65,7 +65,7 @@ async def test_a_deployment_is_asked_through_one_client() -> None:
 
     (provider,) = workshop.providers
     assert len(provider.asked) == 3
-    assert workshop.built[0][0] == Wiring("openai", None, SecretStr("sk-1"), connections=256)
+    assert workshop.built[0][0] == Wiring("openai", None, SecretStr("sk-1"))
 
 
 async def test_another_deployment_has_a_client_of_its_own() -> None:
@@ -80,7 +80,7 @@ async def test_another_deployment_has_a_client_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"base_url": AnyHttpUrl("http://127.0.0.1:9/v1")}, {"provider": "anthropic"}, {"max_concurrency": 9}],
+    [{"base_url": AnyHttpUrl("http://127.0.0.1:9/v1")}, {"provider": "anthropic"}],
     ids=str,
 )
 async def test_a_deployment_that_moved_gets_a_new_client_and_the_old_one_is_closed(change: dict[str, Any]) -> None:
@@ -124,7 +124,7 @@ async def test_a_replaced_client_is_closed_only_after_its_last_call() -> None:
     late = asyncio.create_task(providers.ask(deployment(), QUESTION))
     await asyncio.wait_for(old.held.wait(), 5)
 
-    await providers.ask(deployment(max_concurrency=9), QUESTION)
+    await providers.ask(deployment(base_url=AnyHttpUrl("http://127.0.0.1:9/v1")), QUESTION)
     still_open = not old.closed
     old.gate.set()
     await late

@@ -3,12 +3,10 @@
 import json
 from collections.abc import Callable
 
-import aiohttp
 import anthropic
 import httpx2
 import openai
 import pytest
-from aiohttp.client_reqrep import ConnectionKey
 from pydantic import BaseModel, ValidationError
 
 from streams.providers.errors import anthropic_error, interrupted, openai_error
@@ -16,7 +14,6 @@ from streams.providers.protocol import Lost, NotSent, ProviderError, TurnedAway
 from streams.providers.transport import transport_error
 
 REQUEST = httpx2.Request("POST", "https://user:thyme@api.example.com/v1")
-KEY = ConnectionKey("api.example.com", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 
 
 def caused(error: Exception, *causes: Exception) -> Exception:
@@ -26,10 +23,6 @@ def caused(error: Exception, *causes: Exception) -> Exception:
         current.__cause__ = cause
         current = cause
     return error
-
-
-def refused() -> Exception:
-    return aiohttp.ClientConnectorError(KEY, ConnectionRefusedError(111, "thyme"))
 
 
 def connection_error(error: Exception) -> list[Exception]:
@@ -48,8 +41,6 @@ def connection_error(error: Exception) -> list[Exception]:
         httpx2.PoolTimeout("thyme"),
         httpx2.ProxyError("thyme"),
         httpx2.UnsupportedProtocol("thyme"),
-        refused(),
-        aiohttp.ConnectionTimeoutError("thyme"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -67,10 +58,8 @@ def test_what_never_connected_was_never_sent(error: Exception) -> None:
         (httpx2.ReadTimeout("thyme"), "timeout"),
         (httpx2.WriteTimeout("thyme"), "timeout"),
         (TimeoutError("thyme"), "timeout"),
-        (aiohttp.SocketTimeoutError("thyme"), "timeout"),
         (httpx2.ReadError("thyme"), "connection"),
         (httpx2.RemoteProtocolError("thyme"), "connection"),
-        (aiohttp.ClientPayloadError("thyme"), "connection"),
         (ConnectionResetError(104, "thyme"), "connection"),
         (RuntimeError("thyme"), "connection"),
         (json.JSONDecodeError("thyme", "thyme", 0), "malformed_response"),
@@ -87,20 +76,6 @@ def test_everything_else_may_have_been_billed(error: Exception, error_class: str
         assert got.error_class == error_class
         assert got.ambiguous
         assert "thyme" not in got.message
-
-
-@pytest.mark.parametrize("kind", [aiohttp.ServerDisconnectedError, aiohttp.ClientOSError])
-def test_a_hang_up_after_the_question_is_not_taken_for_a_failed_connection(kind: type[Exception]) -> None:
-    """The aiohttp backend raises httpx2.ConnectTimeout for it: free to repeat, were it believed."""
-    believed = caused(openai.APITimeoutError(request=REQUEST), httpx2.ConnectTimeout("thyme"), kind("thyme"))
-
-    assert isinstance(transport_error(believed), Lost)
-
-
-def test_a_failed_connection_is_still_one_through_every_layer() -> None:
-    through_all = caused(openai.APITimeoutError(request=REQUEST), httpx2.ConnectTimeout("thyme"), refused())
-
-    assert isinstance(transport_error(through_all), NotSent)
 
 
 def test_a_circle_of_causes_ends() -> None:

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
-import aiohttp
-from multidict import CIMultiDict as Headers
+import httpx2
 from pydantic import SecretStr
 
 from schemas.base import load_json
@@ -32,7 +31,7 @@ LOOP = asyncio.new_event_loop()
 class _Http:
     """Answers whatever is asked, in pieces of `step` bytes; `breaks` says that the connection does after the last."""
 
-    def __init__(self, status: int, headers: Headers[str], body: bytes, step: int, *, breaks: bool) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, step: int, *, breaks: bool) -> None:
         self._status, self._headers, self._breaks = status, headers, breaks
         self._pieces = iter([body[start : start + step] for start in range(0, len(body), step)])
 
@@ -45,7 +44,7 @@ class _Http:
     async def readany(self) -> bytes:
         piece = next(self._pieces, b"")
         if self._breaks and not piece:
-            raise aiohttp.ClientPayloadError("the connection is gone")
+            raise httpx2.ReadError("the connection is gone")
         return piece
 
     async def close(self) -> None:
@@ -53,7 +52,7 @@ class _Http:
 
 
 def _text(header: bytes) -> str:
-    """As aiohttp reads it."""
+    """As a connection reads it."""
     return header.decode(errors="surrogateescape")
 
 
@@ -73,7 +72,7 @@ def _answered_by(build: Callable[[_Http], Provider]) -> Callable[[bytes], None]:
         status, stream, step, breaks = (*how, *(200, 1, 64, 0)[len(how) :])[:4]
         http = _Http(
             100 + status * 2 if status != 200 else 200,
-            Headers([(_text(name), _text(value)) for name, value in pairs(said)]),
+            {_text(name).lower(): _text(value) for name, value in pairs(said)},
             body,
             1 + step,
             breaks=bool(breaks & 1),
