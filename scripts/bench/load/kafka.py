@@ -86,7 +86,8 @@ def _producer(door: OverKafka, linger_ms: int) -> Producer:
         "linger.ms": linger_ms,
         "partitioner": "murmur2_random",
         "compression.type": "lz4",
-        "enable.idempotence": True,
+        # one that asks for an id of its own may wait half a second for it, and its first requests with it
+        "enable.idempotence": False,
         "queue.buffering.max.messages": 1_000_000,
         "queue.buffering.max.kbytes": 1_000_000,
     }
