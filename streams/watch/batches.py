@@ -13,6 +13,8 @@ LARGEST_BATCH = 500
 """Records. So many keep the loop busy for some milliseconds; heartbeats have a thread of their own."""
 
 GATHER_S = 0.15
+BACKLOG = 2_000
+"""Records. Whoever finds so many at once is behind; fewer come in by themselves while it gathers, on a busy machine."""
 
 
 class BatchMessage(ConsumerMessage):
@@ -69,7 +71,7 @@ class Rhythm:
         return max(0.0, self._not_before_s - now_s)
 
     def found(self, records: int, now_s: float) -> None:
-        self._not_before_s = now_s + GATHER_S if 0 < records < LARGEST_BATCH else now_s
+        self._not_before_s = now_s + GATHER_S if 0 < records < BACKLOG else now_s
 
 
 class Finishable(Protocol):

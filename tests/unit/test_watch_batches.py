@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.runtime.delivery import Delivery
-from streams.watch.batches import GATHER_S, LARGEST_BATCH, BatchMessage, Handed, Rhythm, cut
+from streams.watch.batches import BACKLOG, GATHER_S, LARGEST_BATCH, BatchMessage, Handed, Rhythm, cut
 
 HERE = TP("llm.calls", 3)
 
@@ -55,7 +55,7 @@ def test_after_a_few_records_there_is_a_pause_and_none_after_none_or_many() -> N
     assert rhythm.pause_s(GATHER_S) == 0
 
     rhythm.found(3, now_s=0)
-    rhythm.found(LARGEST_BATCH, now_s=0)
+    rhythm.found(BACKLOG, now_s=0)
     assert rhythm.pause_s(0) == 0
     rhythm.found(0, now_s=0)
     assert rhythm.pause_s(0) == 0
