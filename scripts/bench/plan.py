@@ -35,8 +35,8 @@ FULL: Final = Plan(
     name="full",
     rounds=5,
     requests={
-        "floor": 10_000,
-        "millrace": 10_000,
+        "floor": 20_000,
+        "millrace": 20_000,
         "millrace_misses": 10_000,
         "millrace_hits": 10_000,
         "hop": 50_000,
@@ -50,7 +50,7 @@ FULL: Final = Plan(
 QUICK: Final = Plan(
     name="quick",
     rounds=3,
-    requests={"floor": 1_500, "millrace": 1_500, "millrace_hits": 1_500, "litellm": 150},
+    requests={"floor": 4_000, "millrace": 4_000, "millrace_hits": 1_500, "litellm": 150},
     warm_up=300,
     latency_rounds=1,
     latency_s=8,
