@@ -77,6 +77,7 @@ def profile(
 
 app.command(epilog="Example: python -m scripts.bench concurrency --in-flight 10000")(long_runs.concurrency)
 app.command(epilog="Example: python -m scripts.bench growth --backlog 1000000")(long_runs.growth)
+app.command(epilog="Example: python -m scripts.bench scaling --rounds 3")(long_runs.scaling)
 app.command(epilog="Example: python -m scripts.bench sink --rows 200000")(long_runs.sink)
 app.command(epilog="Example: python -m scripts.bench replay --trace azure_llm_2023_conv.csv --speed 20")(
     long_runs.replay

@@ -14,6 +14,7 @@ from scripts.bench.growth import cases, grow
 from scripts.bench.provider.pace import Pace
 from scripts.bench.replay import replay as replayed
 from scripts.bench.rig import Shape
+from scripts.bench.scaling import scale, trials
 from scripts.bench.screen import FOLDER, AsObject, Seed, Steps, print_json, telling
 from scripts.bench.storing import store
 
@@ -58,6 +59,26 @@ def growth(
         with Steps(console) as step:
             found = grow(cases(backlog, tenants, entries, ids), requests, FOLDER, step)
         _finish(console, found, results / "growth.json", report.growth(found))
+    _print(found, as_object=as_object)
+
+
+def scaling(
+    calls: Annotated[int, typer.Option(min=100, help="Of invoke, in each turn.")] = 4_000,
+    events: Annotated[int, typer.Option(min=1_000, help="Of validate, in each turn.")] = 60_000,
+    rounds: Annotated[int, typer.Option(min=1, help="One worker and two take turns.")] = 3,
+    in_flight: Annotated[int, typer.Option(min=1, help="Calls at once, of each worker of invoke.")] = 256,
+    provider_s: Annotated[float, typer.Option(min=0.01, help="How long each call takes.")] = 1.0,
+    results: Results = RESULTS,
+    as_object: AsObject = False,
+) -> None:
+    """Compare two workers of a stage with one, on the same backlog.
+
+    Writes scaling.json: invoke, which its lanes hold back, and validate, which takes all the CPU that it gets.
+    """
+    with telling(as_object=as_object) as console:
+        with Steps(console) as step:
+            found = scale(trials(calls, events), rounds, in_flight, provider_s, FOLDER, step)
+        _finish(console, found, results / "scaling.json", report.scaling(found))
     _print(found, as_object=as_object)
 
 

@@ -190,6 +190,21 @@ def growth(found: Mapping[str, Any]) -> Table:
     return Table(f"Growth, over {found['requests']} requests", headings, rows)
 
 
+def scaling(found: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            stage,
+            *(_spread(said[workers][what]) for what in ("per_s", "cpu_us") for workers in ("one", "two")),
+            _spread(said["work_to_one"]),
+            _spread(said["cpu_to_one"]),
+        )
+        for stage, said in found["stages"].items()
+    ]
+    headings = ("stage", "one: events/s", "two", "one: CPU µs/event", "two", "work (≥ 1.8 with cores)", "CPU")
+    title = f"Two workers and one; invoke with {found['in_flight']} calls of {found['provider_s']:g} s at once each"
+    return Table(title, headings, rows)
+
+
 def sink(found: Mapping[str, Any]) -> Table:
     rows = [
         (title, *(_spread(found[what][who]) for who in ("sink", "bare", "to_bare")))

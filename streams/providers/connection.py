@@ -50,8 +50,7 @@ class Connection(asyncio.BufferedProtocol):
     async def ask(self, question: bytes) -> None:
         """Returns when the answer's headers are there: `status` and `headers`, by lower-case names."""
         self._begin()
-        transport = cast("asyncio.Transport", self._transport)
-        transport.write(question)
+        self._open_transport.write(question)
         while not self._has_head:
             await self._more()
 
@@ -69,13 +68,14 @@ class Connection(asyncio.BufferedProtocol):
         self._held = 0
         if self._is_paused:
             self._is_paused = False
-            cast("asyncio.Transport", self._transport).resume_reading()
+            self._open_transport.resume_reading()
         return piece
 
     @property
     def is_reusable(self) -> bool:
-        """Whether the answer is whole and the server would take another question."""
-        return self._has_ended and self._keeps_alive and self._failure is None
+        """Whether question and answer are through and the server would take another."""
+        is_through = self._has_ended and self._failure is None
+        return is_through and self._keeps_alive and not self._open_transport.get_write_buffer_size()
 
     @property
     def is_open(self) -> bool:
@@ -84,6 +84,11 @@ class Connection(asyncio.BufferedProtocol):
     def close(self) -> None:
         """At once: whatever else may come is not waited for."""
         self._fail(httpx2.ReadError("the connection was closed"))
+
+    @property
+    def _open_transport(self) -> asyncio.Transport:
+        """Whoever has a connection has it open, or closed: it was made before it was given."""
+        return cast("asyncio.Transport", self._transport)
 
     async def _more(self) -> None:
         """Waits until anything has come."""
@@ -126,14 +131,14 @@ class Connection(asyncio.BufferedProtocol):
         self._received += nbytes
         try:
             self._parser.feed_data(self._buffer[:nbytes])
-        except httptools.HttpParserError:  # quotes what it could not read
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # whose words quote what they could not read
             self._fail(httpx2.RemoteProtocolError("the answer is not HTTP"))
             return
         if self._received - self._body_bytes > _HEAD_BYTES + _FRAMING * self._body_bytes:
             self._fail(httpx2.RemoteProtocolError("the answer has too much around it"))
         elif self._held > _HELD_BYTES and not self._is_paused:
             self._is_paused = True
-            cast("asyncio.Transport", self._transport).pause_reading()
+            self._open_transport.pause_reading()
         self._wake()
 
     @override

@@ -16,7 +16,7 @@ OnRebalance = Callable[["GroupConsumer", list[TopicPartition]], None]
 OnFailure = Callable[[KafkaError], None]
 Headers = list[tuple[str, str | bytes | None]]
 
-_LINGER_MS = 50
+LINGER_MS = 50
 """Of a stage's records, which nobody waits for: when its batch is decided, `flush` sends at once what still lingers.
 Deciding takes some 20 ms; with 1 ms each partition's share went in twenty requests of three records.
 """
@@ -114,5 +114,5 @@ class ConfluentClients:
             if error is not None:
                 on_failure(error)
 
-        config = {**producer_config(self._kafka, stage), "linger.ms": _LINGER_MS, "on_delivery": on_delivery}
+        config = {**producer_config(self._kafka, stage), "linger.ms": LINGER_MS, "on_delivery": on_delivery}
         return Producer(config)

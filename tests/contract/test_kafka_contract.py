@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.topics import CALLS, COMPLETIONS, MISSES
+from streams.runtime import kafka as kafka_clients
 from streams.runtime.kafka import GroupConsumer, PartitionReader, Polled, RecordProducer
 from streams.runtime.messages import END_OF_PARTITION, delivery_of
 from streams.settings import KafkaSettings
@@ -153,6 +154,16 @@ def test_what_one_producer_writes_is_read_in_order_as_it_was_written(world: Worl
     assert (last.topic, last.partition, last.offset) == (topic, 0, 49)
     assert (last.key, last.headers) == (b"key", (("ce_id", b"1"),))
     assert 1_000 <= world.now_ms() - last.timestamp_ms < 60_000
+
+
+def test_a_flush_waits_for_no_record_to_have_company(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    linger_ms = world.kafka.delivery_timeout_ms
+    monkeypatch.setattr(kafka_clients, "LINGER_MS", linger_ms)
+    topic = world.create(COMPLETIONS)
+    writer = Writer(world)
+    writer.write(topic, "alone")
+
+    assert writer.producer.flush(linger_ms / 2_000) == 0
 
 
 def test_a_record_too_large_for_its_topic_is_given_up_and_its_neighbours_are_written(world: World) -> None:
