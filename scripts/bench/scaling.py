@@ -90,8 +90,8 @@ def _tried(
         kafka = rig.stack.kafka
         rig.set_pace(Pace(latency_ms=provider_s * 1000))
         rig.stop(*STAGES[STAGES.index(trial.stage) :])
-        # half as much again: partitions are not filled alike, and none may run dry while another is worked on
-        count = trial.events * rounds * (sum(_WORKERS) + 1)
+        # twice what is worked on: partitions are not filled alike, and none may run dry before the others
+        count = trial.events * rounds * 5
         step(f"{trial.stage}: {count} events are to wait for it")
         rig.publish(Mix(name="backlog", count=count))
         if not holds_within(_WITHIN_S, lambda: ends.count(kafka.topic(trial.reads)) >= count):

@@ -29,10 +29,11 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = memoryview(buffer)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._awaited: asyncio.Future[None] | None = None
-        self._failure: Exception | None = None
+        self._failure: httpx2.TransportError | None = None
         self._begin()
+        self._has_ended = True  # nothing is asked yet, and so nothing may come
 
     def _begin(self) -> None:
         self.status = 0
@@ -48,9 +49,12 @@ class Connection(asyncio.BufferedProtocol):
         self._is_paused = False
 
     async def ask(self, question: bytes) -> None:
-        """Returns when the answer's headers are there: `status` and `headers`, by lower-case names."""
+        """Returns when the answer's headers are there: `status` and `headers`, by lower-case names. The connection must
+        be open: what is written to a closed one goes nowhere without a word.
+        """
         self._begin()
-        self._open_transport.write(question)
+        if self._transport is not None:
+            self._transport.write(question)
         while not self._has_head:
             await self._more()
 
@@ -68,14 +72,16 @@ class Connection(asyncio.BufferedProtocol):
         self._held = 0
         if self._is_paused:
             self._is_paused = False
-            self._open_transport.resume_reading()
+            if self._transport is not None:
+                self._transport.resume_reading()
         return piece
 
     @property
     def is_reusable(self) -> bool:
         """Whether question and answer are through and the server would take another."""
-        is_through = self._has_ended and self._failure is None
-        return is_through and self._keeps_alive and not self._open_transport.get_write_buffer_size()
+        if self._transport is None or self._failure is not None or self._is_paused:
+            return False
+        return self._has_ended and self._keeps_alive and not self._transport.get_write_buffer_size()
 
     @property
     def is_open(self) -> bool:
@@ -85,15 +91,10 @@ class Connection(asyncio.BufferedProtocol):
         """At once: whatever else may come is not waited for."""
         self._fail(httpx2.ReadError("the connection was closed"))
 
-    @property
-    def _open_transport(self) -> asyncio.Transport:
-        """Whoever has a connection has it open, or closed: it was made before it was given."""
-        return cast("asyncio.Transport", self._transport)
-
     async def _more(self) -> None:
         """Waits until anything has come."""
         if self._failure is not None:
-            raise self._failure
+            raise type(self._failure)(str(self._failure))  # an error of its own, which keeps nobody's frames
         self._awaited = self._loop.create_future()
         try:
             await self._awaited
@@ -104,11 +105,12 @@ class Connection(asyncio.BufferedProtocol):
         if self._awaited is not None and not self._awaited.done():
             self._awaited.set_result(None)
 
-    def _fail(self, failure: Exception) -> None:
+    def _fail(self, failure: httpx2.TransportError) -> None:
         if self._failure is None:
             self._failure = failure
-        if self._transport is not None:
-            self._transport.abort()
+            if self._transport is not None:
+                # not here: asyncio's TLS is in the middle of handing over what it has read
+                self._loop.call_soon(self._transport.abort)
         self._wake()
 
     # what asyncio calls
@@ -130,7 +132,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._received += nbytes
         try:
-            self._parser.feed_data(self._buffer[:nbytes])
+            cast("httptools.HttpResponseParser", self._parser).feed_data(self._buffer[:nbytes])
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # whose words quote what they could not read
             self._fail(httpx2.RemoteProtocolError("the answer is not HTTP"))
             return
@@ -138,7 +140,7 @@ class Connection(asyncio.BufferedProtocol):
             self._fail(httpx2.RemoteProtocolError("the answer has too much around it"))
         elif self._held > _HELD_BYTES and not self._is_paused:
             self._is_paused = True
-            self._open_transport.pause_reading()
+            cast("asyncio.Transport", self._transport).pause_reading()
         self._wake()
 
     @override
@@ -150,6 +152,8 @@ class Connection(asyncio.BufferedProtocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(httpx2.ReadError("the connection broke"))
+        # each of them knows us, and TLS has a quarter of a MiB with it: together they would wait for the collector
+        self._transport = self._parser = None
 
     # what the parser calls
 
@@ -161,17 +165,18 @@ class Connection(asyncio.BufferedProtocol):
     def on_headers_complete(self) -> None:
         if self._has_head:  # of what nobody asked for
             return
-        status = self._parser.get_status_code()
+        status = cast("httptools.HttpResponseParser", self._parser).get_status_code()
         if status < _OK:  # more is to come
             self.headers = {}
             return
         self.status = status
         self._has_head = True
-        is_delimited = "content-length" in self.headers or "transfer-encoding" in self.headers
+        is_chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
+        is_delimited = is_chunked or "content-length" in self.headers
         self._ends_with_connection = not is_delimited and status not in _WITHOUT_BODY
 
     def on_body(self, piece: bytes) -> None:
-        if self._has_ended:
+        if self._has_ended or not self._has_head:
             return
         self._pieces.append(piece)
         self._held += len(piece)
@@ -184,7 +189,7 @@ class Connection(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         if self._has_head:
             self._has_ended = True
-            self._keeps_alive = self._parser.should_keep_alive()
+            self._keeps_alive = cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
 
 
 def _text(header: bytes) -> str:

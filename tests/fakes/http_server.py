@@ -12,11 +12,12 @@ Answer = Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]
 @dataclass(slots=True)
 class RawServer:
     """`requests` are the heads that came in, with lower-case header names; `bodies` what followed each; `connections`
-    how many were made for them.
+    how many were made for them, and `ended` how many of those are over.
     """
 
     base_url: str = ""
     connections: int = 0
+    ended: int = 0
     requests: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     bodies: list[bytes] = field(default_factory=list[bytes])
 
@@ -73,6 +74,7 @@ async def serving(answer: Answer) -> AsyncGenerator[RawServer, None]:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            server.ended += 1
             writer.close()
 
     listener = await asyncio.start_server(converse, "127.0.0.1", 0)

@@ -1,16 +1,19 @@
 """How a question goes over its connection, and when that is used again."""
 
 import asyncio
+import gc
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from streams.providers import connections as module
+from streams.providers.connection import Connection
 from streams.providers.connections import Connections
 from streams.providers.protocol import Lost, NotSent
 from streams.providers.transport import transport_error
@@ -108,6 +111,12 @@ async def test_what_comes_before_an_answer_is_not_taken_for_it(chunked: bool) ->
         assert (answer.status, answer.header("x-id"), await answer.read()) == (200, "late", BODY)
 
 
+async def test_what_no_server_may_send_before_an_answer_is_not_read_as_its_beginning() -> None:
+    early = b"HTTP/1.1 150 Soon\r\ncontent-length: 3\r\n\r\nno!"
+    async with facing(keeping(early + PLAIN)) as (connections, _):
+        assert await said(connections) == BODY
+
+
 @pytest.mark.parametrize("head", [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"])
 async def test_an_answer_without_a_body_ends(head: bytes) -> None:
     async with facing(keeping(head)) as (connections, server):
@@ -115,8 +124,9 @@ async def test_an_answer_without_a_body_ends(head: bytes) -> None:
         assert server.connections == 1
 
 
-async def test_a_body_of_no_stated_length_ends_with_its_connection() -> None:
-    async with facing(raw(b"HTTP/1.1 200 OK\r\n\r\n" + BODY)) as (connections, server):
+@pytest.mark.parametrize("header", [b"", b"transfer-encoding: identity\r\n"])
+async def test_a_body_of_no_stated_length_ends_with_its_connection(header: bytes) -> None:
+    async with facing(raw(b"HTTP/1.1 200 OK\r\n" + header + b"\r\n" + BODY)) as (connections, server):
         assert [await said(connections) for _ in range(2)] == [BODY, BODY]
         assert server.connections == 2
 
@@ -190,14 +200,13 @@ async def test_an_answer_that_nobody_reads_is_not_taken_in() -> None:
 
 
 async def test_who_is_cancelled_while_asking_leaves_no_connection_behind() -> None:
-    async def hang(_writer: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
-
-    async with facing(hang) as (connections, server):
+    async with facing(keeping(b"")) as (connections, server):
         asking = asyncio.create_task(said(connections))
         await until(lambda: len(server.requests) == 1)
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
+
+        await until(lambda: server.ended == 1)
         assert connections.idle == 0
 
 
@@ -282,3 +291,64 @@ async def test_a_server_is_asked_over_tls_only_when_its_certificate_is_trusted(
             assert await said(known) == BODY
             await known.close()
             assert server.connections == 4
+
+
+@pytest.mark.parametrize("head", [b"content-length: %d\r\nconnection: close\r\n", b""], ids=["of a length", "of none"])
+async def test_a_long_answer_over_tls_is_whole_though_its_end_comes_with_it(
+    head: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, body = Authority(tmp_path), b"word " * 600_000
+    monkeypatch.setattr(module, "_trusted", lambda: ssl.create_default_context(cafile=str(authority.file)))
+    lines = head % len(body) if head else head
+    async with serving(raw(b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n" + body)) as server:
+        port = int(server.base_url.rpartition(":")[2])
+        with tls_before(port, authority.server("provider", "127.0.0.1")) as door:
+            connections = Connections(f"https://127.0.0.1:{door.port}/v1", {})
+            for _ in range(5):
+                async with await connections.post(b"{}", {}, 5.0) as answer:
+                    pieces: list[bytes] = []
+                    async for piece in answer.pieces():
+                        pieces.append(piece)
+                        await asyncio.sleep(0)
+                assert b"".join(pieces) == body
+            assert connections.idle == 0
+
+
+async def test_who_connects_at_the_same_time_asks_for_the_address_once_and_anew_after_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, asked = asyncio.get_running_loop(), list[str]()
+    look_up = loop.getaddrinfo
+
+    async def counted(host: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(host)
+        if len(asked) == 1:
+            raise socket.gaierror(socket.EAI_AGAIN, "later")
+        return await look_up(host, *arguments, **options)
+
+    async with serving(whole(BODY)) as server:
+        connections = Connections(server.base_url.replace("127.0.0.1", "localhost"), {})
+        monkeypatch.setattr(loop, "getaddrinfo", counted)
+        with pytest.raises(httpx2.ConnectError):
+            await said(connections)
+        assert await asyncio.gather(*(said(connections) for _ in range(8))) == [BODY] * 8
+        await connections.close()
+
+    assert asked == ["localhost", "localhost"]
+    assert server.connections == 8
+
+
+async def test_a_connection_that_has_ended_keeps_nothing_of_it_alive() -> None:
+    """The collector runs rarely where there are many calls."""
+    async with facing(raw(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 15\r\n\r\n" + BODY)) as (
+        connections,
+        _,
+    ):
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                await said(connections)
+            await until(lambda: not any(isinstance(each, Connection) for each in gc.get_objects()))
+        finally:
+            gc.enable()

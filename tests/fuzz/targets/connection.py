@@ -75,7 +75,9 @@ async def _conversation(first: bytes, second: bytes, step: int) -> None:
             body = await asking
         except httpx2.TransportError:
             assert not connection.is_reusable
+            await asyncio.sleep(0)
             assert wire.closed
+            connection.connection_lost(None)
             return
         assert len(body) <= len(answer)
         assert 200 <= connection.status <= 999
