@@ -97,7 +97,10 @@ def _tried(
         if not holds_within(_WITHIN_S, lambda: ends.count(kafka.topic(trial.reads)) >= count):
             raise StackError(f"{trial.reads.name} did not get its {count} events in {_WITHIN_S:g} s")
         rig.stop(*(name for name in OURS if name not in STAGES[STAGES.index(trial.stage) :]))
-        passed_on = lambda: ends.count(kafka.topic(trial.writes))  # noqa: E731  # only here
+
+        def passed_on() -> int:
+            return ends.count(kafka.topic(trial.writes))
+
         found: dict[int, list[Worked]] = {workers: [] for workers in _WORKERS}
         for number in range(rounds):
             for workers in _WORKERS:
