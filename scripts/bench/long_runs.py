@@ -64,7 +64,7 @@ def growth(
 
 def scaling(
     calls: Annotated[int, typer.Option(min=100, help="Of invoke, in each turn.")] = 4_000,
-    events: Annotated[int, typer.Option(min=1_000, help="Of validate, in each turn.")] = 60_000,
+    events: Annotated[int, typer.Option(min=1_000, help="Of validate, in each turn.")] = 40_000,
     rounds: Annotated[int, typer.Option(min=1, help="One worker and two take turns.")] = 3,
     in_flight: Annotated[int, typer.Option(min=1, help="Calls at once, of each worker of invoke.")] = 256,
     provider_s: Annotated[float, typer.Option(min=0.01, help="How long each call takes.")] = 1.0,

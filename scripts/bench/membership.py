@@ -11,6 +11,19 @@ _EVERY_S: Final = 0.5
 _WITHIN_S: Final = 10.0
 
 
+def share(admin: AdminClient, group: str, workers: int) -> bool:
+    """Whether so many are in the group now, it is not rebalancing, and each of them has partitions."""
+    try:
+        described = _described(admin, group)
+    except (KafkaException, TimeoutError):
+        return False
+    return (
+        described.state is ConsumerGroupState.STABLE
+        and len(described.members) == workers
+        and all(member.assignment.topic_partitions for member in described.members)
+    )
+
+
 class Watched:
     """Looks at a consumer group twice a second, on a thread of its own, from its first stable member until `stop`."""
 
@@ -32,8 +45,7 @@ class Watched:
     def _watch(self) -> None:
         while not self._stop.wait(_EVERY_S):
             try:
-                described = cast("Any", self._admin.describe_consumer_groups([self._group], request_timeout=_WITHIN_S))
-                group = described[self._group].result(_WITHIN_S)
+                group = _described(self._admin, self._group)
             except (KafkaException, TimeoutError):
                 continue  # a broker that is too busy to tell says nothing about the group
             members = frozenset(_ids(group.members))
@@ -43,6 +55,11 @@ class Watched:
                 continue
             self.looks += 1
             self.disturbed += not is_stable or members != self._members
+
+
+def _described(admin: AdminClient, group: str) -> Any:
+    described = cast("Any", admin.describe_consumer_groups([group], request_timeout=_WITHIN_S))
+    return described[group].result(_WITHIN_S)
 
 
 def _ids(members: Iterable[Any]) -> Iterator[str]:

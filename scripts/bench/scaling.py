@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from confluent_kafka.admin import AdminClient
+
 from schemas.participants import STAGES
 from schemas.topics import COMPLETIONS, DISPATCH, REQUESTS, VALIDATED, Topic
 from scripts.bench.cpu import cpu_s
 from scripts.bench.ends import Ends
 from scripts.bench.figure import Figure, by_round
 from scripts.bench.machine import machine
+from scripts.bench.membership import share
 from scripts.bench.mix import Mix
 from scripts.bench.provider.pace import Pace
 from scripts.bench.rig import OURS, Rig, Shape
@@ -27,14 +30,16 @@ _WORKERS: Final = (1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A stage, where its work waits and goes, and how much of it is measured each time. What its workers do first, a
-    quarter as much again, is not: they are starting.
+    """A stage, where its work waits and goes, and how much of it is measured each time. What its workers do until each
+    has partitions, and a quarter as much again, is not: they are starting.
     """
 
     stage: str
     reads: Topic
     writes: Topic
     events: int
+    settling: int
+    """What may be done until each has partitions; a backlog must have that too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,8 @@ class Worked:
 def trials(calls: int, events: int) -> list[Trial]:
     """`invoke` waits for a provider; `validate` only computes."""
     return [
-        Trial("invoke", DISPATCH["normal"], COMPLETIONS, calls),
-        Trial("validate", REQUESTS, VALIDATED, events),
+        Trial("invoke", DISPATCH["normal"], COMPLETIONS, calls, settling=2_000),
+        Trial("validate", REQUESTS, VALIDATED, events, settling=60_000),
     ]
 
 
@@ -91,7 +96,7 @@ def _tried(
         rig.set_pace(Pace(latency_ms=provider_s * 1000))
         rig.stop(*STAGES[STAGES.index(trial.stage) :])
         # twice what is worked on: partitions are not filled alike, and none may run dry before the others
-        count = trial.events * rounds * 5
+        count = 2 * rounds * len(_WORKERS) * (trial.events * 5 // 4 + trial.settling)
         step(f"{trial.stage}: {count} events are to wait for it")
         rig.publish(Mix(name="backlog", count=count))
         if not holds_within(_WITHIN_S, lambda: ends.count(kafka.topic(trial.reads)) >= count):
@@ -111,11 +116,16 @@ def _tried(
 
 def _measured(rig: Rig, trial: Trial, workers: int, passed_on: Callable[[], int]) -> Worked:
     names = [f"{trial.stage}-{number + 1}" for number in range(workers)]
-    before = passed_on()
     rig.stack.supervisor.start(*(rig.stack.part(name, "stage", trial.stage) for name in names))
     try:
         pids = [rig.pid(name) for name in names]
-        _until(passed_on, before + trial.events // 4)
+        admin, group = (
+            AdminClient({"bootstrap.servers": rig.stack.kafka.bootstrap_servers}),
+            rig.stack.kafka.group(trial.stage),
+        )
+        if not holds_within(_WITHIN_S, lambda: share(admin, group, workers)):
+            raise StackError(f"{workers} workers did not share {trial.reads.name} within {_WITHIN_S:g} s")
+        _until(passed_on, passed_on() + trial.events // 4)
         begun, begun_s, used_s = passed_on(), time.monotonic(), sum(map(cpu_s, pids))
         _until(passed_on, begun + trial.events)
         done, took_s = passed_on() - begun, time.monotonic() - begun_s
