@@ -119,10 +119,8 @@ def _measured(rig: Rig, trial: Trial, workers: int, passed_on: Callable[[], int]
     rig.stack.supervisor.start(*(rig.stack.part(name, "stage", trial.stage) for name in names))
     try:
         pids = [rig.pid(name) for name in names]
-        admin, group = (
-            AdminClient({"bootstrap.servers": rig.stack.kafka.bootstrap_servers}),
-            rig.stack.kafka.group(trial.stage),
-        )
+        admin = AdminClient({"bootstrap.servers": rig.stack.kafka.bootstrap_servers})
+        group = rig.stack.kafka.group(trial.stage)
         if not holds_within(_WITHIN_S, lambda: share(admin, group, workers)):
             raise StackError(f"{workers} workers did not share {trial.reads.name} within {_WITHIN_S:g} s")
         _until(passed_on, passed_on() + trial.events // 4)
