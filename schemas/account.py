@@ -2,13 +2,16 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
+from msgspec.structs import replace
 
 from schemas.base import EpochMs
 from schemas.response import Failure
+from schemas.usage import Usd, check_usd
 from schemas.wire import InternalEvent
 
-LimitUnit = Literal["requests", "tokens"]
+LimitUnit = Literal["requests", "tokens", "tokens_hour", "tokens_day"]
+"""Tokens without more are those of a minute."""
 
 
 _ARRIVAL = "theoretical arrival time, UTC, microseconds since 1970"
@@ -30,14 +33,22 @@ class Meters(InternalEvent):
 
     requests_us: Annotated[int | None, Meta(description=_ARRIVAL)] = None
     tokens_us: Annotated[int | None, Meta(description=_ARRIVAL)] = None
+    tokens_hour_us: Annotated[int | None, Meta(description=_ARRIVAL)] = None
+    tokens_day_us: Annotated[int | None, Meta(description=_ARRIVAL)] = None
 
     def of(self, unit: LimitUnit) -> int | None:
-        return self.requests_us if unit == "requests" else self.tokens_us
+        return getattr(self, f"{unit}_us")
 
     def moved(self, unit: LimitUnit, arrival_us: int) -> "Meters":
-        if unit == "requests":
-            return Meters(requests_us=arrival_us, tokens_us=self.tokens_us)
-        return Meters(requests_us=self.requests_us, tokens_us=arrival_us)
+        return replace(self, **{f"{unit}_us": arrival_us})
+
+
+class Charged(InternalEvent):
+    """An account of `llm.budgets` that a request counts on."""
+
+    budget: str
+    subject: str
+    period: str
 
 
 class Registration(InternalEvent, tag_field="kind", tag="registration"):
@@ -64,6 +75,51 @@ class Registration(InternalEvent, tag_field="kind", tag="registration"):
         int, Meta(description="where holding the tokens moved the tenant's meter; 0 when it holds none of them")
     ] = 0
     user_held_until_us: Annotated[int, Meta(description="the same of the user's meter")] = 0
-    settled_attempts: Annotated[tuple[str, ...], Meta(description="their ids, or the last 12 characters of each")] = ()
+    held_until_us: Annotated[
+        dict[str, int], Meta(description="the same of meters of an hour, a day or a model, by scope/unit")
+    ] = field(default_factory=dict[str, int])
+    settled_attempts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="their ids, or the last 12 characters of each; with @ and the row's offset where money counts"
+        ),
+    ] = ()
     tenant_meters: Meters | None = None
     user_meters: Meters | None = None
+    model: Annotated[str | None, Meta(description="where the tenant has limits for it")] = None
+    model_meters: Meters | None = None
+    held_usd: Annotated[
+        Usd | None, Meta(description="what it may cost, held until its final row; null: nothing is held")
+    ] = None
+    charged: Annotated[
+        tuple[Charged, ...], Meta(description="the accounts it counts on; of a refusal, the one that was used up")
+    ] = ()
+
+    def __post_init__(self) -> None:
+        check_usd(self.held_usd)
+
+
+class Told(InternalEvent):
+    """An alert about an account, and the record at which it was due: taken again, that one tells it again."""
+
+    percent: int
+    topic: Annotated[str, Meta(description="without the prefix")]
+    offset: int
+
+
+class Account(InternalEvent, tag_field="kind", tag="account"):
+    """`llm.budgets`: what was spent of one budget in one period, by one subject (a user, a label's value, or empty for
+    the tenant as a whole). What is held is not here: it follows from the registrations that are not settled.
+    """
+
+    tenant_id: str
+    budget: str
+    subject: str
+    period: Annotated[str, Meta(description="2026-11 or 2026-11-28, UTC")]
+    spent_usd: Usd
+    guessed_usd: Annotated[Usd, Meta(description="of it: estimates for calls whose cost nobody knows")]
+    calls_offset: Annotated[int, Meta(description="rows of llm.calls below it are counted; a row taken again is not")]
+    told: tuple[Told, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_usd(self.spent_usd, self.guessed_usd)

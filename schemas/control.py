@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter
 
 from schemas.base import EpochMs, Model, Name, TenantId
+from schemas.money import Budget, Override, Price, SpendRate, SpendStop
 from schemas.request import CacheMode, Priority
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -15,6 +16,8 @@ class Limits(Model):
 
     requests_per_minute: PositiveInt | None = None
     tokens_per_minute: PositiveInt | None = None
+    tokens_per_hour: PositiveInt | None = None
+    tokens_per_day: PositiveInt | None = None
     burst_requests: PositiveInt | None = Field(default=None, description="default: one minute's worth")
 
 
@@ -30,6 +33,8 @@ class Tenant(Model):
     tier: Name = "standard"
     limits: Limits = Limits()
     user_limits: Limits = Limits()
+    model_limits: dict[Name, Limits] = Field(default={}, description="by the model that is asked for")
+    spend_rate: SpendRate = SpendRate()
     cache: CacheMode = Field(default="default", description="off: this tenant's answers are never kept")
     cache_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
     daily_spend_alert_usd: Annotated[str, Field(pattern=r"^\d+(\.\d{1,9})?$")] | None = None
@@ -87,6 +92,7 @@ class Route(Model):
         default_factory=_default_timeouts, description="for one attempt, by priority"
     )
     retry_ambiguous: bool = Field(default=True, description="try again when the provider may already have billed")
+    refuse_unpriced: bool = Field(default=False, description="targets whose model has no price are not asked")
 
 
 class Breaker(Model):
@@ -102,9 +108,10 @@ class Breaker(Model):
     since_ms: EpochMs
 
 
-ControlObject = Annotated[Tenant | Deployment | Route | Breaker, Field(discriminator="kind")]
-CONTROL: TypeAdapter[Tenant | Deployment | Route | Breaker] = TypeAdapter(ControlObject)
+AnyControl = Tenant | Deployment | Route | Breaker | Price | Budget | Override | SpendStop
+ControlObject = Annotated[AnyControl, Field(discriminator="kind")]
+CONTROL: TypeAdapter[AnyControl] = TypeAdapter(ControlObject)
 
 
-def control_key(obj: Tenant | Deployment | Route | Breaker) -> str:
+def control_key(obj: AnyControl) -> str:
     return f"{obj.kind}/{obj.name}"

@@ -44,12 +44,14 @@ TRAFFIC = (
     Traffic(topics.RESPONSES, writers=("postprocess",), readers=("service",), followers=("postprocess",)),
     Traffic(topics.CALLS, writers=("invoke", "postprocess"), readers=("limit", "sink", "watch")),
     Traffic(topics.ACCOUNTS, writers=("limit",), followers=("limit",)),
+    Traffic(topics.BUDGETS, writers=("limit",), followers=("limit",)),
     Traffic(
         topics.CONTROL,
         writers=("operator", "watch"),
         followers=(*STAGES, "watch"),
     ),
-    Traffic(topics.ALERTS, writers=("watch",), readers=("operator",)),
+    Traffic(topics.ALERTS, writers=("limit", "watch"), readers=("operator",)),
+    Traffic(topics.AUDIT, writers=("operator",), readers=("operator",)),
     Traffic(topics.DEAD_LETTERS, writers=PARTS, readers=("operator",)),
 )
 

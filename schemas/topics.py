@@ -5,14 +5,16 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from schemas.account import Meter, Registration
+from schemas.account import Account, Meter, Registration
 from schemas.alert import Alert
+from schemas.audit import Audit
 from schemas.cached import Fill, FlightEnded, FlightStarted
 from schemas.call import CallRow
 from schemas.control import CONTROL as CONTROL_OBJECTS
 from schemas.control import Breaker, Deployment, Route, Tenant
 from schemas.flow import Accepted, Admitted, Completion, Dispatch, HandedOver, Miss, Refused
 from schemas.kinds import Kinds, models, structs
+from schemas.money import Budget, Override, Price, SpendStop
 from schemas.request import Priority, Request
 from schemas.response import Response
 
@@ -123,17 +125,35 @@ ACCOUNTS = Topic(
     fenced=True,
     compacts_within_ms=_HOUR_MS,
 )
+BUDGETS = Topic(
+    "budgets",
+    "changelog of limit: what was spent of each budget in its period",
+    "record name; the partition is the tenant's",
+    structs(Account),
+    cleanup="compact,delete",
+    retention_ms=70 * _DAY_MS,
+    fenced=True,
+    compacts_within_ms=_HOUR_MS,
+)
 CONTROL = Topic(
     "control",
-    "the newest state of each tenant, deployment, route and breaker",
+    "the newest state of each object of the configuration, and of what watch and operators decide",
     "kind/name",
-    models(CONTROL_OBJECTS, Tenant, Deployment, Route, Breaker),
+    models(CONTROL_OBJECTS, Tenant, Deployment, Route, Breaker, Price, Budget, Override, SpendStop),
     cleanup="compact",
     retention_ms=-1,
     partitions=1,
     compacts_within_ms=_HOUR_MS,
 )
 ALERTS = Topic("alerts", "what the operator should know", "subject", models(TypeAdapter(Alert), Alert), partitions=1)
+AUDIT = Topic(
+    "audit",
+    "what operators did, by whom and why",
+    "subject",
+    models(TypeAdapter(Audit), Audit),
+    retention_ms=400 * _DAY_MS,
+    partitions=1,
+)
 DEAD_LETTERS = Topic(
     "dlq",
     "records that could not be handled, byte for byte, with the reason in their headers",
@@ -155,7 +175,9 @@ TOPICS = (
     RESPONSES,
     CALLS,
     ACCOUNTS,
+    BUDGETS,
     CONTROL,
     ALERTS,
+    AUDIT,
     DEAD_LETTERS,
 )

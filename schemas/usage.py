@@ -70,9 +70,18 @@ class Cost(PublishedEvent):
     output_usd: Usd | None = None
     total_usd: Usd | None = None
     list_usd: Usd | None = None
+    charged_usd: Annotated[Usd | None, Meta(description="what the tenant is charged, where that is not the cost")] = (
+        None
+    )
     price_version: Annotated[str | None, Meta(description="price table and its date, for repricing")] = None
 
     def __post_init__(self) -> None:
         check_usd(
-            self.input_usd, self.cache_read_usd, self.cache_write_usd, self.output_usd, self.total_usd, self.list_usd
+            self.input_usd,
+            self.cache_read_usd,
+            self.cache_write_usd,
+            self.output_usd,
+            self.total_usd,
+            self.list_usd,
+            self.charged_usd,
         )

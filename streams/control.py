@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import cached_property
-from typing import Any, assert_never
+from types import MappingProxyType
+from typing import Any
 
 from msgspec import Struct
 
-from schemas.control import Breaker, Deployment, Route, Tenant
+from schemas.control import AnyControl, Breaker, Deployment, Route, Tenant
 from schemas.flow import Target
+from schemas.money import Budget, Override, Price, SpendStop
 
 AUTO = "auto"
 """In a model's place: whichever the route leads to."""
@@ -26,6 +29,21 @@ class Choice(Struct, frozen=True):
     targets: tuple[Target, ...]
 
 
+class Priced(Struct, frozen=True):
+    """A price and the offset of the control record that said so, which is its version."""
+
+    price: Price
+    offset: int
+
+
+class BudgetRule(Struct, frozen=True):
+    """A budget with its amounts as numbers: `stop_usd` is with its grace."""
+
+    budget: Budget
+    usd: Decimal
+    stop_usd: Decimal
+
+
 def _empty() -> dict[str, Any]:
     return {}
 
@@ -38,6 +56,10 @@ class ControlView:
     deployments: Mapping[str, Deployment] = field(default_factory=_empty)
     routes: Mapping[str, Route] = field(default_factory=_empty)
     breakers: Mapping[str, Breaker] = field(default_factory=_empty)
+    prices: Mapping[str, Priced] = field(default_factory=_empty)
+    budgets: Mapping[str, Budget] = field(default_factory=_empty)
+    overrides: Mapping[str, Override] = field(default_factory=_empty)
+    spend_stops: Mapping[str, SpendStop] = field(default_factory=_empty)
     version: int = -1
 
     @property
@@ -52,6 +74,28 @@ class ControlView:
             for rule in _rules_of(self.routes[name]):
                 found.setdefault(rule, self.routes[name])
         return found
+
+    @cached_property
+    def budget_index(self) -> Mapping[str, tuple[BudgetRule, ...]]:
+        """By tenant, in the order of their names."""
+        found: dict[str, tuple[BudgetRule, ...]] = {}
+        for name in sorted(self.budgets):
+            budget = self.budgets[name]
+            usd = Decimal(budget.usd)
+            rule = BudgetRule(budget, usd, usd * (100 + budget.grace_percent) / 100)
+            found[budget.tenant] = (*found.get(budget.tenant, ()), rule)
+        return found
+
+    def override_usd(self, budget: str, subject: str, now_ms: int) -> Decimal:
+        """What operators have added to a budget, for the time being."""
+        return sum(
+            (
+                Decimal(each.usd)
+                for each in self.overrides.values()
+                if each.budget == budget and each.subject in {"", subject} and each.made_at_ms <= now_ms < each.until_ms
+            ),
+            Decimal(0),
+        )
 
     @cached_property
     def choices(self) -> dict[Asked, Choice | None]:
@@ -70,31 +114,31 @@ def _rules_of(route: Route) -> Iterator[Rule]:
         yield from (("model", None, model) for model in route.models)
 
 
-def with_object(view: ControlView, obj: Tenant | Deployment | Route | Breaker, version: int) -> ControlView:
-    match obj:
-        case Tenant():
-            return replace(view, tenants={**view.tenants, obj.name: obj}, version=version)
-        case Deployment():
-            return replace(view, deployments={**view.deployments, obj.name: obj}, version=version)
-        case Route():
-            return replace(view, routes={**view.routes, obj.name: obj}, version=version)
-        case Breaker():
-            return replace(view, breakers={**view.breakers, obj.name: obj}, version=version)
-        case _ as unreachable:
-            assert_never(unreachable)
+_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "tenant": "tenants",
+        "deployment": "deployments",
+        "route": "routes",
+        "breaker": "breakers",
+        "price": "prices",
+        "budget": "budgets",
+        "override": "overrides",
+        "spend_stop": "spend_stops",
+    }
+)
+
+
+def with_object(view: ControlView, obj: AnyControl, version: int) -> ControlView:
+    known = _FIELDS[obj.kind]
+    held = Priced(obj, version) if isinstance(obj, Price) else obj
+    return replace(view, version=version, **{known: {**getattr(view, known), obj.name: held}})
 
 
 def without_object(view: ControlView, key: str, version: int) -> ControlView:
     """A tombstone: the object named `kind/name` is gone."""
     kind, _, name = key.partition("/")
-    match kind:
-        case "tenant":
-            return replace(view, tenants={k: v for k, v in view.tenants.items() if k != name}, version=version)
-        case "deployment":
-            return replace(view, deployments={k: v for k, v in view.deployments.items() if k != name}, version=version)
-        case "route":
-            return replace(view, routes={k: v for k, v in view.routes.items() if k != name}, version=version)
-        case "breaker":
-            return replace(view, breakers={k: v for k, v in view.breakers.items() if k != name}, version=version)
-        case _:
-            return replace(view, version=version)
+    known = _FIELDS.get(kind)
+    if known is None:
+        return replace(view, version=version)
+    left = {each: obj for each, obj in getattr(view, known).items() if each != name}
+    return replace(view, version=version, **{known: left})

@@ -20,12 +20,14 @@ from scripts.cli.kafka import BootstrapServers, reach
 from scripts.cli.screen import AsJson, show_json, show_table
 from streams.control import ControlView
 
-app = command_app("Apply and show tenants, deployments and routes.")
+app = command_app("Apply and show tenants, deployments, routes, prices and budgets.")
 
 
 @app.command(epilog="Example: millrace config apply compose/config/millrace.toml --prune")
 def apply(
-    file: Annotated[Path, typer.Argument(help="TOML file with tables of tenants, deployments and routes.")],
+    file: Annotated[
+        Path, typer.Argument(help="TOML file with tables of tenants, deployments, routes, prices and budgets.")
+    ],
     values: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Value for ${NAME} in the file. Repeatable."),

@@ -9,7 +9,7 @@ from streams.routes import targets_of
 
 def inconsistencies(view: ControlView) -> tuple[str, ...]:
     """One sentence for each, naming the object and what to do."""
-    return (*_tenants(view), *_targets(view), *_routes(view))
+    return (*_tenants(view), *_targets(view), *_routes(view), *_prices(view), *_budgets(view))
 
 
 def _tenants(view: ControlView) -> Iterator[str]:
@@ -37,6 +37,22 @@ def _routes(view: ControlView) -> Iterator[str]:
         for model in asked_for(route):
             if not targets_of(view, route, model):
                 yield f"route {route.name}: no target serves model {model}; name the `model` its targets shall be asked"
+
+
+def _prices(view: ControlView) -> Iterator[str]:
+    for price in (each.price for each in view.prices.values()):
+        for name in price.tenants:
+            if name not in view.tenants:
+                yield f"price {price.name}: there is no tenant {name}; add it, or take the name out"
+        for name in price.deployments:
+            if name not in view.deployments:
+                yield f"price {price.name}: there is no deployment {name}; add it, or take the name out"
+
+
+def _budgets(view: ControlView) -> Iterator[str]:
+    for budget in view.budgets.values():
+        if budget.tenant not in view.tenants:
+            yield f"budget {budget.name}: there is no tenant {budget.tenant}; add it, or remove the budget"
 
 
 def asked_for(route: Route) -> tuple[str, ...]:

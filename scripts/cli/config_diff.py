@@ -6,9 +6,10 @@ from typing import assert_never
 
 from schemas.base import dump_json
 from schemas.control import Deployment, Route, Tenant, control_key
+from schemas.money import Budget, Price
 from streams.control import ControlView, with_object, without_object
 
-ConfigObject = Tenant | Deployment | Route
+ConfigObject = Tenant | Deployment | Route | Price | Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,15 @@ Change = Added | Changed | Removed
 
 
 def configured(view: ControlView) -> dict[str, ConfigObject]:
-    """By key. Breakers are not configuration: `watch` owns them."""
-    objects = (*view.deployments.values(), *view.tenants.values(), *view.routes.values())
+    """By key. Breakers and stops are not configuration, `watch` owns them; and overrides are an operator's word."""
+    prices = (priced.price for priced in view.prices.values())
+    objects = (
+        *view.deployments.values(),
+        *view.tenants.values(),
+        *view.routes.values(),
+        *prices,
+        *view.budgets.values(),
+    )
     return {control_key(each): each for each in objects}
 
 
@@ -53,7 +61,7 @@ def changes(view: ControlView, wanted: Iterable[ConfigObject], *, prune: bool) -
     return (*written, *(Removed(each) for each in sorted(gone, key=_rank, reverse=True)))
 
 
-_KINDS = ("deployment", "tenant", "route")
+_KINDS = ("deployment", "tenant", "route", "price", "budget")
 
 
 def _rank(each: ConfigObject) -> tuple[int, str]:

@@ -1,6 +1,6 @@
-"""A configuration file (TOML) as control objects: `[[tenant]]`, `[[deployment]]` and `[[route]]` tables, all checked
-before any is used. `${name}` and `${name:-default}` in a text are filled in from what the caller gives, and from
-nothing else: no file can reach into the environment.
+"""A configuration file (TOML) as control objects: `[[tenant]]`, `[[deployment]]`, `[[route]]`, `[[price]]` and
+`[[budget]]` tables, all checked before any is used. `${name}` and `${name:-default}` in a text are filled in from what
+the caller gives, and from nothing else: no file can reach into the environment.
 """
 
 import re
@@ -14,11 +14,12 @@ from pydantic import ValidationError
 
 from schemas.complaint import complaint
 from schemas.control import Deployment, Route, Tenant, control_key
+from schemas.money import Budget, Price
 from scripts.cli.config_diff import ConfigObject
 from scripts.cli.fault import Fault
 
 _MODELS: Mapping[str, type[ConfigObject]] = MappingProxyType(
-    {"tenant": Tenant, "deployment": Deployment, "route": Route}
+    {"tenant": Tenant, "deployment": Deployment, "route": Route, "price": Price, "budget": Budget}
 )
 _PLACEHOLDER = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 

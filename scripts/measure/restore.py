@@ -88,7 +88,7 @@ def _read_back(clients: ConfluentClients, kafka: KafkaSettings, name: str) -> tu
     ends = reader.read(
         kafka.topic(TABLES[name].topic),
         dict.fromkeys(held),
-        lambda record: recall(stage, held[record.partition], record, now_ms()),
+        lambda record: recall(TABLES[name].topic, held[record.partition], record, now_ms()),
     )
     reader.close()
     return sum(ends.values()), held

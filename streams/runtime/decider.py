@@ -37,7 +37,8 @@ class Decider:
         self._stage = stage
         self._kafka = kafka
         self._topics = {kafka.topic(topic): topic for topic in stage.reads}
-        self._table = kafka.topic(stage.table) if stage.table else None
+        self._tables = {kafka.topic(table): table for table in stage.tables}
+        self._own = frozenset(table.name for table in stage.tables)
         self._outbox = outbox
         self._control = control
         self._now_ms = now_ms
@@ -64,7 +65,7 @@ class Decider:
             self._give_up(work, delivery, "decision_failed", problem)
 
     def learn(self, work: PartitionWork, delivery: Delivery) -> None:
-        recall(self._stage, work, delivery, self._now_ms())
+        recall(self._tables[delivery.topic], work, delivery, self._now_ms())
 
     def release(self, work: PartitionWork) -> None:
         """Decides again what was woken or is due; doing so may wake more."""
@@ -111,14 +112,14 @@ class Decider:
         self, work: PartitionWork, records: tuple[Record, ...], envelopes: Sequence[Envelope], now_ms: int
     ) -> None:
         if self._stage.changelog_first:
-            self._outbox.send([each for each in envelopes if each.topic == self._table])
-            self._outbox.hold([each for each in envelopes if each.topic != self._table])
+            self._outbox.send([each for each in envelopes if each.topic in self._tables])
+            self._outbox.hold([each for each in envelopes if each.topic not in self._tables])
         else:
             self._outbox.send(envelopes)
         for record in records:
             if self._stage.measure is not None:
                 self._stage.measure(record.event, self._metrics)
-            if record.topic is self._stage.table:
+            if record.topic.name in self._own:
                 work.wake(work.state.apply(record.event, now_ms))
 
     def _give_up(self, work: PartitionWork, delivery: Delivery, reason: str, problem: Exception) -> None:

@@ -10,7 +10,7 @@ from schemas.topics import Topic
 class Record(Struct, frozen=True):
     """One event for one topic. `partition_by` decides the partition where that is not the key's business.
 
-    A record for the stage's own table is also applied to its state, at once.
+    A record for one of the stage's own tables is also applied to its state, at once.
     """
 
     topic: Topic

@@ -1,21 +1,19 @@
-"""From a record on a stage's table to what the stage knows of the partition."""
+"""From a record on one of a stage's tables to what the stage knows of the partition."""
 
-from typing import Any
-
+from schemas.topics import Topic
 from streams.observe.logs import logger
 from streams.runtime.delivery import Delivery
 from streams.runtime.partition import PartitionWork
-from streams.runtime.stage import Stage
 
 log = logger(__name__)
 
 
-def recall(stage: Stage[Any, Any], work: PartitionWork, record: Delivery, now_ms: int) -> None:
+def recall(table: Topic, work: PartitionWork, record: Delivery, now_ms: int) -> None:
     """Takes it into the state. One that cannot be read is skipped: the log still has it."""
-    if not record.value or stage.table is None or stage.table.events is None:
+    if not record.value or table.events is None:
         return
     try:
-        event = stage.table.events.decode(record.value)
+        event = table.events.decode(record.value)
     except ValueError:
         log.error("table_record_unreadable", topic=record.topic, offset=record.offset)
         return

@@ -1,4 +1,4 @@
-"""What a stage is: a pure decision, what it reads, and the table its state is rebuilt from."""
+"""What a stage is: a pure decision, what it reads, and the tables its state is rebuilt from."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -94,10 +94,10 @@ def complete_as_failed(requester: Requester, failure: Failure, _state: State, _n
 
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[E, S]):
-    """`restore` "whole" reads the table back from its beginning, "window" only so far as events that are still
-    unfinished, or may still be delivered again, could have left a mark on it.
-    `follow`: others write to the table too, so it is read on after the state is restored.
-    `changelog_first`: what others act on is written only once the table knows of it, so that what was decided and seen
+    """`restore` "whole" reads the tables back from their beginning, "window" only so far as events that are still
+    unfinished, or may still be delivered again, could have left a mark on them.
+    `follow`: others write to the tables too, so they are read on after the state is restored.
+    `changelog_first`: what others act on is written only once the tables know of it, so that what was decided and seen
     by anybody is never decided otherwise when it is taken again. A batch then waits for the broker twice.
     `prepare`: loads what the first decision would otherwise wait for.
     `measure`: what to count about each event the stage writes.
@@ -110,7 +110,7 @@ class Stage(Generic[E, S]):
     decide: Callable[[E, View[S]], Outcome]
     state: Callable[[], S]
     parse: Callable[[Topic, Delivery], E] = read_event
-    table: Topic | None = None
+    tables: tuple[Topic, ...] = ()
     follow: bool = False
     changelog_first: bool = False
     restore: Literal["whole", "window"] = "whole"

@@ -16,6 +16,7 @@ from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.runtime.commit import Where
 from streams.runtime.decider import Decider
+from streams.runtime.delivery import Delivery
 from streams.runtime.follower import ControlFollower, wait_for_configuration
 from streams.runtime.kafka import Clients, GroupConsumer
 from streams.runtime.lag import Ends, Lag
@@ -68,7 +69,7 @@ class Worker:
         self._now_ms = now_ms
         self._metrics = metrics
         self._progress = progress
-        self._table = kafka.topic(stage.table) if stage.table else None
+        self._tables = tuple(kafka.topic(table) for table in stage.tables)
         self._inputs = frozenset(kafka.topic(topic) for topic in stage.reads)
         self._partitions: dict[int, PartitionWork] = {}
         self._backlog: deque[Message] = deque()
@@ -113,7 +114,7 @@ class Worker:
             self._stage.prepare()
         self._reader.obey(stop.is_set)
         wait_for_configuration(self._control, stop)
-        topics = [*self._inputs, *([self._table] if self._table and self._stage.follow else [])]
+        topics = [*self._inputs, *(self._tables if self._stage.follow else ())]
         self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         self._metrics.set("millrace_config_version", self._stage.name, to=self._control.view.version)
         log.info("subscribed", reads=topics)
@@ -249,30 +250,35 @@ class Worker:
         self._committed = {(start.topic, start.partition): max(start.offset, 0) for start in starts}
         started_ms = self._now_ms()
         restored = self._restore(starts)
-        if self._table is not None:
+        if self._tables:
             seconds = (self._now_ms() - started_ms) / 1000
             self._metrics.observe("millrace_restore_seconds", self._stage.name, value=seconds)
         for where in assigned:
-            if where.topic == self._table:
-                where.offset = restored[where.partition]
+            if where.topic in self._tables:
+                where.offset = restored[where.topic, where.partition]
         consumer.assign(assigned)
         consumer.resume(assigned)  # a pause outlives the assignment it was made in
         self._is_paused = False
         self._progress.state("running")
         log.info("assigned", partitions=sorted(self._partitions))
 
-    def _restore(self, starts: list[TopicPartition]) -> dict[int, int]:
-        """Returns the offset, by partition, from which the table is still to be followed."""
-        if self._table is None or not self._partitions:
+    def _restore(self, starts: list[TopicPartition]) -> dict[Where, int]:
+        """Returns the offsets from which the tables are still to be followed."""
+        if not self._tables or not self._partitions:
             return {}
         since_ms: dict[int, int | None] = dict.fromkeys(self._partitions)
         if self._stage.restore == "window":
             now_ms, window_ms = self._now_ms(), self._settings.answered_window_s * 1000
             oldest_ms = self._reader.oldest_unfinished_ms(starts)
             since_ms = {p: min(oldest_ms.get(p, now_ms), now_ms) - window_ms for p in self._partitions}
-        return self._reader.read(
-            self._table, since_ms, lambda record: self._decider.learn(self._partitions[record.partition], record)
-        )
+        return {
+            (table, partition): offset
+            for table in self._tables
+            for partition, offset in self._reader.read(table, since_ms, self._learn).items()
+        }
+
+    def _learn(self, record: Delivery) -> None:
+        self._decider.learn(self._partitions[record.partition], record)
 
     def _on_revoke(self, _consumer: GroupConsumer, _revoked: list[TopicPartition]) -> None:
         """Everything taken is finished but for parked events, which the next owner takes again."""

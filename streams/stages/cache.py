@@ -144,6 +144,6 @@ STAGE: Stage[Admitted, KeptAnswers] = Stage(
     writes=(MISSES, CACHE),
     decide=decide,
     state=KeptAnswers,
-    table=CACHE,
+    tables=(CACHE,),
     follow=True,
 )

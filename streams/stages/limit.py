@@ -11,7 +11,7 @@ from schemas.account import Meters, Registration
 from schemas.call import CallOutline
 from schemas.flow import Accepted, Admitted, Completion, Refused, Ticket
 from schemas.response import Failure, Status
-from schemas.topics import ACCOUNTS, ADMITTED, CALLS, VALIDATED, Topic
+from schemas.topics import ACCOUNTS, ADMITTED, ALERTS, BUDGETS, CALLS, VALIDATED, Topic
 from streams.gcra import settle
 from streams.limits import NO_CHARGE, Charge, demands_of, limited, token_rate, weigh
 from streams.questions import summarized
@@ -155,10 +155,10 @@ def _read(topic: Topic, delivery: Delivery) -> Accepted | Refused | CallOutline:
 STAGE: Stage[Accepted | Refused | CallOutline, Accounts] = Stage(
     name="limit",
     reads=(VALIDATED, CALLS),
-    writes=(ADMITTED, ACCOUNTS),
+    writes=(ADMITTED, ACCOUNTS, BUDGETS, ALERTS),
     decide=decide,
     parse=_read,
     state=Accounts,
-    table=ACCOUNTS,
+    tables=(ACCOUNTS, BUDGETS),
     changelog_first=True,
 )

@@ -188,7 +188,7 @@ def test_what_is_rebuilt_after_a_kill_is_what_the_log_says(bench: Bench, reader:
     reader.read(
         bench.kafka.topic(ACCOUNTS),
         dict.fromkeys(held),
-        lambda record: recall(limit.STAGE, held[record.partition], record, now_ms()),
+        lambda record: recall(ACCOUNTS, held[record.partition], record, now_ms()),
     )
 
     (state,) = filter(len, states)

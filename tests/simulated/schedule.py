@@ -90,7 +90,7 @@ class Schedule:
         for _ in range(self._random.randint(1, 2)):
             self._world.start()
         self._work()
-        if not self._violations and self._scenario.part.table is not None:
+        if not self._violations and self._scenario.part.tables:
             self._compare_states()
         if not self._violations:
             self._violations.extend(self._scenario.judge(self._world))
@@ -119,7 +119,7 @@ class Schedule:
             elif self._is_quiet():
                 took_ms = self._timeline.now_ms - calm_ms
                 # not of `invoke`: its event loops, idle, let an hour pass in one step
-                if took_ms > DONE_WITHIN_MS and self._scenario.part.table is not None:
+                if took_ms > DONE_WITHIN_MS and self._scenario.part.tables:
                     self._violations.append(f"it took {took_ms} ms to do what was left when all was well again")
                 return
             if not self._world.alive():
@@ -144,7 +144,7 @@ class Schedule:
 
     def _is_quiet(self) -> bool:
         """Nothing is left to do, and where there is state, every partition's is held once."""
-        if self._scenario.part.table is None or not self._world.is_settled():
+        if not self._scenario.part.tables or not self._world.is_settled():
             return self._world.is_settled()
         held = self._world.states()
         return len(held) == self._world.kafka.partitions and all(len(states) == 1 for states in held.values())

@@ -58,12 +58,12 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Of the pipeline: what it reads, the table its state is in, and what each of its processes does."""
+    """Of the pipeline: what it reads, the tables its state is in, and what each of its processes does."""
 
     name: str
     reads: tuple[Topic, ...]
     run: Callable[["World", Process], None]
-    table: Topic | None = None
+    tables: tuple[Topic, ...] = ()
     state: Callable[[], State] = Stateless
 
 
@@ -95,7 +95,7 @@ class Unfit:
 
 
 class World:
-    """`expected` counts records the outside world is still to write; `history` is the part's table, uncompacted.
+    """`expected` counts records the outside world is still to write; `history` is the part's tables, uncompacted.
     `asked` are all calls, `failed` those that the caller was told have failed. `wrong` is what was seen
     while it happened; `breaks` is what was done to whom; `unfits`, what was written that cannot be handled.
     """
@@ -115,8 +115,8 @@ class World:
         self.timeline = timeline
         self.cluster = Cluster(timeline, session_ms=KAFKA.session_timeout_ms)
         self.cluster.create([wanted(topic, KAFKA) for topic in TOPICS])
-        if part.table is not None:
-            self.on_written(part.table, self.history.append)
+        for table in part.tables:
+            self.on_written(table, self.history.append)
         self.workers: list[Process] = []
         self.expected = 0
         self.settings = WorkerSettings(
@@ -215,13 +215,13 @@ class World:
         return held
 
     def folded(self) -> dict[int, State]:
-        """What the table's records say each partition's state must be."""
-        table = self.part.table
-        if table is None or table.events is None:
+        """What the tables' records say each partition's state must be."""
+        read = {KAFKA.topic(table): table.events.decode for table in self.part.tables if table.events is not None}
+        if not read:
             return {}
         states: dict[int, State] = {p: self.part.state() for p in range(KAFKA.partitions)}
         for stored in self.history:
-            states[stored.partition].apply(table.events.decode(stored.value or b""), self.timeline.now_ms)
+            states[stored.partition].apply(read[stored.topic](stored.value or b""), self.timeline.now_ms)
         return states
 
 
@@ -240,7 +240,7 @@ def synchronous(stage: Stage[Any, Any]) -> Part:
         )
         process.worker.run(process.stop)
 
-    return Part(stage.name, stage.reads, run, stage.table, stage.state)
+    return Part(stage.name, stage.reads, run, stage.tables, stage.state)
 
 
 def failing_on_doomed(decide: Callable[[Any, Any], Outcome]) -> Callable[[Any, Any], Outcome]:

@@ -49,9 +49,9 @@ def test_who_asks_can_write_requests_and_read_nothing() -> None:
     ]
 
 
-def test_the_operator_changes_the_configuration_and_writes_nothing_else() -> None:
+def test_the_operator_changes_the_configuration_and_tells_the_audit_and_writes_nothing_else() -> None:
     operators = [grant for grant in GIVEN if grant.principal == "User:millrace-operator" and grant.resource == "topic"]
-    assert [grant.name for grant in operators if "Write" in grant.operations] == ["llm.control"]
+    assert [grant.name for grant in operators if "Write" in grant.operations] == ["llm.control", "llm.audit"]
     assert len(operators) == len(TOPICS)
 
 

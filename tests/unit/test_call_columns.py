@@ -18,11 +18,22 @@ from tests.fakes.call_rows import call_row, unwritable_row
 _DDL_COLUMN = re.compile(r"^    (?P<name>\w+) (?P<type>.+?)(?: CODEC\(.+\))?,?$", re.MULTILINE)
 
 
+_ADDED_COLUMN = re.compile(
+    r"^ALTER TABLE \{database\}\.call_rows ADD COLUMN IF NOT EXISTS\n"
+    r"    (?P<name>\w+) (?P<type>.+?)(?: CODEC\(.+\))? AFTER (?P<after>\w+);$",
+    re.MULTILINE,
+)
+
+
 def ddl_columns() -> list[tuple[str, str]]:
-    """The columns of `call_rows` as its DDL declares them."""
+    """The columns of `call_rows` as its DDL declares them, and as later files add to them."""
     text = next(migration.text for migration in migrations() if migration.name == "002_call_rows.sql")
     body = text[text.index("\n(\n") : text.index("\n)\n")]
-    return [(match["name"], match["type"]) for match in _DDL_COLUMN.finditer(body)]
+    columns = [(match["name"], match["type"]) for match in _DDL_COLUMN.finditer(body)]
+    for added in (match for migration in migrations() for match in _ADDED_COLUMN.finditer(migration.text)):
+        after = next(number for number, (name, _) in enumerate(columns) if name == added["after"])
+        columns.insert(after + 1, (added["name"], added["type"]))
+    return columns
 
 
 def leaves(struct: type[Struct], path: str = "") -> Iterator[str]:

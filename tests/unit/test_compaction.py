@@ -77,7 +77,7 @@ class Log:
 def rebuilt(stage: Stage[Any, Any], state: State, records: Iterable[tuple[str, bytes]], now_ms: int) -> None:
     work = PartitionWork(state)
     for offset, (key, value) in enumerate(records):
-        recall(stage, work, delivery(value, offset=offset, key=key.encode()), now_ms)
+        recall(stage.tables[0], work, delivery(value, offset=offset, key=key.encode()), now_ms)
 
 
 LIMITS = Limits(requests_per_minute=60, tokens_per_minute=6_000)

@@ -85,8 +85,8 @@ class Shell:
 
     def learn(self, event: Event) -> None:
         """A record of the stage's table, written by somebody else."""
-        assert self.stage.table is not None
-        self.decider.learn(self.work, record(event.encode(), topic=KAFKA.topic(self.stage.table)))
+        (table,) = self.stage.tables
+        self.decider.learn(self.work, record(event.encode(), topic=KAFKA.topic(table)))
         self.decider.release(self.work)
 
     def on(self, topic: Topic) -> list[Any]:

@@ -16,7 +16,7 @@ def topics_where(chosen: Callable[[Traffic], bool]) -> set[str]:
 @pytest.mark.parametrize("name", SYNCHRONOUS)
 def test_a_stage_reads_and_follows_what_the_document_says(name: str) -> None:
     stage = SYNCHRONOUS[name]
-    followed = {CONTROL.name} | ({stage.table.name} if stage.table else set[str]())
+    followed = {CONTROL.name} | {table.name for table in stage.tables}
     assert topics_where(lambda traffic: name in traffic.readers) == {topic.name for topic in stage.reads}
     assert topics_where(lambda traffic: name in traffic.followers) == followed
 

@@ -143,7 +143,7 @@ class Pipeline:
         for record in written:
             self.log.append((_tenant_of(record.event), record.topic.name, record.key, record.event.encode()))
             for stage in (limit.STAGE, cache.STAGE, postprocess.STAGE):
-                if stage.table is record.topic:
+                if record.topic in stage.tables:
                     woken += self.states[stage.name].apply(record.event, self.now_ms)
         for record in written:
             self._deliver(record.topic, record.event)
