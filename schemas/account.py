@@ -89,7 +89,13 @@ class Registration(InternalEvent, tag_field="kind", tag="registration"):
     model: Annotated[str | None, Meta(description="where the tenant has limits for it")] = None
     model_meters: Meters | None = None
     held_usd: Annotated[
-        Usd | None, Meta(description="what it may cost, held until its final row; null: nothing is held")
+        Usd | None, Meta(description="what it may cost, held until its final row; null: no budget concerns it")
+    ] = None
+    closed_offset: Annotated[
+        int | None,
+        Meta(
+            description="of its final row on llm.calls: once its accounts have counted that, nothing is held; -1: free"
+        ),
     ] = None
     charged: Annotated[
         tuple[Charged, ...], Meta(description="the accounts it counts on; of a refusal, the one that was used up")

@@ -8,7 +8,7 @@ from schemas.attempt import ErrorClass
 from schemas.base import EpochMs
 from schemas.request import Priority
 from schemas.response import CacheKind, ErrorCode, FinishReason, Status
-from schemas.usage import Cost, CostStatus, Usage, UsageSource, Usd, check_usd
+from schemas.usage import Cost, CostNews, CostStatus, Usage, UsageSource, Usd, check_usd
 from schemas.wire import InternalEvent
 
 Phase = Literal["started", "settled", "priced"]
@@ -23,6 +23,8 @@ class CallOutline(InternalEvent):
     attempt_id: str
     tenant_id: Annotated[str, Meta(description="empty when the sender could not be authenticated")]
     usage: Usage = Usage()
+    cost: CostNews
+    is_final: bool = False
 
 
 class CallRow(CallOutline):
@@ -98,14 +100,6 @@ class CallRow(CallOutline):
     @property
     def cost_status(self) -> CostStatus:
         return self.cost.status
-
-
-class CostNews(InternalEvent):
-    status: CostStatus
-    total_usd: Usd | None = None
-
-    def __post_init__(self) -> None:
-        check_usd(self.total_usd)
 
 
 class CallNews(InternalEvent):

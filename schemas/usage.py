@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from schemas.wire import PublishedEvent
+from schemas.wire import InternalEvent, PublishedEvent
 
 Tokens = Annotated[int, Meta(ge=0)]
 Usd = Annotated[Decimal, Meta(extra_json_schema={"format": "decimal"})]
@@ -60,15 +60,23 @@ class Usage(PublishedEvent):
         return self.input_tokens + self.output_tokens
 
 
-class Cost(PublishedEvent):
-    """USD for one attempt. `total_usd` is None when nobody can know it yet: never 0 for lack of a price."""
+class CostNews(InternalEvent):
+    """Of a cost, all that those who add up read: see `CallOutline`."""
 
     status: CostStatus
+    total_usd: Usd | None = None
+
+    def __post_init__(self) -> None:
+        check_usd(self.total_usd)
+
+
+class Cost(CostNews, forbid_unknown_fields=True):
+    """USD for one attempt. `total_usd` is None when nobody can know it yet: never 0 for lack of a price."""
+
     input_usd: Usd | None = None
     cache_read_usd: Usd | None = None
     cache_write_usd: Usd | None = None
     output_usd: Usd | None = None
-    total_usd: Usd | None = None
     list_usd: Usd | None = None
     charged_usd: Annotated[Usd | None, Meta(description="what the tenant is charged, where that is not the cost")] = (
         None

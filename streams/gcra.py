@@ -10,14 +10,15 @@ MINUTE_US = 60_000_000
 
 
 class Rate(Struct, frozen=True):
-    """So many units a minute, and at most `burst` units at once."""
+    """So many units a period, and at most `burst` units at once."""
 
-    per_minute: int
+    units: int
     burst: int
+    period_us: int = MINUTE_US
 
     def span_us(self, units: int) -> int:
         """How far `units` move the arrival time. Rounded up, so that rounding never lets more through."""
-        return -(-units * MINUTE_US // self.per_minute)
+        return -(-units * self.period_us // self.units)
 
 
 class Fits(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What a request asks of its tenant's and its user's limits, and the answer when it does not fit."""
+"""What a request asks of the limits of its tenant, its user and its model, and the answer when it does not fit."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal, assert_never
@@ -9,28 +9,53 @@ from schemas.account import LimitUnit, Meters
 from schemas.control import Limits, Tenant
 from schemas.flow import Accepted
 from schemas.response import Failure
-from streams.gcra import Fits, Rate, TooLarge, TooSoon, meter
+from streams.gcra import MINUTE_US, Fits, Rate, TooLarge, TooSoon, meter
 from streams.questions import summarized
 from streams.state.accounts import NO_METERS, Accounts
 from streams.state.registered import NOTHING, Held
 
 EXPECTED_OUTPUT_TOKENS = 512
-"""Held against a tokens limit for a request that names no max_tokens; corrected when the call is settled."""
+"""Held for a request that names no max_tokens; corrected when the call is settled."""
+
+Scope = Literal["tenant", "user", "model"]
+_HOUR_US = 60 * MINUTE_US
+_DAY_US = 24 * _HOUR_US
+_PERIOD: dict[int, str] = {MINUTE_US: "a minute", _HOUR_US: "an hour", _DAY_US: "a day"}
+_FIELD: dict[Scope, str] = {"tenant": "tenant_id", "user": "user_id", "model": "model"}
+
+
+class Asker(Struct, frozen=True):
+    """Whose meters a request moves. `model` is None where the tenant has no limits for it."""
+
+    tenant_id: str
+    user_id: str | None
+    model: str | None
+
+    def meters(self, accounts: Accounts, scope: Scope) -> Meters | None:
+        match scope:
+            case "tenant":
+                return accounts.meters(self.tenant_id, None)
+            case "user":
+                return None if self.user_id is None else accounts.meters(self.tenant_id, self.user_id)
+            case "model":
+                return None if self.model is None else accounts.model_meters(self.tenant_id, self.model)
+            case _ as unreachable:
+                assert_never(unreachable)
 
 
 class Demand(Struct, frozen=True):
-    """What one request asks of one meter: its tenant's, or, where one is named, its user's."""
+    """What one request asks of one meter."""
 
-    user_id: str | None
+    scope: Scope
     unit: LimitUnit
     rate: Rate
     units: int
 
 
 class Charge(Struct, frozen=True):
-    """Where a request that is let through moves meters, by user (None: the tenant's), and what that holds for it."""
+    """Where a request that is let through moves meters, and what that holds for it."""
 
-    meters: Mapping[str | None, Meters]
+    meters: Mapping[Scope, Meters]
     held: Held
 
 
@@ -38,21 +63,33 @@ NO_CHARGE = Charge({}, NOTHING)
 
 
 def tokens_of(event: Accepted) -> int:
-    return event.input_tokens + (summarized(event).max_tokens or EXPECTED_OUTPUT_TOKENS)
+    return event.input_tokens + expected_output(event)
 
 
-def limited(tenant: Tenant, user_id: str | None) -> tuple[tuple[str | None, Limits], ...]:
-    """The tenant's limits, and the user's where a user is named."""
-    whole: tuple[tuple[str | None, Limits], ...] = ((None, tenant.limits),)
-    return whole if user_id is None else (*whole, (user_id, tenant.user_limits))
+def expected_output(event: Accepted) -> int:
+    return summarized(event).max_tokens or EXPECTED_OUTPUT_TOKENS
+
+
+def asker_of(tenant: Tenant | None, tenant_id: str, user_id: str | None, model: str) -> Asker:
+    has_limits = tenant is not None and model in tenant.model_limits
+    return Asker(tenant_id, user_id, model if has_limits else None)
+
+
+def limited(tenant: Tenant, user_id: str | None, model: str | None) -> tuple[tuple[Scope, Limits], ...]:
+    """The tenant's limits, the user's where one is named, and the model's where it has some."""
+    found: tuple[tuple[Scope, Limits], ...] = (("tenant", tenant.limits),)
+    if user_id is not None:
+        found = (*found, ("user", tenant.user_limits))
+    limits = tenant.model_limits.get(model) if model is not None else None
+    return found if limits is None else (*found, ("model", limits))
 
 
 def demands_of(event: Accepted, tenant: Tenant | None) -> tuple[Demand, ...]:
     if tenant is None:
         return ()
     return tuple(
-        Demand(user_id, unit, rate, 1 if unit == "requests" else tokens_of(event))
-        for user_id, limits in limited(tenant, event.ticket.user_id)
+        Demand(scope, unit, rate, 1 if unit == "requests" else tokens_of(event))
+        for scope, limits in limited(tenant, event.ticket.user_id, event.ticket.model)
         for unit, rate in rates_of(limits)
     )
 
@@ -61,30 +98,37 @@ def rates_of(limits: Limits) -> Iterator[tuple[LimitUnit, Rate]]:
     if limits.requests_per_minute is not None:
         burst = limits.burst_requests or limits.requests_per_minute
         yield "requests", Rate(limits.requests_per_minute, burst)
-    tokens = token_rate(limits)
-    if tokens is not None:
-        yield "tokens", tokens
+    yield from token_rates(limits)
 
 
-def token_rate(limits: Limits) -> Rate | None:
-    a_minute = limits.tokens_per_minute
-    return None if a_minute is None else Rate(a_minute, a_minute)
+def token_rates(limits: Limits) -> Iterator[tuple[LimitUnit, Rate]]:
+    """A whole period's tokens may come at once."""
+    if (of_minute := limits.tokens_per_minute) is not None:
+        yield "tokens", Rate(of_minute, of_minute)
+    if (of_hour := limits.tokens_per_hour) is not None:
+        yield "tokens_hour", Rate(of_hour, of_hour, _HOUR_US)
+    if (of_day := limits.tokens_per_day) is not None:
+        yield "tokens_day", Rate(of_day, of_day, _DAY_US)
 
 
-def weigh(demands: tuple[Demand, ...], accounts: Accounts, tenant_id: str, now_ms: int) -> Charge | Failure:
+def counts_tokens(limits: Limits) -> bool:
+    return next(token_rates(limits), None) is not None
+
+
+def weigh(demands: tuple[Demand, ...], accounts: Accounts, asker: Asker, now_ms: int) -> Charge | Failure:
     """All meters take the request, or none does."""
     now_us = now_ms * 1000
-    moved: dict[str | None, Meters] = {}
+    moved: dict[Scope, Meters] = {}
     held = NOTHING
     wait_us, blocker = 0, None
     for demand in demands:
-        meters = moved.get(demand.user_id) or accounts.meters(tenant_id, demand.user_id) or NO_METERS
+        meters = moved.get(demand.scope) or asker.meters(accounts, demand.scope) or NO_METERS
         result = meter(demand.rate, meters.of(demand.unit), now_us, demand.units)
         match result:
             case Fits(arrival_us):
-                moved[demand.user_id] = meters.moved(demand.unit, arrival_us)
-                if demand.unit == "tokens":
-                    held = _holding(held, demand, arrival_us)
+                moved[demand.scope] = meters.moved(demand.unit, arrival_us)
+                if demand.unit != "requests":
+                    held = held.holding(demand.scope, demand.unit, demand.units, arrival_us)
             case TooSoon(retry_after_us):
                 if blocker is None or retry_after_us > wait_us:
                     wait_us, blocker = retry_after_us, demand
@@ -95,20 +139,14 @@ def weigh(demands: tuple[Demand, ...], accounts: Accounts, tenant_id: str, now_m
     return Charge(moved, held) if blocker is None else _too_soon(blocker, -(-wait_us // 1000))
 
 
-def _holding(held: Held, demand: Demand, arrival_us: int) -> Held:
-    if demand.user_id is None:
-        return Held(demand.units, arrival_us, held.user_until_us)
-    return Held(demand.units, held.tenant_until_us, arrival_us)
-
-
 def _too_soon(demand: Demand, retry_after_ms: int) -> Failure:
     return Failure(
         code="rate_limited",
         message=(
-            f"{_whose(demand)} limit of {demand.rate.per_minute} {demand.unit} a minute is used up; "
-            f"send it again under a new request_id in {retry_after_ms} ms"
+            f"the {demand.scope}'s limit of {demand.rate.units} {_what(demand)} {_PERIOD[demand.rate.period_us]} is "
+            f"used up; send it again under a new request_id in {retry_after_ms} ms"
         ),
-        field=_field(demand),
+        field=_FIELD[demand.scope],
         retryable=True,
         retry_after_ms=retry_after_ms,
     )
@@ -118,16 +156,12 @@ def _never_fits(demand: Demand, burst: int) -> Failure:
     return Failure(
         code="rate_limited",
         message=(
-            f"the request needs about {demand.units} {demand.unit} and {_whose(demand)} limit lets at most "
+            f"the request needs about {demand.units} {_what(demand)} and the {demand.scope}'s limit lets at most "
             f"{burst} through at once: shorten messages, or lower params.max_tokens"
         ),
         field="messages",
     )
 
 
-def _whose(demand: Demand) -> Literal["the tenant's", "the user's"]:
-    return "the tenant's" if demand.user_id is None else "the user's"
-
-
-def _field(demand: Demand) -> Literal["tenant_id", "user_id"]:
-    return "tenant_id" if demand.user_id is None else "user_id"
+def _what(demand: Demand) -> Literal["requests", "tokens"]:
+    return "requests" if demand.unit == "requests" else "tokens"

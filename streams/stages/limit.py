@@ -1,25 +1,30 @@
-"""May this tenant, and this user, ask now? And has this request id been used before?
+"""May this tenant, and this user, ask now? Is there money left for it? And has this request id been used before?
 
-One worker owns all of a tenant's events, so its limits cannot race. The time that counts is the record's own, so a
-replay decides the same.
+One worker owns all of a tenant's events, so its limits and budgets cannot race. The time that counts is the record's
+own, so a replay decides the same.
 """
 
-from collections.abc import Mapping
+from decimal import Decimal
 from typing import assert_never
 
-from schemas.account import Meters, Registration
+from schemas.account import Account, Charged, Meters, Registration
 from schemas.call import CallOutline
+from schemas.control import Tenant
 from schemas.flow import Accepted, Admitted, Completion, Refused, Ticket
 from schemas.response import Failure, Status
 from schemas.topics import ACCOUNTS, ADMITTED, ALERTS, BUDGETS, CALLS, VALIDATED, Topic
+from streams.budgets import NO_BUDGET, Exceeded, Reserved, alerts_at, newly_due, reserve, spend, with_told
+from streams.control import BudgetRule
 from streams.gcra import settle
-from streams.limits import NO_CHARGE, Charge, demands_of, limited, token_rate, weigh
+from streams.limits import NO_CHARGE, Asker, Charge, Scope, asker_of, demands_of, limited, token_rates, weigh
 from streams.questions import summarized
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Stage, View, read_event
 from streams.state.accounts import Accounts
-from streams.state.registered import shortened
+from streams.state.registered import AccountKey, Registered, shortened
+
+_FREE = -1
 
 
 def decide(event: Accepted | Refused | CallOutline, view: View[Accounts]) -> Outcome:
@@ -38,7 +43,7 @@ def _admit(event: Accepted | Refused, view: View[Accounts]) -> Outcome:
     if known is None:
         return _first_sight(event, view)
     if known.offset == view.delivery.offset:  # our own work, taken again after a crash: it is charged already
-        return _go_on(event, known.refusal, view, ())
+        return _go_on(event, known.refusal, view, _told_again(known, view))
     if known.digest == shortened(event.digest):
         return Absorb("request_id repeated with the same content: its one response answers both")
     return DeadLetter(
@@ -50,22 +55,45 @@ def _admit(event: Accepted | Refused, view: View[Accounts]) -> Outcome:
 def _first_sight(event: Accepted | Refused, view: View[Accounts]) -> Outcome:
     match event:
         case Refused():
-            return _register(event, view, event.failure, NO_CHARGE)
+            return _register(event, view, event.failure)
         case Accepted():
-            tenant_id = event.ticket.tenant_id or ""
-            demands = demands_of(event, view.control.tenants.get(tenant_id))
-            verdict = weigh(demands, view.state, tenant_id, view.delivery.timestamp_ms)
-            if isinstance(verdict, Failure):
-                return _register(event, view, verdict, NO_CHARGE)
-            return _register(event, view, None, verdict)
+            return _weighed(event, view)
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _register(event: Accepted | Refused, view: View[Accounts], refusal: Failure | None, charge: Charge) -> Outcome:
+def _weighed(event: Accepted, view: View[Accounts]) -> Outcome:
+    """Limits and budgets take the request, or none of them does."""
+    tenant_id, now_ms = event.ticket.tenant_id or "", view.delivery.timestamp_ms
+    tenant = view.control.tenants.get(tenant_id)
+    asker = asker_of(tenant, tenant_id, event.ticket.user_id, event.ticket.model)
+    charge = weigh(demands_of(event, tenant), view.state, asker, now_ms)
+    if isinstance(charge, Failure):
+        return _register(event, view, charge)
+    found = reserve(event, view.control, view.state.spending, now_ms)
+    match found:
+        case Reserved():
+            return _register(event, view, None, charge, found)
+        case Exceeded(failure, rule, account):
+            if account is None:
+                return _register(event, view, failure)
+            charged = Reserved(None, (account,))
+            return _register(event, view, failure, NO_CHARGE, charged, _used_up(rule, account, view))
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _register(
+    event: Accepted | Refused,
+    view: View[Accounts],
+    refusal: Failure | None,
+    charge: Charge = NO_CHARGE,
+    reserved: Reserved = NO_BUDGET,
+    news: tuple[Record, ...] = (),
+) -> Outcome:
     """The id and what it is charged go into one record: neither is ever known without the other."""
     ticket, tenant_id = event.ticket, event.ticket.tenant_id or ""
-    tenant_meters, user_meters = _after(charge.meters, view.state, tenant_id, ticket.user_id)
+    asker = asker_of(view.control.tenants.get(tenant_id), tenant_id, ticket.user_id, ticket.model)
     registration = Registration(
         tenant_id=tenant_id,
         user_id=ticket.user_id,
@@ -77,20 +105,37 @@ def _register(event: Accepted | Refused, view: View[Accounts], refusal: Failure 
         reserved_tokens=charge.held.tokens,
         tenant_held_until_us=charge.held.tenant_until_us,
         user_held_until_us=charge.held.user_until_us,
-        tenant_meters=tenant_meters,
-        user_meters=user_meters,
+        held_until_us=dict(charge.held.others_until_us),
+        # those that have not moved are told too: compaction may leave nothing else of the request that moved them
+        tenant_meters=charge.meters.get("tenant") or asker.meters(view.state, "tenant"),
+        user_meters=charge.meters.get("user") or asker.meters(view.state, "user"),
+        model=asker.model,
+        model_meters=charge.meters.get("model") or asker.meters(view.state, "model"),
+        held_usd=reserved.usd,
+        charged=tuple(Charged(budget=k.budget, subject=k.subject, period=k.period) for k in reserved.accounts),
     )
-    return _go_on(event, refusal, view, (_account_record(registration),))
+    return _go_on(event, refusal, view, (_registration_record(registration), *news))
 
 
-def _after(
-    moved: Mapping[str | None, Meters], accounts: Accounts, tenant_id: str, user_id: str | None
-) -> tuple[Meters | None, Meters | None]:
-    """The meters of the tenant and of the user. Those that have not moved are told too: compaction may leave nothing
-    else of the request that moved them.
-    """
-    whole = moved.get(None) or accounts.meters(tenant_id, None)
-    return whole, None if user_id is None else moved.get(user_id) or accounts.meters(tenant_id, user_id)
+def _used_up(rule: BudgetRule, key: AccountKey, view: View[Accounts]) -> tuple[Record, ...]:
+    """The operator is told that a budget has no room, once in its period."""
+    account = view.state.spending.account(key)
+    due = tuple(newly_due(rule, account, is_used_up=True))
+    told = with_told(account, due, VALIDATED.name, view.delivery.offset)
+    return _account_records(rule, told, VALIDATED, view) if due else ()
+
+
+def _told_again(known: Registered, view: View[Accounts]) -> tuple[Record, ...]:
+    """What a refusal told when it was decided: an alert may not have left before the crash."""
+    if known.refusal is None or known.refusal.code != "budget_exceeded":
+        return ()
+    return tuple(
+        record
+        for key in known.charged
+        if (rule := _rule_of(key, view)) is not None
+        for record in _used_up(rule, key, view)
+        or _account_records(rule, view.state.spending.account(key), VALIDATED, view)
+    )
 
 
 def _go_on(
@@ -118,32 +163,97 @@ def _refusal(ticket: Ticket, failure: Failure) -> Completion:
 
 
 def _settle(row: CallOutline, view: View[Accounts]) -> Outcome:
-    """Replaces the tokens held for a request by what its calls really used; each attempt counts once.
+    """Replaces what is held for a request by what its calls really used and cost; each attempt counts once.
 
-    A meter that held none, because it was configured since, is only charged. Only priced rows count: an attempt that is
-    settled is followed by another, and what is held is held for that one.
+    Only priced rows count: an attempt that is settled is followed by another, and what is held is held for that one.
     """
     known = view.state.registered(row.tenant_id, row.request_id)
-    tenant = view.control.tenants.get(row.tenant_id)
-    if row.phase != "priced" or known is None or tenant is None:
+    if row.phase != "priced" or known is None:
         return Absorb("nothing to settle", is_routine=True)
-    if known.has_settled(row.attempt_id) or (not known.held.tokens and not row.usage.total_tokens):
+    if known.has_settled(row.attempt_id):
+        if known.was_settled_by(row.attempt_id, view.delivery.offset):  # taken again: not all of it may be written
+            return Forward(_spent(row, known, view)) if known.charged else Absorb("settled before")
         return Absorb("settled before")
+    is_about_money = bool(known.charged)
+    if not is_about_money and not known.held.tokens and not row.usage.total_tokens:
+        return Absorb("settled before")
+    tenant = view.control.tenants.get(row.tenant_id)
+    if tenant is None and not is_about_money:
+        return Absorb("nothing to settle", is_routine=True)
+    asker = Asker(row.tenant_id, known.user_id, known.model)
+    moved = {} if tenant is None else _settled_meters(row, known, tenant, asker, view)
+    scopes: tuple[Scope, ...] = ("tenant", "user", "model")
+    after = (moved.get(scope) or asker.meters(view.state, scope) for scope in scopes)
+    closed_offset = None
+    if row.is_final:
+        closed_offset = view.delivery.offset if _amount(row, known)[0] else _FREE
+    settled = known.settling(row.attempt_id, view.delivery.offset, closed_offset=closed_offset)
+    record = _registration_record(settled.record(row.tenant_id, row.request_id, *after))
+    return Forward((record, *_spent(row, known, view)))
+
+
+def _settled_meters(
+    row: CallOutline, known: Registered, tenant: Tenant, asker: Asker, view: View[Accounts]
+) -> dict[Scope, Meters]:
+    """A meter that held none, because it was configured since, is only charged."""
     used, now_us = row.usage.total_tokens, view.delivery.timestamp_ms * 1000
-    moved: dict[str | None, Meters] = {}
-    for user_id, limits in limited(tenant, known.user_id):
-        held_until_us = known.held.tenant_until_us if user_id is None else known.held.user_until_us
-        held = known.held.tokens if held_until_us else 0
-        rate, meters = token_rate(limits), view.state.meters(row.tenant_id, user_id)
-        if rate is not None and meters is not None and meters.tokens_us is not None:
-            settled_us = settle(rate, meters.tokens_us, used - held, held_until_us, now_us)
-            moved[user_id] = meters.moved("tokens", settled_us)
-    after = _after(moved, view.state, row.tenant_id, known.user_id)
-    settled = known.settling(row.attempt_id).record(row.tenant_id, row.request_id, *after)
-    return Forward((_account_record(settled),))
+    moved: dict[Scope, Meters] = {}
+    for scope, limits in limited(tenant, known.user_id, known.model):
+        for unit, rate in token_rates(limits):
+            meters = moved.get(scope) or asker.meters(view.state, scope)
+            stand_us = None if meters is None else meters.of(unit)
+            if meters is None or stand_us is None:
+                continue
+            until_us = known.held.until_us(scope, unit)
+            held = known.held.tokens if until_us else 0
+            moved[scope] = meters.moved(unit, settle(rate, stand_us, used - held, until_us, now_us))
+    return moved
 
 
-def _account_record(change: Registration) -> Record:
+def _spent(row: CallOutline, known: Registered, view: View[Accounts]) -> tuple[Record, ...]:
+    """On every account that the request counts on."""
+    amount, is_guess = _amount(row, known)
+    records: list[Record] = []
+    for key in known.charged:
+        before = view.state.spending.account(key)
+        after = spend(before, amount, is_guess=is_guess, offset=view.delivery.offset) if amount else before
+        rule = _rule_of(key, view)
+        due = () if rule is None else tuple(newly_due(rule, after, is_used_up=False))
+        told = with_told(after, due, CALLS.name, view.delivery.offset)
+        records += _account_records(rule, told, CALLS, view) if told != before or _tells(told, view) else ()
+    return tuple(records)
+
+
+def _amount(row: CallOutline, known: Registered) -> tuple[Decimal, bool]:
+    """What a call costs; one whose cost nobody knows, what was held for it, and that it is a guess."""
+    usd = row.cost.total_usd
+    return (known.held_usd or Decimal(0), True) if usd is None else (usd, False)
+
+
+def _tells(account: Account, view: View[Accounts]) -> bool:
+    """Whether something was told at this very row: it is told again when the row is taken again."""
+    return any((told.topic, told.offset) == (CALLS.name, view.delivery.offset) for told in account.told)
+
+
+def _rule_of(key: AccountKey, view: View[Accounts]) -> BudgetRule | None:
+    """None for a budget that was removed since."""
+    rules = view.control.budget_index.get(key.tenant_id, ())
+    return next((rule for rule in rules if rule.budget.name == key.budget), None)
+
+
+def _account_records(
+    rule: BudgetRule | None, account: Account, cause: Topic, view: View[Accounts]
+) -> tuple[Record, ...]:
+    key = f"{account.tenant_id}/{account.budget}/{account.period}/{account.subject}"
+    own = Record(BUDGETS, key, account, partition_by=account.tenant_id)
+    if rule is None:
+        return (own,)
+    at_ms = view.delivery.timestamp_ms
+    alerts = alerts_at(rule, account, cause.name, view.delivery.offset, at_ms)
+    return (own, *(Record(ALERTS, alert.subject, alert) for alert in alerts))
+
+
+def _registration_record(change: Registration) -> Record:
     key = f"id/{change.tenant_id}/{change.request_id}"
     return Record(ACCOUNTS, key, change, partition_by=change.tenant_id)
 
@@ -159,6 +269,6 @@ STAGE: Stage[Accepted | Refused | CallOutline, Accounts] = Stage(
     decide=decide,
     parse=_read,
     state=Accounts,
-    tables=(ACCOUNTS, BUDGETS),
+    tables=(BUDGETS, ACCOUNTS),
     changelog_first=True,
 )

@@ -22,7 +22,7 @@ from schemas.topics import MAX_REQUEST_BYTES, REQUESTS, VALIDATED, Topic
 from schemas.wire import Origin
 from streams.control import ControlView
 from streams.cost.tokens import estimate_tokens, load_vocabulary
-from streams.limits import limited
+from streams.limits import counts_tokens, limited
 from streams.questions import carried
 from streams.routes import choose_route
 from streams.runtime.delivery import Delivery
@@ -73,19 +73,20 @@ def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outco
         ticket=ticket,
         prompt=prompt,
         digest=_digest(delivery),
-        input_tokens=estimate_tokens(request, exactly=_has_token_limit(request, view.control)),
+        input_tokens=estimate_tokens(request, exactly=_counts(request, view.control)),
         summary=summary,
     )
     return Forward((Record(VALIDATED, request.tenant_id, accepted),))
 
 
-def _has_token_limit(request: Request, control: ControlView) -> bool:
-    """Whether anybody needs to know how long the prompt is. Who comes to have a limit this very moment is held to a
-    rougher estimate.
+def _counts(request: Request, control: ControlView) -> bool:
+    """Whether anybody needs to know how long the prompt is, for a limit of tokens or a budget. Who comes to have one
+    this very moment is held to a rougher estimate.
     """
     tenant = control.tenants.get(request.tenant_id)
-    return tenant is not None and any(
-        limits.tokens_per_minute is not None for _, limits in limited(tenant, request.user_id)
+    return tenant is not None and (
+        request.tenant_id in control.budget_index
+        or any(counts_tokens(limits) for _, limits in limited(tenant, request.user_id, request.model))
     )
 
 

@@ -1,35 +1,42 @@
-"""What `limit` knows of the tenants of one partition: their meters, and the request ids they have used."""
+"""What `limit` knows of the tenants of one partition: their meters, their spending, and the request ids they used."""
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from schemas.account import Meter, Meters, Registration
+from schemas.account import Account, Meter, Meters, Registration
 from schemas.base import Event
 from streams.state.registered import DIGEST_BYTES, Registered, registered
+from streams.state.spending import Spending
 
 REMEMBERED_MS = 24 * 3_600_000
 """A request id repeated within a day is recognised; its changelog is kept for two."""
 
 
 NO_METERS = Meters()
+_Whose = tuple[str, str | None] | tuple[str, None, str]
+"""A tenant, one of its users, or one of the models it asks."""
 
 
 class Accounts:
     """Ids lie under digests, so that however long a producer makes them, each takes the same room."""
 
     def __init__(self) -> None:
-        self._meters: OrderedDict[tuple[str, str | None], Meters] = OrderedDict()
+        self.spending = Spending()
+        self._meters: OrderedDict[_Whose, Meters] = OrderedDict()
         self._registered: dict[bytes, Registered] = {}
         self._oldest: deque[bytes] = deque()  # an OrderedDict would take 100 bytes more for each id
         self._newest_ms = 0
 
     def __len__(self) -> int:
-        return len(self._meters) + len(self._registered)
+        return len(self._meters) + len(self._registered) + len(self.spending)
 
     def meters(self, tenant_id: str, user_id: str | None) -> Meters | None:
         """Of the tenant as a whole where no user is named; None when they have never moved, or rest."""
         return self._meters.get((tenant_id, user_id))
+
+    def model_meters(self, tenant_id: str, model: str) -> Meters | None:
+        return self._meters.get((tenant_id, None, model))
 
     def registered(self, tenant_id: str, request_id: str) -> Registered | None:
         return self._registered.get(_key(tenant_id, request_id))
@@ -44,17 +51,22 @@ class Accounts:
                     self._move((event.tenant_id, None), event.tenant_meters)
                 if event.user_meters is not None:
                     self._move((event.tenant_id, event.user_id), event.user_meters)
+                if event.model_meters is not None and event.model is not None:
+                    self._move((event.tenant_id, None, event.model), event.model_meters)
                 key = _key(event.tenant_id, event.request_id)
                 if key not in self._registered:
                     self._oldest.append(key)
-                self._registered[key] = registered(event)
+                known = self._registered[key] = registered(event)
+                self.spending.hold(key, known)
                 self._newest_ms = max(self._newest_ms, min(event.seen_at_ms, now_ms))
                 self._forget(self._newest_ms - REMEMBERED_MS)
+            case Account():
+                self.spending.take_in(event)
             case _:
                 raise TypeError(f"accounts cannot hold {type(event).__name__}")
         return ()
 
-    def _move(self, whose: tuple[str, str | None], meters: Meters) -> None:
+    def _move(self, whose: _Whose, meters: Meters) -> None:
         self._meters[whose] = meters
         self._meters.move_to_end(whose)
 
@@ -64,6 +76,7 @@ class Accounts:
         Oldest first: registrations keep the order of first sight, meters that of their last move. A meter at rest
         says no more than none at all.
         """
+        self.spending.forget_periods(before_ms)
         while self._oldest and self._registered[self._oldest[0]].seen_at_ms < before_ms:
             del self._registered[self._oldest.popleft()]
         while self._meters and _latest_us(next(iter(self._meters.values()))) < before_ms * 1000:
@@ -71,7 +84,7 @@ class Accounts:
 
 
 def _latest_us(meters: Meters) -> int:
-    return max(meters.requests_us or 0, meters.tokens_us or 0)
+    return max(meters.requests_us or 0, meters.tokens_us or 0, meters.tokens_hour_us or 0, meters.tokens_day_us or 0)
 
 
 def _key(tenant_id: str, request_id: str) -> bytes:

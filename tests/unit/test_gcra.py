@@ -9,7 +9,7 @@ from streams.gcra import MINUTE_US, Fits, Rate, TooLarge, TooSoon, meter, settle
 
 NOW_US = 1_795_000_000_000_000
 
-rates = st.builds(Rate, per_minute=st.integers(1, 10**9), burst=st.integers(1, 10**7))
+rates = st.builds(Rate, units=st.integers(1, 10**9), burst=st.integers(1, 10**7))
 events = st.lists(st.tuples(st.integers(0, 2 * MINUTE_US), st.integers(1, 50)), max_size=40)
 
 
@@ -47,7 +47,7 @@ def test_no_window_lets_more_through_than_the_burst_and_what_its_time_allows(
             units += passed[last].units
             window_us = passed[last].at_us - passed[first].at_us
             # one microsecond more than the window: times are whole microseconds
-            assert (units - rate.burst) * MINUTE_US <= (window_us + 1) * rate.per_minute
+            assert (units - rate.burst) * MINUTE_US <= (window_us + 1) * rate.units
 
 
 @settings(deadline=None)
@@ -84,7 +84,7 @@ def test_the_meter_never_turns_back(rate: Rate, arrival_us: int | None, units: i
 
 
 def test_sixty_a_minute_with_a_burst_of_two_is_two_at_once_and_then_one_a_second() -> None:
-    rate = Rate(per_minute=60, burst=2)
+    rate = Rate(units=60, burst=2)
 
     passed = play(rate, [(0, 1), (0, 1), (0, 1), (999_999, 1), (1, 1), (0, 1), (1_000_000, 1)])
 
@@ -92,7 +92,7 @@ def test_sixty_a_minute_with_a_burst_of_two_is_two_at_once_and_then_one_a_second
 
 
 def test_a_time_before_the_last_one_is_no_credit() -> None:
-    rate = Rate(per_minute=60, burst=1)
+    rate = Rate(units=60, burst=1)
     first = meter(rate, None, NOW_US, 1)
     assert isinstance(first, Fits)
 
