@@ -1,17 +1,21 @@
-"""Limit: an id is decided once, nobody gets more than the limit, and what is used up is known after every crash."""
+"""Limit: an id is decided once, nobody gets or spends more than allowed, and both are known after every crash."""
 
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any, cast
 
 from msgspec.structs import replace
 
+from schemas.account import Account
 from schemas.call import CallRow
 from schemas.control import Limits
 from schemas.flow import Accepted, Admitted, Completion
-from schemas.topics import ADMITTED, CALLS, COMPLETIONS, VALIDATED
-from schemas.usage import Usage
+from schemas.money import Budget
+from schemas.topics import ADMITTED, BUDGETS, CALLS, COMPLETIONS, VALIDATED
+from schemas.usage import Cost, Usage
 from streams.runtime.stage import State
 from streams.stages import limit
-from tests.fakes.call_rows import call_row
+from tests.fakes.call_rows import UNKNOWN, call_row
 from tests.fakes.kafka.log import Stored
 from tests.simulated.burials import add_unfit, doomed
 from tests.simulated.scenario import Scenario
@@ -21,12 +25,16 @@ from tests.unit.examples import DIGEST, OTHER_DIGEST, accepted, deployment, rout
 PER_MINUTE, BURST = 6, 4
 USERS = (None, "ada", "bob")
 TENANTS = ("acme", "globex")
+COST, MOST_USD = Decimal("0.0007"), Decimal("0.0025")
+"""Of one call, which is held with 0.0010265, and of a tenant in a month."""
+OF_UNKNOWN_COST = ("r-3", "r-7")
 
 
 def feed(world: World) -> None:
     limits = Limits(requests_per_minute=PER_MINUTE, burst_requests=BURST, tokens_per_minute=60_000)
     tenants = (tenant(name, limits=limits, user_limits=Limits(tokens_per_minute=30_000)) for name in TENANTS)
-    world.configure(deployment(), route(), *tenants)
+    budgets = (Budget(name=f"{name}-month", tenant=name, period="month", usd=str(MOST_USD)) for name in TENANTS)
+    world.configure(deployment(models={"gpt-5-mini": "gpt-5-mini"}), route(), *tenants, *budgets)
     world.on_written(ADMITTED, lambda stored: _call(world, stored))
     doom, spoil = (replace(accepted(), ticket=doomed(number)) for number in (0, 1))
     add_unfit(world, VALIDATED, doom, spoil, "input_tokens")
@@ -51,6 +59,7 @@ def _call(world: World, stored: Stored) -> None:
         user_id=ticket.user_id,
         attempt_id=f"attempt-{ticket.identity}",
         usage=Usage(uncached_input_tokens=10, text_output_tokens=40),
+        cost=UNKNOWN if ticket.request_id in OF_UNKNOWN_COST else Cost(status="priced", total_usd=COST),
     )
     for _ in range(world.random.choice((1, 1, 2))):
         world.write(CALLS, row, key=ticket.tenant_id or "", after_ms=world.random.randrange(2_000))
@@ -68,6 +77,25 @@ def judge(world: World) -> list[str]:
         count = sum(identity.startswith(f"{name}/") for identity in admitted)
         if count > most:
             wrong.append(f"{count} requests of {name} were admitted, {most:.1f} is the most")
+    return wrong + _overspent(world, admitted)
+
+
+def _overspent(world: World, admitted: Iterable[str]) -> list[str]:
+    """All that is known of a cost is counted once, whatever was lost or came twice; and it is within the budget."""
+    known: dict[str, Decimal] = dict.fromkeys(TENANTS, Decimal(0))
+    rows = {row.attempt_id: row for row in world.events(CALLS, CallRow)}
+    for row in rows.values():
+        if row.cost.total_usd is not None and f"{row.tenant_id}/{row.request_id}" in admitted:
+            known[row.tenant_id] += row.cost.total_usd
+    accounts = {account.tenant_id: account for account in world.events(BUDGETS, Account)}
+    wrong: list[str] = []
+    for name, usd in known.items():
+        account = accounts.get(name)
+        counted = Decimal(0) if account is None else account.spent_usd - account.guessed_usd
+        if counted != usd:
+            wrong.append(f"{name} has {counted} USD on its account, and rows of {usd}")
+        if account is not None and account.spent_usd > MOST_USD:
+            wrong.append(f"{name} has spent {account.spent_usd} of {MOST_USD} USD")
     return wrong
 
 
@@ -90,7 +118,8 @@ def leaves_nothing(world: World, stored: Stored) -> bool:
 
 def picture(_world: World, state: State) -> Any:
     known = cast("Any", state)
-    return dict(known._meters), dict(known._registered)
+    spending = known.spending
+    return dict(known._meters), dict(known._registered), dict(spending._accounts), dict(spending._held)
 
 
 LIMIT = Scenario("limit", synchronous(limit.STAGE), feed, judge, leaves_nothing, picture)
