@@ -9,7 +9,7 @@ from schemas.account import LimitUnit
 from schemas.attempt import Attempt
 from schemas.base import Event, dump_json
 from schemas.call import CallRow
-from schemas.control import Breaker, Deployment, Limits, Route, RouteTarget, Tenant
+from schemas.control import AnyControl, Breaker, Deployment, Limits, Route, RouteTarget, Tenant
 from schemas.flow import Accepted, Admitted, Answer, CacheSlot, Completion, Dispatch, Miss, Plan, Target, Ticket
 from schemas.prompt import Params, Prompt, UserMessage
 from schemas.response import Output
@@ -37,8 +37,14 @@ def tenant(name: str = "acme", *, open_: bool = True, **changes: Any) -> Tenant:
     return Tenant(name=name, open=open_, **changes)
 
 
-def limited_tenant(name: str = "acme", *, user_limits: Limits | None = None, **limits: Any) -> Tenant:
-    return tenant(name, limits=Limits(**limits), user_limits=user_limits or Limits())
+def limited_tenant(
+    name: str = "acme",
+    *,
+    user_limits: Limits | None = None,
+    model_limits: dict[str, Limits] | None = None,
+    **limits: Any,
+) -> Tenant:
+    return tenant(name, limits=Limits(**limits), user_limits=user_limits or Limits(), model_limits=model_limits or {})
 
 
 def deployment(name: str = "openai-1", *models: str, **changes: Any) -> Deployment:
@@ -62,7 +68,7 @@ def breaker(name: str = "openai-1", *, until_ms: int, **changes: Any) -> Breaker
     return Breaker(name=name, until_ms=until_ms, **{**facts, **changes})
 
 
-def control(*objects: Tenant | Deployment | Route | Breaker) -> ControlView:
+def control(*objects: AnyControl) -> ControlView:
     """One tenant, one deployment and the default route; then, in order, whatever is named."""
     view = ControlView()
     for version, each in enumerate((tenant(), deployment(), route(), *objects)):

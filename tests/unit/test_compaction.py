@@ -15,15 +15,16 @@ from schemas.account import LimitUnit, Meter
 from schemas.control import CONTROL as CONTROL_OBJECTS
 from schemas.control import Breaker, Deployment, Limits, Route, Tenant
 from schemas.flow import Admitted, Refused
+from schemas.money import Budget
 from schemas.request import Priority
 from schemas.response import Failure, Response
-from schemas.topics import ACCOUNTS, CACHE, RESPONSES, Topic
+from schemas.topics import ACCOUNTS, BUDGETS, CACHE, RESPONSES, Topic
 from streams.control import ControlView
 from streams.runtime.follower import apply_record
 from streams.runtime.outcome import Forward, Outcome, Record
 from streams.runtime.partition import PartitionWork
 from streams.runtime.recall import recall
-from streams.runtime.stage import Stage, State
+from streams.runtime.stage import State
 from streams.stages import cache, limit, postprocess
 from streams.state.accounts import Accounts
 from streams.state.given_responses import GivenResponses, identity_of
@@ -74,14 +75,27 @@ class Log:
         return kept + self.records[before:]
 
 
-def rebuilt(stage: Stage[Any, Any], state: State, records: Iterable[tuple[str, bytes]], now_ms: int) -> None:
+def rebuilt(table: Topic, state: State, records: Iterable[tuple[str, bytes]], now_ms: int) -> None:
     work = PartitionWork(state)
     for offset, (key, value) in enumerate(records):
-        recall(stage.tables[0], work, delivery(value, offset=offset, key=key.encode()), now_ms)
+        recall(table, work, delivery(value, offset=offset, key=key.encode()), now_ms)
 
 
 LIMITS = Limits(requests_per_minute=60, tokens_per_minute=6_000)
-LIMITED = control(limited_tenant(requests_per_minute=60, tokens_per_minute=6_000, user_limits=LIMITS))
+BUDGETED = (
+    deployment(models={"gpt-5-mini": "gpt-5-mini"}),
+    Budget(name="month", tenant="acme", period="month", usd="1"),
+    Budget(name="users", tenant="acme", scope="user", period="day", usd="0.003"),
+)
+LIMITED = control(
+    limited_tenant(
+        requests_per_minute=60,
+        tokens_per_minute=6_000,
+        user_limits=LIMITS,
+        model_limits={"gpt-5-mini": Limits(tokens_per_day=60_000)},
+    ),
+    *BUDGETED,
+)
 UNLIMITED = control(tenant())
 OLDER_METERS = tuple(
     Meter(tenant_id="acme", user_id=user_id, unit=unit, arrival_us=NOW_MS * 1000 + 1)
@@ -120,7 +134,7 @@ def test_accounts_are_rebuilt_from_what_compaction_leaves(
     asked: Sequence[tuple[str, str, str | None, bool]], cut: int, again: int, older: Sequence[Meter]
 ) -> None:
     config = LIMITED
-    log, live = Log(ACCOUNTS), Accounts()
+    log, money, live = Log(ACCOUNTS), Log(BUDGETS), Accounts()
     for meter in older:
         log.write(Forward((Record(ACCOUNTS, f"meter/acme/{meter.user_id or ''}/{meter.unit}", meter),)), live, NOW_MS)
     history = list(enumerate(asked))
@@ -131,11 +145,16 @@ def test_accounts_are_rebuilt_from_what_compaction_leaves(
             continue
         here = delivery(offset=offset, timestamp_ms=NOW_MS + offset * 100)
         outcome = limit.STAGE.decide(event, view(live, control=config, delivery=here))
-        log.write(outcome, live, NOW_MS)
+        for table in (log, money):
+            table.write(outcome, live, NOW_MS)
 
     restored = Accounts()
-    rebuilt(limit.STAGE, restored, log.compacted(cut), NOW_MS)
+    for table in (money, log):
+        rebuilt(table.topic, restored, table.compacted(cut), NOW_MS)
 
+    assert vars(restored.spending)["_accounts"] == vars(live.spending)["_accounts"]
+    assert vars(restored.spending)["_held"] == vars(live.spending)["_held"]
+    assert restored.model_meters("acme", "gpt-5-mini") == live.model_meters("acme", "gpt-5-mini")
     for request_id in IDS:
         assert restored.registered("acme", request_id) == live.registered("acme", request_id)
     for user_id in USERS:
@@ -176,7 +195,7 @@ def test_kept_answers_and_flights_are_rebuilt_from_what_compaction_leaves(steps:
         log.write(_cache_outcome(step, asked, live, now_ms), live, now_ms)
 
     restored = KeptAnswers()
-    rebuilt(cache.STAGE, restored, log.compacted(cut), now_ms)
+    rebuilt(CACHE, restored, log.compacted(cut), now_ms)
 
     for question in (0, 1):
         entry = slot_of(admitted(text=f"{question}?")).entry
@@ -201,7 +220,7 @@ def test_given_responses_are_rebuilt_from_what_was_written_once_or_twice(ended: 
         log.write(postprocess.decide(completion(ticket=ticket(request_id)), view(live)), live, NOW_MS)
 
     restored = GivenResponses()
-    rebuilt(postprocess.STAGE, restored, log.records, NOW_MS)
+    rebuilt(RESPONSES, restored, log.records, NOW_MS)
 
     assert len(log.records) == len(set(ended))
     for _, value in log.records:
