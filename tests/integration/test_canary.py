@@ -38,7 +38,7 @@ from tests.integration.millrace import Scribe
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 WITHIN_S = 90
 
-BESIDE_PAYLOADS = frozenset({"calls", "accounts", "control", "alerts"})
+BESIDE_PAYLOADS = frozenset({"calls", "accounts", "budgets", "control", "alerts", "audit"})
 """Topics on which no prompt or answer travels. On no topic at all does a key."""
 ALL_TOPICS = frozenset(topic.name for topic in TOPICS)
 UNREADABLE = (VALIDATED, DISPATCH["normal"], COMPLETIONS, CALLS)

@@ -12,6 +12,7 @@ from schemas.response import Response
 from schemas.topics import (
     ACCOUNTS,
     ADMITTED,
+    BUDGETS,
     CACHE,
     CALLS,
     COMPLETIONS,
@@ -110,7 +111,7 @@ def test_a_worker_that_wakes_after_its_partitions_moved_answers_nobody_a_second_
 
 
 def test_a_worker_that_wakes_after_its_partitions_moved_overwrites_no_account(bench: Bench, handover: Handover) -> None:
-    bench.log.create(VALIDATED, ADMITTED, ACCOUNTS, COMPLETIONS, CALLS)
+    bench.log.create(VALIDATED, ADMITTED, ACCOUNTS, BUDGETS, COMPLETIONS, CALLS)
     bench.log.write(CONTROL, limited_tenant(requests_per_minute=100_000), key="tenant/acme")
     for number in range(COUNT):
         bench.log.write(VALIDATED, accepted(f"r-{number}"), key="acme")

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from schemas.call import CallNews, CallRow
 from schemas.headers import credentials, incoming, outgoing, without_credentials
-from schemas.topics import ACCOUNTS, CACHE, RESPONSES, TOPICS
+from schemas.topics import ACCOUNTS, BUDGETS, CACHE, RESPONSES, TOPICS
 from schemas.wire import DecodeError
 from sinks.native import Unwritable, native_block
 from streams.control import ControlView
@@ -92,7 +92,8 @@ def _events(data: bytes) -> None:
 
 def _tables(data: bytes) -> None:
     """Records that state is rebuilt from: one that cannot be read is passed over, all others are taken in."""
-    states = ((ACCOUNTS, Accounts()), (CACHE, KeptAnswers()), (RESPONSES, GivenResponses()))
+    accounts = Accounts()
+    states = ((ACCOUNTS, accounts), (BUDGETS, accounts), (CACHE, KeptAnswers()), (RESPONSES, GivenResponses()))
     for record in parts_of(data):
         for topic, state in states:
             try:
