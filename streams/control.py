@@ -12,6 +12,7 @@ from msgspec import Struct
 from schemas.control import AnyControl, Breaker, Deployment, Route, Tenant
 from schemas.flow import Target
 from schemas.money import Budget, Override, Price, SpendStop
+from streams.cost.terms import Terms
 
 AUTO = "auto"
 """In a model's place: whichever the route leads to."""
@@ -19,6 +20,8 @@ AUTO = "auto"
 Rule = tuple[str, str | None, str | None]
 Asked = tuple[str | None, str, str | None]
 """Tenant, model and task of a request."""
+Sold = tuple[str, str, str, tuple[str, ...]]
+"""Tenant, deployment, whose prices, and the model's names: what decides which price is for a call."""
 
 
 class Choice(Struct, frozen=True):
@@ -100,6 +103,11 @@ class ControlView:
     @cached_property
     def choices(self) -> dict[Asked, Choice | None]:
         """What has been chosen so far. It cannot change while nothing else here does."""
+        return {}
+
+    @cached_property
+    def terms(self) -> dict[Sold, tuple[Terms, ...]]:
+        """What has been asked so far of the prices: see `streams.cost.agreed`."""
         return {}
 
 

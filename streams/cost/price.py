@@ -13,6 +13,7 @@ from genai_prices.types import ModelInfo, PriceContext, TieredPrices, calc_unit_
 from msgspec import Struct
 
 from schemas.usage import Cost, Usage
+from streams.cost.terms import WHOLE
 
 _NANODOLLAR = Decimal("1e-9")
 _NOTHING = Decimal("0e-9")
@@ -48,10 +49,11 @@ _OUTPUT = (
 )
 
 _Buckets = tuple[tuple[str, tuple[str, ...]], ...]
-_Rates = Mapping[str, Decimal | TieredPrices | None]
+RatesByKey = Mapping[str, Decimal | TieredPrices | None]
+"""USD per million tokens, by the keys of the price table. A tiered one depends on how long the whole input is."""
 
 
-class _NoRate(Exception):
+class NoRate(Exception):
     """Tokens were used for which the table has no price."""
 
 
@@ -63,7 +65,7 @@ class _Found:
     tiered: bool
 
 
-class _Components(Struct, frozen=True):
+class Components(Struct, frozen=True):
     """Already rounded, so that they add up to their total to the last digit."""
 
     input: Decimal
@@ -76,10 +78,13 @@ class _Components(Struct, frozen=True):
         return self.input + self.cache_read + self.cache_write + self.output
 
 
-def price(provider_id: str, model: str, usage: Usage, at_ms: int, service_tier: str | None = None) -> Cost:
-    """`at_ms` is when the call was made, UTC, ms since 1970; `service_tier` is the one the answer reports.
+def price(
+    provider_id: str, model: str, usage: Usage, at_ms: int, service_tier: str | None = None, *, share: Decimal = WHOLE
+) -> Cost:
+    """`at_ms` is when the call was made, UTC, ms since 1970; `service_tier` is the one the answer reports. `share` is
+    what is left of the list price after a discount.
 
-    `total_usd` is the exact sum of the components; `list_usd` what the same had cost in the standard tier.
+    `total_usd` is the exact sum of the components; `list_usd` what the same had cost in the standard tier, in full.
     """
     version = price_version()
     found = _find(get_snapshot().timestamp, provider_id, model)
@@ -88,9 +93,10 @@ def price(provider_id: str, model: str, usage: Usage, at_ms: int, service_tier: 
     at = datetime.fromtimestamp(at_ms / 1_000, UTC)
     context = _CONTEXT_OF_TIER.get(service_tier) if found.tiered else None
     try:
-        paid = _components(vars(found.model.get_prices(at, context)), usage)
-        listed = paid if context is None else _components(vars(found.model.get_prices(at)), usage)
-    except _NoRate:
+        paid = _list_components(vars(found.model.get_prices(at, context)), usage, share)
+        is_listed = context is None and share is WHOLE
+        listed = paid if is_listed else _list_components(vars(found.model.get_prices(at)), usage, WHOLE)
+    except NoRate:
         return Cost(status="unpriced", price_version=version)
     return Cost(
         status="priced",
@@ -102,6 +108,12 @@ def price(provider_id: str, model: str, usage: Usage, at_ms: int, service_tier: 
         list_usd=listed.total,
         price_version=version,
     )
+
+
+def list_rates(provider_id: str, model: str, at_ms: int) -> RatesByKey | None:
+    """Those of the standard tier in force at that time; None for a model that nobody has a price for."""
+    found = _find(get_snapshot().timestamp, provider_id, model)
+    return None if found is None else vars(found.model.get_prices(datetime.fromtimestamp(at_ms / 1_000, UTC)))
 
 
 def price_version() -> str:
@@ -126,30 +138,51 @@ def _find(taken: datetime, provider_id: str, model: str) -> _Found | None:  # no
     return _Found(found, tiered=any(found is own for own in provider.models)) if found.prices else None
 
 
-def _components(rates: _Rates, usage: Usage) -> _Components:
-    """Long prompts may have another price per token, for all of them: what counts is the whole input."""
+def _list_components(rates: RatesByKey, usage: Usage, share: Decimal) -> Components:
+    return components(rates, usage, fee=call_fee(rates, usage.input_tokens), share=share)
+
+
+def call_fee(rates: RatesByKey, total_input: int) -> Decimal:
+    """USD for the call itself, whatever was said in it: few have one."""
+    return calc_unit_price(rates.get("requests_kcount"), 1, total_input, _PER_THOUSAND)
+
+
+def components(rates: RatesByKey, usage: Usage, *, fee: Decimal, share: Decimal) -> Components:
+    """The fee is a part of the input's. Raises NoRate.
+
+    Long prompts may have another price per token, for all of them: what counts is the whole input.
+    """
     total_input = usage.input_tokens
-    per_request = rates.get("requests_kcount")
-    fee = calc_unit_price(per_request, 1, total_input, _PER_THOUSAND)
-    return _Components(
-        input=_round(fee + _sum(_INPUT, rates, usage, total_input)),
-        cache_read=_round(_sum(_CACHE_READ, rates, usage, total_input)),
-        cache_write=_round(_sum(_CACHE_WRITE, rates, usage, total_input)),
-        output=_round(_sum(_OUTPUT, rates, usage, total_input)),
+    return Components(
+        input=_round(fee + _sum(_INPUT, rates, usage, total_input), share),
+        cache_read=_round(_sum(_CACHE_READ, rates, usage, total_input), share),
+        cache_write=_round(_sum(_CACHE_WRITE, rates, usage, total_input), share),
+        output=_round(_sum(_OUTPUT, rates, usage, total_input), share),
     )
 
 
-def _sum(buckets: _Buckets, rates: _Rates, usage: Usage, total_input: int) -> Decimal:
+def dearest(rates: RatesByKey, keys: tuple[str, ...], tokens: int, total_input: int) -> Decimal | None:
+    """USD of so many tokens at the highest of these rates; None where the table has none of them."""
+    known = [rate for key in keys if (rate := rates.get(key)) is not None]
+    return max((calc_unit_price(rate, tokens, total_input, _PER_MILLION) for rate in known), default=None)
+
+
+def _sum(buckets: _Buckets, rates: RatesByKey, usage: Usage, total_input: int) -> Decimal:
     total = _NOTHING
     for bucket, keys in buckets:
         tokens: int = getattr(usage, bucket)
         if tokens:
             rate = next((rate for key in keys if (rate := rates.get(key)) is not None), None)
             if rate is None:
-                raise _NoRate
+                raise NoRate
             total += calc_unit_price(rate, tokens, total_input, _PER_MILLION)
     return total
 
 
-def _round(usd: Decimal) -> Decimal:
-    return _NOTHING if usd is _NOTHING else usd.quantize(_NANODOLLAR, ROUND_HALF_EVEN)
+def _round(usd: Decimal, share: Decimal) -> Decimal:
+    return _NOTHING if usd is _NOTHING else rounded(usd if share is WHOLE else usd * share)
+
+
+def rounded(usd: Decimal) -> Decimal:
+    """To the last digit that a column of money has, half to even."""
+    return usd.quantize(_NANODOLLAR, ROUND_HALF_EVEN)
