@@ -44,6 +44,7 @@ ESTIMATE = Decimal("0.0010265")
 """Of a request of 10 tokens in and 512 out to gpt-5-mini."""
 LIMIT = ESTIMATE * ROOM_FOR
 KILLED_AT = (200, 1_200, 2_400)
+"""Each time one of the first three workers dies: whoever had the tenant at first is among them."""
 WITHIN_S = 120
 
 
@@ -119,7 +120,7 @@ def test_a_budget_is_not_exceeded_however_many_ask_at_once_and_whoever_is_killed
     assert len(admitted) + len(refused) == REQUESTS
     assert Counter(failure.code for failure in refused.values() if failure) == {"budget_exceeded": len(refused)}
     assert len(admitted) >= ROOM_FOR
-    assert LIMIT - ESTIMATE <= spent <= LIMIT
+    assert spent <= LIMIT  # no call cost more than was held for it: not even what was under way is on top
     rows = {row.attempt_id: row for row in bench.log.events(CALLS, CallRow)}
     assert sum(row.cost.total_usd or 0 for row in rows.values()) == spent
     told = {alert.alert_id for alert in bench.log.events(ALERTS, Alert)}
