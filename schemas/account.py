@@ -124,6 +124,7 @@ class Account(InternalEvent, tag_field="kind", tag="account"):
     period: Annotated[str, Meta(description="2026-11 or 2026-11-28, UTC")]
     spent_usd: Usd
     guessed_usd: Annotated[Usd, Meta(description="of it: estimates for calls whose cost nobody knows")]
+    first_offset: Annotated[int, Meta(description="of the first row of llm.calls that was counted")]
     calls_offset: Annotated[int, Meta(description="rows of llm.calls below it are counted; a row taken again is not")]
     told: tuple[Told, ...] = ()
 

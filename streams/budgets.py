@@ -62,12 +62,14 @@ def reserve(event: Accepted, control: ControlView, spending: Spending, now_ms: i
             return Exceeded(_unpriced(rule, event.ticket), rule, None)
         usd = estimate or _NOTHING
         if rule.budget.period is None:
-            if usd > rule.usd:
-                return Exceeded(_too_dear(rule, usd), rule, None)
+            if usd > rule.stop_usd:
+                return Exceeded(_too_dear(rule, usd, rule.stop_usd), rule, None)
             continue
         key = AccountKey(rule.budget.tenant, rule.budget.name, subject, period_of(rule.budget.period, now_ms))
         spent, held = spending.account(key).spent_usd, spending.held_usd(key, now_ms)
         limit = rule.stop_usd + control.override_usd(rule.budget.name, subject, now_ms)
+        if usd > limit:
+            return Exceeded(_too_dear(rule, usd, limit), rule, None)
         if spent + held + usd > limit:
             return Exceeded(_used_up(rule, key, limit, spent, held, usd, now_ms), rule, key)
         accounts.append(key)
@@ -108,7 +110,13 @@ def spend(account: Account, usd: Decimal, *, is_guess: bool, offset: int) -> Acc
     if offset < account.calls_offset:
         return account
     guessed_usd = account.guessed_usd + usd if is_guess else account.guessed_usd
-    return replace(account, spent_usd=account.spent_usd + usd, guessed_usd=guessed_usd, calls_offset=offset + 1)
+    return replace(
+        account,
+        spent_usd=account.spent_usd + usd,
+        guessed_usd=guessed_usd,
+        first_offset=account.first_offset if account.calls_offset else offset,
+        calls_offset=offset + 1,
+    )
 
 
 def newly_due(rule: BudgetRule, account: Account, *, is_used_up: bool) -> Iterator[int]:
@@ -170,11 +178,12 @@ def _used_up(
     )
 
 
-def _too_dear(rule: BudgetRule, estimate: Decimal) -> Failure:
+def _too_dear(rule: BudgetRule, estimate: Decimal, limit: Decimal) -> Failure:
+    at_once = "for one" if rule.budget.period is None else f"in a whole {rule.budget.period}"
     return Failure(
         code="budget_exceeded",
-        message=f"the request may cost {plain(estimate)} USD and budget {rule.budget.name} allows {plain(rule.usd)} "
-        "for one: shorten messages, lower params.max_tokens, or ask a cheaper model",
+        message=f"the request may cost {plain(estimate)} USD and budget {rule.budget.name} allows {plain(limit)} "
+        f"{at_once}: shorten messages, lower params.max_tokens, or ask a cheaper model",
         field="params.max_tokens",
     )
 

@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "simulate-provider": "Serve a provider that speaks OpenAI's and Anthropic's protocols and bills nobody.",
         "publish": "Publish requests from a file or from standard input.",
         "responses": "Show answers as they come, until Ctrl-C.",
+        "budgets": "Show what is spent of each budget, and let more through where that is meant.",
+        "accounts": "Check what limit keeps about spending, and explain why a request was stopped.",
         "costs": "Show what the calls cost, from ClickHouse.",
         "dlq": "Look at the records that could not be handled.",
         "audit": "Compare requests with responses: what is missing, open or answered twice.",

@@ -48,6 +48,7 @@ class Spending:
             period=key.period,
             spent_usd=NOTHING,
             guessed_usd=NOTHING,
+            first_offset=0,
             calls_offset=0,
         )
 
@@ -58,6 +59,9 @@ class Spending:
                 break
             self._let_go(*whose)
         return self._held.get(key, NOTHING)
+
+    def held_accounts(self, now_ms: int) -> list[AccountKey]:
+        return [key for key in list(self._held) if self.held_usd(key, now_ms)]
 
     def take_in(self, account: Account) -> None:
         key = AccountKey(account.tenant_id, account.budget, account.subject, account.period)

@@ -285,6 +285,15 @@ def test_a_single_request_that_may_cost_too_much_is_refused_for_good() -> None:
     assert "may cost 0.0024015 USD and budget one allows 0.0004 for one" in failure.message
 
 
+def test_a_request_that_may_cost_more_than_a_whole_period_allows_is_refused_for_good_and_wakes_nobody() -> None:
+    ledger = Ledger(budget(usd="0.0003"))
+
+    failure = ledger.refusal()
+
+    assert (failure.code, failure.retryable, ledger.alerts) == ("budget_exceeded", False, [])
+    assert "allows 0.0003 in a whole month" in failure.message
+
+
 def test_all_budgets_of_a_request_have_room_or_none_is_charged() -> None:
     ledger = Ledger(budget("day", usd="1", period="day"), budget("month", usd="0.0001"))
 
