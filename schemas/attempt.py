@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from schemas.base import EpochMs
 from schemas.response import FinishReason
-from schemas.usage import UsageSource
+from schemas.usage import Usage, UsageSource
 from schemas.wire import InternalEvent
 
 ErrorClass = Literal[
@@ -45,9 +45,15 @@ class Attempt(InternalEvent):
     finish_reason: FinishReason | None = None
     usage_raw: Annotated[dict[str, Any] | None, Meta(description="the provider's usage block, untouched")] = None
     usage_source: UsageSource = "none"
+    estimated_usage: Annotated[
+        Usage | None, Meta(description="what it used if it was billed, where the provider has not said")
+    ] = None
     error_class: ErrorClass | None = None
     error_message: Annotated[str | None, Meta(description="safe to show: names no key, prompt or address")] = None
     http_status: int | None = None
     retryable: bool = False
     ambiguous: Annotated[bool, Meta(description="the provider may have done, and billed, the work")] = False
+    answering: Annotated[
+        bool, Meta(description="lost, but the provider had begun to answer: the work was done, and is billed")
+    ] = False
     retry_after_ms: int | None = None

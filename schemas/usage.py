@@ -81,6 +81,9 @@ class Cost(CostNews, forbid_unknown_fields=True):
     charged_usd: Annotated[Usd | None, Meta(description="what the tenant is charged, where that is not the cost")] = (
         None
     )
+    estimated_usd: Annotated[
+        Usd | None, Meta(description="what it comes to if it was billed, where that is not known: part of no sum")
+    ] = None
     price_version: Annotated[str | None, Meta(description="price table and its date, for repricing")] = None
 
     def __post_init__(self) -> None:
@@ -92,4 +95,5 @@ class Cost(CostNews, forbid_unknown_fields=True):
             self.total_usd,
             self.list_usd,
             self.charged_usd,
+            self.estimated_usd,
         )

@@ -102,6 +102,7 @@ COLUMNS: tuple[Column, ...] = (
     *_within("cost", "cost_", DIMENSION, "status"),
     *_within("cost", "cost_", USD, "input_usd", "cache_read_usd", "cache_write_usd", "output_usd"),
     *_within("cost", "cost_", USD, "total_usd", "list_usd", "charged_usd"),
+    *_within("cost", "cost_", USD, "estimated_usd"),
     *_within("cost", "", OPTIONAL_DIMENSION, "price_version"),
     _same("saved_usd", USD),
     _time("produced_at_ms", TIME),

@@ -7,8 +7,9 @@ from schemas.attempt import Attempt
 from schemas.call import CallRow
 from schemas.flow import Plan, StageName, Target, Ticket
 from schemas.wire import Origin
+from streams.control import ControlView
+from streams.cost.booking import book
 from streams.cost.ledger import attempt_row
-from streams.stages.postprocess import book
 
 ROWS_PER_CALL: Final = 2
 _NUMBER: Final = "#"
@@ -69,7 +70,7 @@ def _templates(at_ms: int) -> tuple[CallRow, CallRow]:
         usage_source="provider",
         http_status=200,
     )
-    _, usage, cost = book(ended, plan)
+    _, usage, cost = book(ControlView(), ticket.tenant_id, plan, ended)
     priced = attempt_row(
         ticket, plan, ended, "priced", cost=cost, usage=usage, request_status="ok", published_at_ms=at_ms + 840
     )

@@ -40,6 +40,11 @@ def estimate_tokens(asked: Prompt | Request, *, exactly: bool = True) -> int:
     return _ANSWER_TOKENS + _MESSAGE_TOKENS * len(asked.messages) + images + tokens
 
 
+def guess_tokens(text: str) -> int:
+    """In microseconds, and good enough for an answer of which only a part arrived. Never 0 for a text."""
+    return -(-len(text.encode(errors="surrogatepass")) // _BYTES_PER_TOKEN)
+
+
 def _tokens(texts: list[str], framing: list[str]) -> int:
     if sum(map(len, texts)) + sum(map(len, framing)) > MAX_COUNTED_CHARS:
         return _guess(texts + framing)

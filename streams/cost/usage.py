@@ -6,6 +6,7 @@ from schemas.base import JsonObject
 from schemas.usage import Usage
 
 ProviderName = Literal["openai", "anthropic"]
+RawUsage = JsonObject | None
 MOST_TOKENS = 1_000_000_000
 """No call has a thousandth of it. A larger number is a provider's fault, and its cost would fit into no column."""
 
@@ -18,7 +19,7 @@ class UnusableUsage(ValueError):
         self.key = key
 
 
-def usage(provider: ProviderName, usage_raw: JsonObject | None) -> Usage:
+def usage(provider: ProviderName, usage_raw: RawUsage) -> Usage:
     """Raises UnusableUsage, naming the key."""
     if usage_raw is None:
         raise UnusableUsage("usage", "missing")

@@ -20,8 +20,11 @@ from schemas.control import Deployment
 from schemas.flow import Answer, Completion, Dispatch
 from schemas.prompt import Prompt
 from schemas.response import Failure, Status
+from schemas.usage import Cost, Usage
 from streams.control import ControlView
-from streams.cost.ledger import FREE, UNKNOWN, attempt_row
+from streams.cost.booking import may_cost
+from streams.cost.guess import expected_usage, usage_of_answer, usage_so_far
+from streams.cost.ledger import FREE, attempt_row
 from streams.invoke.places import Places
 from streams.invoke.probes import Probes
 from streams.observe.logs import logger
@@ -85,7 +88,7 @@ class Caller:
             step = self._next_step(dispatch, attempts)
             if settled < len(attempts) and not isinstance(step, End):
                 # before any wait: whoever is cancelled in it must not leave a call that was free as unknown
-                await book(settled_row(dispatch, attempts[-1]))
+                await book(self.settled_row(dispatch, attempts[-1]))
                 settled = len(attempts)
                 continue
             match step:
@@ -101,6 +104,14 @@ class Caller:
                     return self._completion(dispatch, attempts, status=status, failure=failure)
                 case _ as unreachable:
                     assert_never(unreachable)
+
+    def settled_row(self, dispatch: Dispatch, attempt: Attempt) -> CallRow:
+        """For an attempt after which another follows; the last one is priced, and booked, by `postprocess`."""
+        cost = self._may_cost(dispatch, attempt) if attempt.ambiguous else FREE
+        return attempt_row(dispatch.ticket, dispatch.plan, attempt, "settled", cost=cost)
+
+    def _may_cost(self, dispatch: Dispatch, attempt: Attempt) -> Cost:
+        return may_cost(self._control(), dispatch.ticket.tenant_id, dispatch.plan, attempt)
 
     def _next_step(self, dispatch: Dispatch, attempts: list[Attempt]) -> Step:
         jitter = (zlib.crc32(dispatch.ticket.identity.encode()) % 1000) / 1000
@@ -155,9 +166,12 @@ class Caller:
             model=call.target.model,
             region=call.target.region,
             started_at_ms=self._world.now_ms(),
+            estimated_usage=expected_usage(dispatch.input_tokens, prompt.params.max_tokens),
         )
         try:
-            await book(attempt_row(dispatch.ticket, dispatch.plan, started, "started"))
+            await book(
+                attempt_row(dispatch.ticket, dispatch.plan, started, "started", cost=self._may_cost(dispatch, started))
+            )
             started = replace(started, started_at_ms=self._world.now_ms())
             timeout_ms = time_left_ms(dispatch, call, started.started_at_ms)
             question = Question(started.attempt_id, call.target.model, prompt, dispatch.ticket.stream, timeout_ms)
@@ -232,12 +246,6 @@ def time_left_ms(dispatch: Dispatch, call: Call, now_ms: int) -> int:
     return min(call.timeout_ms, deadline_ms - now_ms)
 
 
-def settled_row(dispatch: Dispatch, attempt: Attempt) -> CallRow:
-    """For an attempt after which another follows; the last one is priced, and booked, by `postprocess`."""
-    cost = UNKNOWN if attempt.ambiguous else FREE
-    return attempt_row(dispatch.ticket, dispatch.plan, attempt, "settled", cost=cost)
-
-
 def failed(started: Attempt, error: ProviderError, now_ms: int) -> Attempt:
     return replace(
         started,
@@ -245,6 +253,8 @@ def failed(started: Attempt, error: ProviderError, now_ms: int) -> Attempt:
         provider_request_id=error.provider_request_id,
         usage_raw=error.usage_raw,
         usage_source=error.usage_source,
+        estimated_usage=_estimate(started, error),
+        answering=error.answering,
         error_class=error.error_class,
         error_message=error.message,
         http_status=error.http_status,
@@ -254,8 +264,17 @@ def failed(started: Attempt, error: ProviderError, now_ms: int) -> Attempt:
     )
 
 
+def _estimate(started: Attempt, error: ProviderError) -> Usage | None:
+    """What a lost call used, if it was billed; None of one that cannot have been."""
+    expected = started.estimated_usage
+    if expected is None or not error.ambiguous:
+        return None
+    return usage_so_far(expected, started.provider, error.usage_raw, error.heard_tokens)
+
+
 def answered(started: Attempt, reply: Reply, now_ms: int) -> Attempt:
     first_ms = reply.first_token_ms
+    expected = started.estimated_usage or Usage()
     return replace(
         started,
         ended_at_ms=now_ms,
@@ -266,5 +285,6 @@ def answered(started: Attempt, reply: Reply, now_ms: int) -> Attempt:
         finish_reason=reply.finish_reason,
         usage_raw=reply.usage_raw,
         usage_source=reply.usage_source,
+        estimated_usage=usage_of_answer(expected, started.provider, reply.usage_raw, reply.output),
         http_status=200,
     )

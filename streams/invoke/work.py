@@ -15,7 +15,7 @@ from schemas.flow import Completion, Dispatch, HandedOver
 from schemas.response import Failure
 from schemas.topics import CALLS, HANDOVERS
 from schemas.wire import DecodeError
-from streams.invoke.caller import Aside, Caller, settled_row
+from streams.invoke.caller import Aside, Caller
 from streams.invoke.calling import ALLOWANCE_MS, Calling
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
@@ -174,7 +174,7 @@ class Work:
         completion = await self._caller.complete(calling.dispatch, book, aside)
         if completion.status != "ok" and self._is_void(calling):
             for attempt in completion.attempts[-1:]:  # whoever calls now has its own to tell; this one is booked alone
-                await book(settled_row(calling.dispatch, attempt))
+                await book(self._caller.settled_row(calling.dispatch, attempt))
             raise VoidError
         calling.ended = True
         await self._finish(calling.delivery, completion)

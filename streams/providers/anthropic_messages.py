@@ -48,7 +48,7 @@ class AnthropicMessages:
     async def _hear(self, call: Call, heard: Transcript) -> None:
         received, asked = await self._endpoint.post(request(call.question), call)
         async with received:
-            call.opened(received.header(_REQUEST_ID), streaming=call.question.stream and received.is_success)
+            call.opened(received.header(_REQUEST_ID), answering=received.is_success)
             if not received.is_success:
                 raise anthropic_refusal(received.as_response(asked), await received.said())
             if call.question.stream:

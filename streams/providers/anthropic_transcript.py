@@ -31,6 +31,10 @@ class Transcript:
     explanation: str | None = None
     _parts: dict[int, Part] = field(default_factory=dict[int, Part])
 
+    @property
+    def heard(self) -> str:
+        return "".join(text for part in self._parts.values() for text in (part.name, *part.pieces))
+
     def parts_of(self, kind: str) -> list[Part]:
         return [part for _, part in sorted(self._parts.items()) if part.type == kind]
 

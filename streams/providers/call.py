@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from schemas.base import JsonObject
+from streams.cost.tokens import guess_tokens
 from streams.providers.clock import Clock
 from streams.providers.errors import interrupted
 from streams.providers.protocol import ProviderError, Question
@@ -20,6 +21,11 @@ class Transcript(Protocol):
     began: bool
     finish: str | None
     usage: JsonObject | None
+
+    @property
+    def heard(self) -> str:
+        """All words of the answer so far, those of tool calls included."""
+        ...
 
 
 class Call:
@@ -38,7 +44,7 @@ class Call:
         self._transcript = transcript
         self._clock = clock
         self._to_error = to_error
-        self._streaming = False
+        self._answering = False
         self._started_s = clock.monotonic_s()
 
     async def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -49,19 +55,23 @@ class Call:
         except Exception as error:  # noqa: BLE001 - the contract: nothing but a ProviderError gets out
             # The finishing frame makes the answer complete and paid for. Should the connection break after it, at
             # worst the usage is unknown; asking again would be paid for twice.
-            if self._streaming and self._transcript.finish is not None:
+            streaming = self._answering and self.question.stream
+            if streaming and self._transcript.finish is not None:
                 return
             failure = self._to_error(error, self._clock.now_ms())
             failure.provider_request_id = failure.provider_request_id or self.provider_request_id
-            if self._streaming:
+            if streaming:
                 failure = interrupted(failure, heard=self._transcript.began, usage=self._transcript.usage)
+            if failure.ambiguous and self._answering:
+                failure.answering = True
+                failure.heard_tokens = guess_tokens(self._transcript.heard) if streaming else None
             # pydantic's errors quote their input and the SDKs' hold the request: neither may reach a log.
             raise failure from None
 
-    def opened(self, provider_request_id: str | None, *, streaming: bool) -> None:
-        """The provider has answered with its headers."""
+    def opened(self, provider_request_id: str | None, *, answering: bool) -> None:
+        """The provider has answered with its headers; `answering`: and not with a refusal."""
         self.provider_request_id = provider_request_id
-        self._streaming = streaming
+        self._answering = answering
 
     def spoke(self) -> None:
         """A part of the answer itself has arrived."""

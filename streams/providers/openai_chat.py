@@ -52,7 +52,7 @@ class OpenAIChat:
     async def _hear(self, call: Call, heard: Transcript) -> None:
         received, asked = await self._endpoint.post(request(call.question), call)
         async with received:
-            call.opened(received.header(_REQUEST_ID), streaming=call.question.stream and received.is_success)
+            call.opened(received.header(_REQUEST_ID), answering=received.is_success)
             if not received.is_success:
                 raise openai_refusal(received.as_response(asked), await received.said())
             if call.question.stream:

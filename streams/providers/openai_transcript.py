@@ -72,6 +72,11 @@ class Transcript:
         return "".join(self._refusal)
 
     @property
+    def heard(self) -> str:
+        called = (text for call in self._calls.values() for text in (call.name, *call.arguments))
+        return "".join((*self._content, *self._refusal, *called))
+
+    @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         return tuple(
             ToolCall(id=call.id, function=FunctionCall(name=call.name, arguments="".join(call.arguments)))

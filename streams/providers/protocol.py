@@ -41,6 +41,8 @@ class ProviderError(Exception):
     ambiguous: the provider may have done, and billed, the work.
     elsewhere: another deployment may do better although this one must not be asked again (wrong key, unknown model).
     usage_raw, usage_source: what a cut stream had reported by then.
+    answering: the provider had begun to answer, so the work was done.
+    heard_tokens: a guess of how much of a streamed answer had arrived; None where it is not streamed.
     """
 
     retryable: bool = False
@@ -66,6 +68,8 @@ class ProviderError(Exception):
         self.provider_request_id = provider_request_id
         self.usage_raw = usage_raw
         self.usage_source: UsageSource = usage_source
+        self.answering = False
+        self.heard_tokens: int | None = None
 
 
 class NotSent(ProviderError):

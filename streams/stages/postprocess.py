@@ -5,17 +5,16 @@ from decimal import Decimal
 from msgspec.structs import replace
 from pydantic import JsonValue
 
-from schemas.attempt import Attempt
 from schemas.base import load_json
 from schemas.cached import Fill, FlightEnded
 from schemas.call import CallRow
-from schemas.flow import Completion, Plan, Saved
+from schemas.flow import Completion, Saved
 from schemas.response import Failure, FinishReason, Output, Response, Timings
 from schemas.topics import CACHE, CALLS, COMPLETIONS, RESPONSES
-from schemas.usage import Cost, Usage
-from streams.cost.ledger import FREE, UNKNOWN, attempt_row, is_unaccounted, unattempted_row
+from schemas.usage import Usage
+from streams.cost.booking import Booked, book
+from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, unattempted_row
 from streams.cost.price import price
-from streams.cost.usage import UnusableUsage, usage
 from streams.observe.business import measure
 from streams.runtime.outcome import Absorb, Forward, Outcome, Record
 from streams.runtime.stage import Requester, Stage, View
@@ -30,10 +29,6 @@ REPEATABLE: frozenset[FinishReason] = frozenset({"stop", "length", "tool_calls"}
 MAX_PARSED_LEVELS = 100
 """JSON nested deeper is left as text: from about 200 levels on, readers of the response refuse the whole of it."""
 
-UNPRICED = Cost(status="unpriced")
-
-Booked = tuple[Attempt, Usage | None, Cost]
-
 
 def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
     """A request is answered once. What else a completion causes is written again when it is taken again, since the
@@ -41,7 +36,7 @@ def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
     """
     ticket = completion.ticket.stamped("postprocess", view.now_ms)
     completion = replace(completion, ticket=ticket)
-    booked = [book(attempt, completion.plan) for attempt in completion.attempts]
+    booked = [book(view.control, ticket.tenant_id, completion.plan, attempt) for attempt in completion.attempts]
     response = respond(completion, booked, view.now_ms)
     is_answered, given_ms = ticket.identity in view.state, view.state.given_ms(response)
     at_ms = view.now_ms if given_ms is None else given_ms
@@ -53,26 +48,6 @@ def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
     rows = map(_calls_record, rows_of(completion, booked, at_ms))
     answer = () if is_answered else (Record(RESPONSES, ticket.request_id, response),)
     return Forward((*answer, *rows, *kept))
-
-
-def book(attempt: Attempt, plan: Plan | None) -> Booked:
-    """Usage and cost of one attempt. Unknown is said to be unknown; only what cannot have been billed is free."""
-    if attempt.usage_raw is None:
-        return attempt, None, UNKNOWN if attempt.ambiguous or attempt.error_class is None else FREE
-    try:
-        used = usage(attempt.provider, attempt.usage_raw)
-    except UnusableUsage:
-        return attempt, None, UNKNOWN
-    targets = plan.targets if plan else ()
-    named = next((target.price_as for target in targets if target.deployment == attempt.deployment), None)
-    price_as = named or attempt.provider
-    cost = UNPRICED
-    for model in (attempt.model_reported, attempt.model):  # a snapshot's name may be newer than the price table
-        if model is not None and cost.status == "unpriced":
-            cost = price(price_as, model, used, attempt.started_at_ms, attempt.service_tier)
-    if attempt.usage_source != "provider" and cost.status == "priced":
-        cost = replace(cost, status="estimated")
-    return attempt, used, cost
 
 
 def respond(completion: Completion, booked: list[Booked], now_ms: int) -> Response:

@@ -6,6 +6,7 @@ from schemas.flow import Completion, Dispatch, Miss, Plan, Target, Ticket
 from schemas.response import Failure
 from schemas.topics import DISPATCH, MISSES
 from streams.control import Choice, ControlView
+from streams.cost.agreed import has_price
 from streams.routes import choose_route
 from streams.runtime.outcome import Finish, Forward, Outcome, Record
 from streams.runtime.stage import Stage, Stateless, View
@@ -24,14 +25,26 @@ def decide(event: Miss, view: View[Stateless]) -> Outcome:
     choice = choose_route(view.control, ticket)
     if choice is None or not choice.targets:
         return Finish(_lost(event, ticket, choice))
+    targets = choice.targets
+    if choice.route.refuse_unpriced:
+        targets = priced_only(targets, view.control, ticket.tenant_id, view.now_ms)
+        if not targets:
+            return Finish(_unpriced(event, ticket, choice))
     dispatch = Dispatch(
         ticket=replace(ticket, config_version=view.control.version),
         prompt=event.prompt,
         input_tokens=event.input_tokens,
         slot=event.slot,
-        plan=_plan(ticket, choice, healthy_first(choice.targets, view.control, view.now_ms)),
+        plan=_plan(ticket, choice, healthy_first(targets, view.control, view.now_ms)),
     )
     return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, dispatch),))
+
+
+def priced_only(
+    targets: tuple[Target, ...], control: ControlView, tenant_id: str | None, now_ms: int
+) -> tuple[Target, ...]:
+    """Those whose calls have a price, of our own or on the list."""
+    return tuple(target for target in targets if has_price(control, tenant_id or "", target, now_ms))
 
 
 def healthy_first(targets: tuple[Target, ...], control: ControlView, now_ms: int) -> tuple[Target, ...]:
@@ -62,6 +75,16 @@ def _lost(event: Miss, ticket: Ticket, choice: Choice | None) -> Completion:
         f"{where} for model {ticket.model!r} any more; ask for another model, or have the operator check the route"
     )
     failure = Failure(code="no_route", message=message, field="model", retryable=True)
+    return Completion(ticket=ticket, status="failed", failure=failure, slot=event.slot)
+
+
+def _unpriced(event: Miss, ticket: Ticket, choice: Choice) -> Completion:
+    models = ", ".join(sorted({f"{target.model} at {target.deployment}" for target in choice.targets}))
+    message = (
+        f"route {choice.route.name} takes no model without a price, and nobody has one for {models}; ask for another "
+        "model, or have the operator add a price object for it"
+    )
+    failure = Failure(code="unpriced_model", message=message, field="model", retryable=False)
     return Completion(ticket=ticket, status="failed", failure=failure, slot=event.slot)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from json import loads
 
 import httpx2
 import pytest
@@ -10,7 +11,9 @@ from pydantic import SecretStr
 from schemas.prompt import Params, Prompt, SystemMessage, UserMessage
 from scripts.simulator.process import RunningSimulator, start_simulator
 from scripts.simulator.settings import SimulatorSettings
+from streams.cost.guess import expected_usage, usage_so_far
 from streams.cost.price import price
+from streams.cost.tokens import estimate_tokens
 from streams.cost.usage import ProviderName, usage
 from streams.providers.protocol import Lost, Question
 from streams.providers.registry import Wiring, build
@@ -95,3 +98,41 @@ async def test_the_time_given_is_for_the_whole_call_however_busy_the_stream(simu
 
     assert caught.value.error_class == "timeout"
     assert caught.value.usage_source == "partial"
+
+
+@pytest.mark.parametrize(("provider", "model", "stream"), [(*MODELS[0], True), (*MODELS[4], True), (*MODELS[4], False)])
+async def test_a_lost_call_is_found_on_the_bill_by_our_own_id(
+    simulator: RunningSimulator, provider: ProviderName, model: str, *, stream: bool
+) -> None:
+    prompt = Prompt(messages=(UserMessage(role="user", content="Is it ripe? [[fault:cut]]"),))
+    attempt_id = f"lost/{model}/{stream}"
+    asked = build(wiring(simulator, provider))
+
+    with pytest.raises(Lost) as caught:
+        await asked.ask(Question(attempt_id, model, prompt, stream=stream, timeout_ms=20_000))
+    await asked.close()
+
+    lines = [loads(line) for line in httpx2.get(f"{simulator.base_url}/_bill/lines").text.splitlines()]
+    (line,) = [line for line in lines if line["client_request_id"] == attempt_id]
+    assert caught.value.answering
+    assert line["kind"] == "cut"
+    assert caught.value.provider_request_id == line["request_id"]
+
+
+@pytest.mark.parametrize(("provider", "model"), [MODELS[0], MODELS[4]])
+async def test_the_estimate_of_a_cut_stream_is_of_the_size_that_the_provider_bills(
+    simulator: RunningSimulator, provider: ProviderName, model: str
+) -> None:
+    prompt = Prompt(messages=(UserMessage(role="user", content="Say something about bread. [[fault:cut after=40]]"),))
+    before = billed(simulator)
+    asked = build(wiring(simulator, provider))
+
+    with pytest.raises(Lost) as caught:
+        await asked.ask(Question(f"cut/{model}", model, prompt, stream=True, timeout_ms=20_000))
+    await asked.close()
+
+    cut, expected = caught.value, expected_usage(estimate_tokens(prompt), None)
+    used = usage_so_far(expected, provider, cut.usage_raw, cut.heard_tokens)
+    booked = price(provider, model, used, NOW_MS).total_usd
+    assert booked is not None
+    assert abs(booked / (billed(simulator) - before) - 1) < Decimal("0.5")

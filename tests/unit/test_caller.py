@@ -1,16 +1,20 @@
 """Every call is on the ledger before the provider hears of it, and every dispatched request comes to an end."""
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from schemas.attempt import Attempt
+from schemas.base import JsonObject
 from schemas.flow import Answer, Completion
+from schemas.money import Price, PricePeriod, Rates
 from schemas.response import Output
+from schemas.usage import Usage
 from streams.control import ControlView, with_object
-from streams.cost.ledger import FREE, UNKNOWN
+from streams.cost.ledger import FREE
 from streams.invoke.caller import LONGEST_NAP_MS
 from streams.providers.protocol import (
     Lost,
@@ -19,7 +23,7 @@ from streams.providers.protocol import (
     Unacceptable,
 )
 from tests.fakes.provider import saying
-from tests.unit.calling import BUSY, CALL_MS, LOST, WRITE_MS, LedgerIsDown, world
+from tests.unit.calling import BUSY, CALL_MS, ELSEWHERE, LOST, WRITE_MS, LedgerIsDown, world
 from tests.unit.examples import (
     NOW_MS,
     PROMPT_CANARY,
@@ -31,6 +35,11 @@ from tests.unit.examples import (
     slot_of,
     ticket,
 )
+
+_PRICE = Price(name="ours", periods=(PricePeriod(rates=Rates(input="0.25", output="2")),))
+PRICED = with_object(ELSEWHERE, _PRICE, 1)
+LOST_USD = Decimal("0.0010265")
+"""10 tokens in and an expected 512 out."""
 
 
 def answered(completion: Completion) -> Answer:
@@ -48,7 +57,8 @@ async def test_the_started_row_is_safe_before_the_provider_is_asked() -> None:
     assert here.events == ["started attempt-1", "ask openai-1"]
     assert answered(completion).output == Output(content="Yes.")
     (row,) = here.rows
-    assert (row.cost, row.is_final, row.completed_at_ms) == (UNKNOWN, False, None)
+    assert (row.cost.status, row.cost.total_usd) == ("unknown_billable", None)
+    assert (row.is_final, row.completed_at_ms) == (False, None)
 
 
 @pytest.mark.asyncio
@@ -108,12 +118,13 @@ async def test_every_attempt_has_its_rows_and_the_last_ones_end_is_in_the_comple
 
 @pytest.mark.asyncio
 async def test_what_was_turned_away_is_settled_as_free_and_what_was_lost_as_unknown() -> None:
-    here = world(BUSY, LOST)
+    here = world(BUSY, LOST, control=PRICED)
 
     await here.complete(dispatch(max_attempts=3))
 
-    settled = {row.attempt_id: row.cost for row in here.rows if row.phase == "settled"}
-    assert settled == {"attempt-1": FREE, "attempt-2": UNKNOWN}
+    free, lost = (row.cost for row in here.rows if row.phase == "settled")
+    assert free == FREE
+    assert (lost.status, lost.total_usd, lost.estimated_usd) == ("unknown_billable", None, LOST_USD)
 
 
 @pytest.mark.asyncio
@@ -283,7 +294,7 @@ async def test_a_call_that_is_cancelled_leaves_its_started_row_and_nothing_else(
         asked.set()
         await asyncio.Event().wait()
 
-    here = world(before_asking=hang)
+    here = world(before_asking=hang, control=PRICED)
     call = asyncio.create_task(here.complete(dispatch("openai-1", "other")))
     async with asyncio.timeout(5):
         await asked.wait()
@@ -293,7 +304,8 @@ async def test_a_call_that_is_cancelled_leaves_its_started_row_and_nothing_else(
     with pytest.raises(asyncio.CancelledError):
         await call
     assert here.phases == [("attempt-1", "started")]
-    assert here.rows[0].cost == UNKNOWN
+    assert here.rows[0].cost.status == "unknown_billable"
+    assert here.rows[0].cost.estimated_usd == LOST_USD
 
 
 @pytest.mark.asyncio
@@ -358,3 +370,35 @@ async def test_nothing_of_the_question_is_on_the_ledger() -> None:
     assert all(PROMPT_CANARY not in row.encode().decode() for row in here.rows)
     assert all(PROMPT_CANARY not in each.encode().decode() for each in completion.attempts)
     assert all(isinstance(each, Attempt) for each in completion.attempts)
+
+
+@pytest.mark.asyncio
+async def test_a_lost_call_keeps_what_it_used_if_it_was_billed_and_a_free_one_nothing() -> None:
+    here = world(BUSY, LOST, saying("Yes."))
+
+    completion = await here.complete(dispatch(max_attempts=3))
+
+    expected = Usage(uncached_input_tokens=10, text_output_tokens=512)
+    assert [each.estimated_usage for each in completion.attempts] == [None, expected, None]
+
+
+@pytest.mark.asyncio
+async def test_of_a_cut_stream_what_was_heard_counts() -> None:
+    cut = Lost("cut_stream", "The provider's answer broke off before its end; try again.")
+    cut.answering, cut.heard_tokens = True, 7
+    here = world(cut)
+
+    completion = await here.complete(dispatch(max_attempts=1))
+
+    (lost,) = completion.attempts
+    assert (lost.answering, lost.estimated_usage) == (True, Usage(uncached_input_tokens=10, text_output_tokens=7))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("reported", [None, {"prompt_tokens": "many"}], ids=["none", "unusable"])
+async def test_a_whole_answer_without_a_usable_usage_is_estimated_from_its_words(reported: JsonObject | None) -> None:
+    here = world(saying("Thyme, and sixteen.", usage=reported))
+
+    completion = await here.complete(dispatch())
+
+    assert completion.attempts[0].estimated_usage == Usage(uncached_input_tokens=10, text_output_tokens=5)

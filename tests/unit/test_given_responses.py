@@ -7,15 +7,18 @@ from msgspec.structs import replace
 
 from schemas.flow import Completion
 from schemas.response import Response
-from streams.stages.postprocess import book, respond
+from streams.cost.booking import book
+from streams.stages.postprocess import respond
 from streams.state.given_responses import REMEMBERED_MS, GivenResponses, identity_of
-from tests.unit.examples import NOW_MS, accepted, attempt, completion, failed_attempt, ticket
+from tests.unit.examples import NOW_MS, accepted, attempt, completion, control, failed_attempt, ticket
 
 
 def response(event: Completion | None = None, *, now_ms: int = NOW_MS + 1_200) -> Response:
     ended = event or completion()
     ended = replace(ended, ticket=ended.ticket.stamped("postprocess", now_ms))
-    return respond(ended, [book(each, ended.plan) for each in ended.attempts], now_ms)
+    return respond(
+        ended, [book(control(), ended.ticket.tenant_id, ended.plan, each) for each in ended.attempts], now_ms
+    )
 
 
 def answered(*given: Response, now_ms: int = NOW_MS) -> GivenResponses:

@@ -10,6 +10,7 @@ from streams.providers.call import Call
 from streams.providers.clock import Clock
 from streams.providers.errors import openai_error
 from streams.providers.openai_transcript import Transcript
+from streams.providers.openai_wire import Chunk
 from streams.providers.protocol import Lost, ProviderError, Question
 
 QUESTION = Question(
@@ -77,7 +78,7 @@ async def test_time_that_runs_out_before_the_first_byte_is_a_timeout() -> None:
 @pytest.mark.asyncio
 async def test_time_that_runs_out_in_mid_stream_keeps_the_usage_so_far() -> None:
     under_way = call(Transcript(began=True, usage={"prompt_tokens": 3}))
-    under_way.opened("req_1", streaming=True)
+    under_way.opened("req_1", answering=True)
 
     with pytest.raises(Lost) as caught:
         await under_way.run(_forever())
@@ -89,12 +90,41 @@ async def test_time_that_runs_out_in_mid_stream_keeps_the_usage_so_far() -> None
 @pytest.mark.asyncio
 async def test_what_breaks_after_the_last_word_does_not_undo_the_answer() -> None:
     under_way = call(Transcript(began=True, finish="stop"))
-    under_way.opened(None, streaming=True)
+    under_way.opened(None, answering=True)
 
     async def work() -> None:
         raise ConnectionResetError
 
     await under_way.run(work())
+
+
+@pytest.mark.asyncio
+async def test_what_was_heard_of_a_stream_before_it_broke_is_counted() -> None:
+    heard = Transcript()
+    heard.add(Chunk.model_validate({"choices": [{"delta": {"content": "Knead for ten"}}]}))
+    under_way = call(heard)
+    under_way.opened("req_1", answering=True)
+
+    got = await error_of(under_way, ConnectionResetError())
+
+    assert (got.answering, got.heard_tokens) == (True, 4)
+
+
+@pytest.mark.asyncio
+async def test_of_an_answer_sent_as_a_whole_nothing_is_heard_but_that_it_had_begun() -> None:
+    under_way = call(Transcript(), question=replace(QUESTION, stream=False))
+    under_way.opened("req_1", answering=True)
+
+    got = await error_of(under_way, ConnectionResetError())
+
+    assert (got.ambiguous, got.answering, got.heard_tokens) == (True, True, None)
+
+
+@pytest.mark.asyncio
+async def test_before_its_first_byte_nobody_knows_whether_there_will_be_an_answer() -> None:
+    got = await error_of(call(Transcript()), ConnectionResetError())
+
+    assert (got.ambiguous, got.answering, got.heard_tokens) == (True, False, None)
 
 
 @pytest.mark.asyncio

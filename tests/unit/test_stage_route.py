@@ -6,9 +6,10 @@ import pytest
 
 from schemas.control import RouteTarget
 from schemas.flow import Dispatch, Miss
+from schemas.money import Price, PricePeriod, Rates
 from schemas.request import Priority
 from schemas.topics import DISPATCH
-from streams.control import ControlView
+from streams.control import ControlView, with_object
 from streams.runtime.outcome import Record
 from streams.runtime.stage import Stateless
 from streams.stages.route import decide
@@ -159,3 +160,40 @@ def test_the_same_event_is_decided_the_same_again() -> None:
     configured = control(*THREE, route("default", "a", "b"))
 
     assert sent(miss(), configured) == sent(miss(), configured)
+
+
+def test_a_route_that_refuses_unpriced_models_asks_only_those_with_a_price() -> None:
+    ours = (
+        deployment("ours", models={"gpt-5-mini": "llama-of-ours"}),
+        deployment("theirs", models={"gpt-5-mini": "gpt-5-mini"}),
+    )
+    strict = control(*ours, route("default", "ours", "theirs", refuse_unpriced=True))
+    by_the_second = Price(name="gpus", deployments=("ours",), periods=(PricePeriod(rates=Rates(second_usd="0.001")),))
+
+    assert order(strict) == ["theirs"]
+    assert order(with_object(strict, by_the_second, 9)) == ["ours", "theirs"]
+    assert order(control(*ours, route("default", "ours", "theirs"))) == ["ours", "theirs"]
+
+
+def test_without_a_priced_model_the_request_ends_and_says_which_model_and_what_to_do() -> None:
+    ours = deployment("ours", models={"gpt-5-mini": "llama-of-ours"})
+    slot = slot_of(admitted())
+    strict = control(ours, route("default", "ours", refuse_unpriced=True))
+
+    end = finished(decide(miss(slot=slot), view(Stateless(), control=strict)))
+
+    assert (end.status, end.slot) == ("failed", slot)
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.field, end.failure.retryable) == ("unpriced_model", "model", False)
+    assert "llama-of-ours at ours" in end.failure.message
+    assert "add a price object" in end.failure.message
+
+
+def test_a_price_that_begins_tomorrow_is_none_today() -> None:
+    ours = deployment("ours", models={"gpt-5-mini": "llama-of-ours"})
+    tomorrow = PricePeriod(from_ms=NOW_MS + 86_400_000, rates=Rates(second_usd="0.001"))
+    strict = control(ours, route("default", "ours", refuse_unpriced=True))
+    strict = with_object(strict, Price(name="gpus", periods=(tomorrow,)), 9)
+
+    assert finished(decide(miss(), view(Stateless(), control=strict))).failure is not None
+    assert sent(miss(), strict, now_ms=NOW_MS + 86_400_000)

@@ -13,7 +13,7 @@ from typing_extensions import override
 from schemas.call import CallRow
 from schemas.flow import Completion, Dispatch, HandedOver
 from schemas.topics import CALLS, COMPLETIONS, HANDOVERS
-from streams.cost.ledger import FREE, UNKNOWN
+from streams.cost.ledger import FREE
 from streams.invoke.calling import ALLOWANCE_MS
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
@@ -160,7 +160,7 @@ async def test_a_failure_that_comes_after_the_partition_was_lost_is_booked_and_t
     assert lost.written.shape == ["started 1", "settled 1"]
     row = lost.written.events[-1]
     assert isinstance(row, CallRow)
-    assert row.cost == UNKNOWN
+    assert (row.cost.status, row.cost.total_usd) == ("unknown_billable", None)
 
 
 @pytest.mark.asyncio
