@@ -17,6 +17,7 @@ from streams.budgets import NO_BUDGET, Exceeded, Reserved, alerts_at, newly_due,
 from streams.control import BudgetRule
 from streams.gcra import settle
 from streams.limits import NO_CHARGE, Asker, Charge, Scope, asker_of, demands_of, limited, token_rates, weigh
+from streams.limits_stop import stopped
 from streams.questions import summarized
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Record
@@ -65,6 +66,9 @@ def _first_sight(event: Accepted | Refused, view: View[Accounts]) -> Outcome:
 def _weighed(event: Accepted, view: View[Accounts]) -> Outcome:
     """Limits and budgets take the request, or none of them does."""
     tenant_id, now_ms = event.ticket.tenant_id or "", view.delivery.timestamp_ms
+    stop = stopped(view.control, tenant_id, now_ms)
+    if stop is not None:
+        return _register(event, view, stop)
     tenant = view.control.tenants.get(tenant_id)
     asker = asker_of(tenant, tenant_id, event.ticket.user_id, event.ticket.model)
     charge = weigh(demands_of(event, tenant), view.state, asker, now_ms)

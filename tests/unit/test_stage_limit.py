@@ -8,6 +8,7 @@ from schemas.account import Registration
 from schemas.call import CallRow
 from schemas.control import Limits
 from schemas.flow import Accepted, Admitted, Completion, Refused
+from schemas.money import SpendStop
 from schemas.response import Failure
 from schemas.topics import ACCOUNTS, ADMITTED
 from schemas.usage import Usage
@@ -436,13 +437,26 @@ def test_a_tenant_without_limits_leaves_no_meters_behind() -> None:
     assert (registered.tenant_meters, registered.user_meters) == (None, None)
 
 
+def test_a_tenant_that_is_stopped_for_spending_too_fast_is_refused_until_that_ends() -> None:
+    limited = Limiter(control(spend_stop(until_ms=NOW_MS + 60_000)))
+
+    refusal = limited.refuses()
+    assert (refusal.code, refusal.retryable, refusal.retry_after_ms) == ("spend_stopped", True, 60_000)
+    assert limited.admits(at_ms=NOW_MS + 60_000)
+    assert limited.admits(tenant_id="globex")
+
+
+def spend_stop(*, until_ms: int) -> SpendStop:
+    return SpendStop(name="acme", usd_per_minute="12", threshold_usd="10", since_ms=NOW_MS - 1, until_ms=until_ms)
+
+
 def of_model(**limits: int) -> Limiter:
     return Limiter(control(limited_tenant(model_limits={"gpt-5-mini": Limits(**limits)})))
 
 
 def test_tokens_of_an_hour_and_of_a_day_are_limited_beside_those_of_a_minute() -> None:
     limited = limiter(tokens_per_minute=2_000, tokens_per_hour=3_000, tokens_per_day=4_000)
-    asked = {"prompt": prompt(max_tokens=990)}  # a thousand with its prompt
+    asked: dict[str, Any] = {"prompt": prompt(max_tokens=990)}  # a thousand with its prompt
 
     assert [limited.admits(**asked) for _ in range(2)] == [True, True]
     assert "limit of 2000 tokens a minute is used up" in limited.refuses(**asked).message
@@ -466,7 +480,7 @@ def test_a_models_limit_holds_for_all_users_of_the_tenant_and_for_no_other_model
 
 def test_what_was_held_for_a_day_is_given_back_when_a_call_used_less() -> None:
     limited = of_model(tokens_per_day=1_500)
-    asked = {"prompt": prompt(max_tokens=990)}
+    asked: dict[str, Any] = {"prompt": prompt(max_tokens=990)}
     limited.take(accepted("r-1", **asked))
     assert not limited.admits(**asked)
 
