@@ -103,9 +103,10 @@ class CallRow(CallOutline):
 class CostNews(InternalEvent):
     status: CostStatus
     total_usd: Usd | None = None
+    estimated_usd: Usd | None = None
 
     def __post_init__(self) -> None:
-        check_usd(self.total_usd)
+        check_usd(self.total_usd, self.estimated_usd)
 
 
 class CallNews(InternalEvent):
