@@ -65,9 +65,12 @@ class CostNews(InternalEvent):
 
     status: CostStatus
     total_usd: Usd | None = None
+    estimated_usd: Annotated[
+        Usd | None, Meta(description="what it comes to if it was billed, where that is not known: part of no sum")
+    ] = None
 
     def __post_init__(self) -> None:
-        check_usd(self.total_usd)
+        check_usd(self.total_usd, self.estimated_usd)
 
 
 class Cost(CostNews, forbid_unknown_fields=True):
@@ -81,9 +84,6 @@ class Cost(CostNews, forbid_unknown_fields=True):
     charged_usd: Annotated[Usd | None, Meta(description="what the tenant is charged, where that is not the cost")] = (
         None
     )
-    estimated_usd: Annotated[
-        Usd | None, Meta(description="what it comes to if it was billed, where that is not known: part of no sum")
-    ] = None
     price_version: Annotated[str | None, Meta(description="price table and its date, for repricing")] = None
 
     def __post_init__(self) -> None:

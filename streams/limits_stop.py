@@ -13,8 +13,8 @@ def stopped(control: ControlView, tenant_id: str, now_ms: int) -> Failure | None
     return Failure(
         code="spend_stopped",
         message=f"{tenant_id} has spent {stop.usd_per_minute} USD in a minute and is stopped above "
-        f"{stop.threshold_usd}; requests are taken again in {-(-left_ms // 1_000)} s, or once an operator lifts the stop "
-        "(millrace spend-stop lift)",
+        f"{stop.threshold_usd}; requests are taken again in {-(-left_ms // 1_000)} s, or once an operator lifts "
+        "the stop (millrace spend-stop lift)",
         field="tenant_id",
         retryable=True,
         retry_after_ms=left_ms,

@@ -66,10 +66,10 @@ def checked(
 
 
 def amount(row: CallRow, known: Registration | None) -> Decimal:
-    """A call whose cost nobody knows counts with what was held for it."""
+    """A call whose cost nobody knows counts with what it is thought to have cost, or else was held for it."""
     if row.cost.total_usd is not None:
         return row.cost.total_usd
-    return (known.held_usd if known is not None else None) or NOTHING
+    return row.cost.estimated_usd or (known.held_usd if known is not None else None) or NOTHING
 
 
 def accounts_of(row: CallRow, known: Registration | None, budgets: Mapping[str, Budget]) -> Iterator[AccountKey]:

@@ -229,9 +229,9 @@ def _spent(row: CallOutline, known: Registered, view: View[Accounts]) -> tuple[R
 
 
 def _amount(row: CallOutline, known: Registered) -> tuple[Decimal, bool]:
-    """What a call costs; one whose cost nobody knows, what was held for it, and that it is a guess."""
+    """What a call costs; one whose cost nobody knows, what it is thought to have cost, or else what was held for it."""
     usd = row.cost.total_usd
-    return (known.held_usd or Decimal(0), True) if usd is None else (usd, False)
+    return (row.cost.estimated_usd or known.held_usd or Decimal(0), True) if usd is None else (usd, False)
 
 
 def _tells(account: Account, view: View[Accounts]) -> bool:

@@ -16,6 +16,8 @@ from streams.watch.attempts import batch_key, digest_of
 from streams.watch.draft import Tallies
 from streams.watch.outlet import Outlet
 from streams.watch.published import Published
+from streams.watch.rate import rated_usd, stop_alert
+from streams.watch.rates import Norms, PageOfRates
 from streams.watch.settings import WatchSettings
 from streams.watch.sightings import call_seen, unpriced_seen
 from streams.watch.sights import Sights
@@ -43,6 +45,7 @@ class Bookkeeper:
         self.published = published
         self.outlet = outlet
         self.now_ms = now_ms
+        self.norms = Norms(tables.spend_minute.at)
 
     def open(self) -> "RowsPage":
         self.published.refresh()
@@ -59,6 +62,7 @@ class RowsPage:
         self._minute = Tallies(desk.tables.spend_minute, SpendTally)
         self._day = Tallies(desk.tables.spend_day, SpendTally)
         self._answers = Tallies(desk.tables.answers, AnswersTally)
+        self._rates = PageOfRates(desk.tables, desk.published, desk.norms, self._now_ms)
         self._reached: dict[bytes, int] = {}
         self._offsets: list[int] = []
         self._alerts: list[Alert] = []
@@ -82,6 +86,9 @@ class RowsPage:
         # the last attempt of a request is only ever written priced, the others settled first
         is_news = known < PHASE_VERSION["settled"] and age_ms <= self._desk.watch.window_s * 1_000
         call, unpriced, usd = call_seen(row) if is_news else None, unpriced_seen(row), booked_usd(row)
+        rated = rated_usd(row)
+        if rated is not None:
+            self._rates.spent(row.tenant_id, rated, delivery.timestamp_ms)
         if usd is not None:
             self._book_spend(row.tenant_id, usd, delivery.timestamp_ms)
         if ends_a_request(row):
@@ -98,10 +105,14 @@ class RowsPage:
         """An alert goes out before it is remembered: after a crash in between it goes out twice, not never."""
         for alert in self._alerts:
             await self._desk.outlet.alert(alert)
+        for stop in self._rates.stops:
+            await self._desk.outlet.alert(stop_alert(stop, self._now_ms))
+            self._desk.published.wrote(stop, await self._desk.outlet.publish(stop))
         for sighted, written_at_ms in self._sights.together():
             await self._desk.outlet.sight(sighted, written_at_ms)
         for tallies in (self._minute, self._day, self._answers):
             tallies.write()
+        self._rates.write()
         if self._reached:
             key = batch_key(self._offsets[0], self._offsets[-1])
             self._desk.tables.attempts.reached(key, self._reached)

@@ -1,13 +1,14 @@
 """Everything `watch` writes for others to read."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, assert_never, cast
 
 import faust
 
 from schemas.alert import Alert
 from schemas.base import Event
 from schemas.control import Breaker, control_key
+from schemas.money import SpendStop
 from schemas.topics import ALERTS, CONTROL, DEAD_LETTERS
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
@@ -50,10 +51,16 @@ class Outlet:
             config={"retention.ms": str(_SIGHTINGS_KEEP_MS), "min.insync.replicas": str(kafka.min_insync)},
         )
 
-    async def publish(self, breaker: Breaker) -> int:
-        """The offset the breaker's new state has on `llm.control`."""
-        log.info("breaker_changed", deployment=breaker.name, state=breaker.state, until_ms=breaker.until_ms)
-        return await self._confirmed(self._control, control_key(breaker), breaker)
+    async def publish(self, news: Breaker | SpendStop) -> int:
+        """The offset the object's new state has on `llm.control`."""
+        match news:
+            case Breaker():
+                log.info("breaker_changed", deployment=news.name, state=news.state, until_ms=news.until_ms)
+            case SpendStop():
+                log.warning("spend_stopped", tenant=news.name, since_ms=news.since_ms, until_ms=news.until_ms)
+            case _ as unreachable:
+                assert_never(unreachable)
+        return await self._confirmed(self._control, control_key(news), news)
 
     async def alert(self, alert: Alert) -> None:
         log.warning("alert", alert=alert.alert, subject=alert.subject, message=alert.message)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Protocol
 
-from schemas.control import Breaker
+from schemas.control import Breaker, control_key
+from schemas.money import SpendRate, SpendStop
 from streams.control import ControlView
 from streams.watch.breaker import untroubled
 
@@ -36,7 +37,7 @@ class Published:
         self._within_s = within_s
         self._follower: Follower | None = None
         self._view = ControlView()
-        self._written: dict[str, tuple[int, Breaker]] = {}
+        self._written: dict[str, tuple[int, Breaker | SpendStop]] = {}
 
     async def reread(self) -> None:
         """The topic from its beginning to its present end, where the previous owner's last word is."""
@@ -53,14 +54,25 @@ class Published:
 
     def breaker(self, deployment: str) -> Breaker:
         """The newest state: what we wrote, until the topic has brought that offset or a later one."""
-        offset, written = self._written.get(deployment, (-1, None))
-        if written is not None and offset > self._view.version:
+        written = self._unseen(f"breaker/{deployment}")
+        if isinstance(written, Breaker):
             return written
-        self._written.pop(deployment, None)
         return self._view.breakers.get(deployment) or untroubled(deployment)
 
-    def wrote(self, breaker: Breaker, offset: int) -> None:
-        self._written[breaker.name] = (offset, breaker)
+    def spend_stop(self, tenant: str) -> SpendStop | None:
+        """The newest, whether it is over or not; as with breakers."""
+        written = self._unseen(f"spend_stop/{tenant}")
+        return written if isinstance(written, SpendStop) else self._view.spend_stops.get(tenant)
+
+    def wrote(self, obj: Breaker | SpendStop, offset: int) -> None:
+        self._written[control_key(obj)] = (offset, obj)
+
+    def _unseen(self, key: str) -> Breaker | SpendStop | None:
+        offset, written = self._written.get(key, (-1, None))
+        if written is not None and offset > self._view.version:
+            return written
+        self._written.pop(key, None)
+        return None
 
     def due(self, now_ms: int) -> list[str]:
         """Deployments whose open breaker should let probes through."""
@@ -70,6 +82,12 @@ class Published:
     def spend_limit_usd(self, tenant: str) -> Decimal | None:
         known = self._view.tenants.get(tenant)
         return Decimal(known.daily_spend_alert_usd) if known and known.daily_spend_alert_usd else None
+
+    def spend_rate(self, tenant: str) -> SpendRate | None:
+        """None where nothing stops the tenant."""
+        known = self._view.tenants.get(tenant)
+        rate = None if known is None else known.spend_rate
+        return None if rate is None or (rate.usd_per_minute is None and rate.times_norm is None) else rate
 
     def close(self) -> None:
         if self._follower is not None:

@@ -18,6 +18,7 @@ from streams.watch.answers import SPAN_S as ANSWERS_SPAN_S
 from streams.watch.answers import Answers
 from streams.watch.attempts import AttemptMemory, Reached, batch_record, read_record
 from streams.watch.health import Bucket
+from streams.watch.rate import NORM_MINUTES, WINDOW_S, WINDOWS
 from streams.watch.settings import BUCKETS, WatchSettings
 from streams.watch.spend import Spend
 from streams.watch.unpriced import SPAN_S as UNPRICED_SPAN_S
@@ -140,7 +141,8 @@ class Tables:
 
         self.health = windows("health", Bucket(), watch.bucket_s, 4 * BUCKETS)
         self.unpriced = windows("unpriced", Told(), UNPRICED_SPAN_S, 2)
-        self.spend_minute = windows("spend-minute", Spend(), _MINUTE_S, 15)
+        self.spend_rate = windows("spend-rate", Spend(), WINDOW_S, 4 * WINDOWS)
+        self.spend_minute = windows("spend-minute", Spend(), _MINUTE_S, NORM_MINUTES + 15)
         self.spend_day = windows("spend-day", Spend(), _DAY_S, 2)
         self.answers = windows("answers", Answers(), ANSWERS_SPAN_S, 4)
         self.attempts = Attempts(app, keep_s=watch.remember_s, min_insync=min_insync, now_ms=now_ms)

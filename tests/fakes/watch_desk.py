@@ -7,9 +7,11 @@ from typing import Any, Generic, TypeVar, cast
 from faust.exceptions import ProducerSendError
 from msgspec.structs import replace as changed
 
+from schemas.alert import Alert
 from schemas.base import Event
 from schemas.call import CallRow
 from schemas.control import Breaker, Tenant
+from schemas.money import SpendStop
 from streams.control import ControlView
 from streams.runtime.delivery import Delivery
 from streams.watch.answers import Answers
@@ -75,6 +77,7 @@ class MemoryTables:
         self.attempts = MemoryAttempts()
         self.health = MemoryWindows(Bucket(), SETTINGS.bucket_s * 1_000)
         self.unpriced = MemoryWindows(Told(), 3_600_000)
+        self.spend_rate = MemoryWindows(Spend(), 10_000)
         self.spend_minute = MemoryWindows(Spend(), 60_000)
         self.spend_day = MemoryWindows(Spend(), 86_400_000)
         self.answers = MemoryWindows(Answers(), 300_000)
@@ -85,6 +88,8 @@ class NotingOutlet:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.published: list[Breaker | SpendStop] = []
+        self.alerts: list[Alert] = []
         self.sightings: list[Sighting] = []
         self.sighted: list[tuple[Sighted, int]] = []
         self.refusals: list[str] = []
@@ -95,12 +100,14 @@ class NotingOutlet:
             raise ProducerSendError(what)
         self.said.append(what)
 
-    async def publish(self, breaker: Breaker) -> int:
-        self._say(f"breaker {breaker.name} {breaker.state}")
+    async def publish(self, news: Breaker | SpendStop) -> int:
+        self._say(f"breaker {news.name} {news.state}" if isinstance(news, Breaker) else f"stop {news.name}")
+        self.published.append(news)
         return len(self.said)
 
-    async def alert(self, alert: Any) -> None:
+    async def alert(self, alert: Alert) -> None:
         self._say(f"alert {alert.alert} {alert.subject}")
+        self.alerts.append(alert)
 
     async def sight(self, sighted: Sighted, written_at_ms: int) -> None:
         self.sighted.append((sighted, written_at_ms))
