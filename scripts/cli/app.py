@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "publish": "Publish requests from a file or from standard input.",
         "responses": "Show answers as they come, until Ctrl-C.",
         "costs": "Show what the calls cost, from ClickHouse.",
+        "spend-stop": "Show and lift the stops of tenants that spend too fast.",
         "dlq": "Look at the records that could not be handled.",
         "audit": "Compare requests with responses: what is missing, open or answered twice.",
     }
