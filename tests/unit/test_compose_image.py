@@ -80,7 +80,11 @@ def test_the_lock_of_what_runs_is_the_part_of_the_lock_that_runs() -> None:
 def test_what_containers_run_needs_nothing_that_the_image_leaves_out() -> None:
     """Two commands are for a machine without containers, and need what only the embedded stack brings."""
     commands = COMMANDS.keys() - {"up", "simulate-provider"}
-    modules = [*(f"scripts.cli.{command}" for command in commands), "streams.invoke.process", "streams.topology"]
+    modules = [
+        *(f"scripts.cli.{command.replace('-', '_')}" for command in commands),
+        "streams.invoke.process",
+        "streams.topology",
+    ]
     program = f"import importlib, sys; sys.modules.update(dict.fromkeys({LEFT_OUT}))\n" + "\n".join(
         f"importlib.import_module({module!r})" for module in modules
     )

@@ -12,10 +12,11 @@ from schemas.attempt import Attempt
 from schemas.base import Event, JsonObject
 from schemas.call import CallRow
 from schemas.flow import Completion, Saved
+from schemas.money import Price, PricePeriod, Rates
 from schemas.response import ErrorCode, Failure, Output, Response, Status
 from schemas.topics import CACHE, CALLS, RESPONSES
 from schemas.usage import Usage
-from streams.control import ControlView
+from streams.control import ControlView, with_object
 from streams.runtime.outcome import Absorb, Outcome, Record
 from streams.runtime.stage import Requester
 from streams.stages.postprocess import STAGE, decide
@@ -189,6 +190,19 @@ def test_prices_are_those_of_whoever_the_deployment_says_it_is() -> None:
 
     assert only_response(completion(plan=renamed)).cost_usd is None
     assert only_response(completion(plan=ours)).cost_usd == CALL_USD
+
+
+def test_rows_have_the_agreed_price_and_what_the_tenant_is_charged() -> None:
+    terms = PricePeriod(rates=Rates(input="0.125", output="1"), margin="0.2")
+    ours = with_object(control(), Price(name="ours", tenants=("acme",), periods=(terms,)), 117)
+
+    door = opened(completion(), ours)
+
+    (row,) = door.rows.values()
+    assert (row.cost.total_usd, row.cost.list_usd) == (CALL_USD / 2, CALL_USD)
+    assert row.cost.charged_usd == Decimal("0.0000078")
+    assert (row.cost.price_version or "").startswith("price/ours@117+genai-prices/")
+    assert door.responses[0].price_version == row.cost.price_version
 
 
 @st.composite

@@ -1,9 +1,10 @@
 """A provider's usage block in buckets that never overlap and always add up."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from schemas.base import JsonObject
@@ -64,6 +65,54 @@ def test_anthropics_buckets_add_up_to_anthropics_counts(raw: JsonObject) -> None
     parts = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     assert used.input_tokens == sum(value for part in parts if isinstance(value := raw[part], int))
     assert used.output_tokens == raw["output_tokens"]
+
+
+@given(openai_blocks(), st.integers(-10_000_000, 10_000_000))
+def test_a_total_that_is_not_that_of_the_parts_is_refused(raw: JsonObject, off: int) -> None:
+    total, details = raw["total_tokens"], raw["completion_tokens_details"]
+    assert isinstance(total, int)
+    assert isinstance(details, dict)
+    assume(off not in (0, details["reasoning_tokens"]))
+
+    with pytest.raises(UnusableUsage):
+        usage("openai", {**raw, "total_tokens": total + off})
+
+
+@given(anthropic_blocks(), counts)
+def test_cache_writes_that_are_not_the_sum_of_their_lifetimes_are_refused(raw: JsonObject, off: int) -> None:
+    written = raw["cache_creation_input_tokens"]
+    assert isinstance(written, int)
+    assume(off and raw["cache_creation"] is not None)
+
+    with pytest.raises(UnusableUsage):
+        usage("anthropic", {**raw, "cache_creation_input_tokens": written + off})
+
+
+@given(openai_blocks())
+def test_reading_a_block_leaves_it_as_it_came(raw: JsonObject) -> None:
+    before = deepcopy(raw)
+    usage("openai", raw)
+
+    assert raw == before
+
+
+def test_images_and_audio_that_were_not_cached_are_counted_as_what_they_are() -> None:
+    raw: JsonObject = {
+        "prompt_tokens": 1_000,
+        "completion_tokens": 300,
+        "total_tokens": 1_300,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 100, "image_tokens": 765},
+        "completion_tokens_details": {"reasoning_tokens": 40, "audio_tokens": 60},
+    }
+
+    assert usage("openai", raw) == Usage(
+        uncached_input_tokens=135,
+        image_input_tokens=765,
+        audio_input_tokens=100,
+        text_output_tokens=200,
+        reasoning_tokens=40,
+        audio_output_tokens=60,
+    )
 
 
 def test_openais_prompt_tokens_include_the_cached_ones() -> None:
