@@ -23,11 +23,11 @@ AS SELECT
     tenant_id AS team_id,
     coalesce(user_id, '') AS end_user,
     toJSONString(map(
-        'request_id', request_id,
-        'root_request_id', root_request_id,
-        'cost_status', toString(cost_status),
-        'price_version', ifNull(toString(price_version), ''),
-        'route', ifNull(toString(route), '')
+        'request_id', c.request_id,
+        'root_request_id', c.root_request_id,
+        'cost_status', toString(c.cost_status),
+        'price_version', ifNull(toString(c.price_version), ''),
+        'route', ifNull(toString(c.route), '')
     )) AS metadata,
     if(cache = 'none', 'False', 'True') AS cache_hit,
     '' AS cache_key,
@@ -36,7 +36,7 @@ AS SELECT
     if(error_class IS NULL, 'success', 'failure') AS status,
     day,
     tenant_id
-FROM {database}.calls_adjusted;
+FROM {database}.calls_adjusted AS c;
 
 -- FOCUS 1.x, the FinOps format for bills: a line per day, tenant, feature, model and provider. `BilledCost` and
 -- `EffectiveCost` are what the provider is owed, adjustments included. Lines whose cost nobody knows are 0 here, as the
