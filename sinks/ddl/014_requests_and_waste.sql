@@ -102,7 +102,8 @@ AS SELECT
         c.usage_source = 'partial', 'partial usage',
         'no provider id'
     ) AS reason,
-    CAST(c.adjusted_usd AS Nullable(Decimal(38, 9))) AS amount_usd
+    CAST(c.adjusted_usd AS Nullable(Decimal(38, 9))) AS amount_usd,
+    c.estimated_usd AS estimated_usd
 FROM {database}.calls_adjusted AS c
 LEFT ANTI JOIN
 (
@@ -127,7 +128,8 @@ SELECT
     attempt_id,
     provider_request_id,
     'not in our rows' AS reason,
-    CAST(delta_usd AS Nullable(Decimal(38, 9))) AS amount_usd
+    CAST(delta_usd AS Nullable(Decimal(38, 9))) AS amount_usd,
+    NULL AS estimated_usd
 FROM {database}.adjustments FINAL
 WHERE attempt_id = '';
 

@@ -10,6 +10,7 @@ ALTER TABLE {database}.call_rows
     MODIFY COLUMN cost_total_usd CODEC(GCD, T64, ZSTD(1)),
     MODIFY COLUMN cost_list_usd CODEC(GCD, T64, ZSTD(1)),
     MODIFY COLUMN cost_charged_usd CODEC(GCD, T64, ZSTD(1)),
+    MODIFY COLUMN cost_estimated_usd CODEC(GCD, T64, ZSTD(1)),
     MODIFY COLUMN saved_usd CODEC(GCD, T64, ZSTD(1)),
     MODIFY COLUMN admitted_at CODEC(ZSTD(1)),
     MODIFY COLUMN dispatched_at CODEC(ZSTD(1)),

@@ -56,6 +56,7 @@ AS SELECT
     cost_output_usd AS output_cost_usd,
     cost_list_usd AS list_cost_usd,
     coalesce(cost_charged_usd, cost_total_usd) AS charged_usd,
+    cost_estimated_usd AS estimated_usd,
     if(is_final AND request_status = 'ok', toDecimal64(0, 9), cost_total_usd) AS wasted_usd,
     saved_usd,
     cost_status,
