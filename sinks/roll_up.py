@@ -11,8 +11,8 @@ from sinks.connection import Connection
 
 TenantDay = tuple[str, date]
 
-_DAYS_AT_ONCE = 200
-"""Bounds the memory of one statement, and the length of the address that names them."""
+_DAYS_AT_ONCE = 25
+"""Bounds the memory and the time of one statement, and the length of the address that names them."""
 _STALE = "SELECT tenant_id, day FROM {database:Identifier}.stale_days ORDER BY day, tenant_id"
 _SECTIONS = ("spending", "labels", "outcomes", "latency", "minutes")
 # The days are named, and not asked for again in each part: it must be the same ones in all of them.

@@ -19,6 +19,7 @@ from sinks.roll_up import roll_up
 from sinks.settings import ClickHouseSettings
 from tests.clickhouse_engine import new_database, running_engine
 from tests.fakes.call_rows import PRODUCED_AT_MS, UNKNOWN, call_row, priced
+from tests.integration.millrace import Millrace
 
 pytestmark = pytest.mark.integration
 
@@ -256,3 +257,14 @@ def test_the_second_run_has_nothing_to_do(store: Store) -> None:
     store.do(HourPasses())
     assert roll_up(store.connection, store.settings.database) == 1
     assert roll_up(store.connection, store.settings.database) == 0
+
+
+def test_the_command_says_how_many_days_it_rolled_up(store: Store) -> None:
+    store.empty()
+    store.do(Deliver((version(1, "priced"), version(2, "priced"), version(4, "priced"))))
+    there = {
+        "MILLRACE_CLICKHOUSE_PORT": str(store.settings.port),
+        "MILLRACE_CLICKHOUSE_DATABASE": store.settings.database,
+    }
+    assert Millrace(there)("rollup", "--json").json == {"days": 3}
+    assert Millrace(there)("rollup").out == "3 days of tenants rolled up\n"
