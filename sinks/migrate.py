@@ -7,6 +7,8 @@ from importlib.resources import files
 
 from sinks.connection import Connection
 
+SUMS_RETENTION_DAYS = 1_830
+"""Five years, and what a leap day adds."""
 _RECORD = (
     "INSERT INTO {database:Identifier}.schema_migrations (name, checksum) VALUES ({name:String}, {checksum:String})"
 )
@@ -52,8 +54,10 @@ def pending(available: Sequence[Migration], applied: Mapping[str, str]) -> tuple
     return tuple(migration for migration in available if migration.name not in applied)
 
 
-def migrate(connection: Connection, database: str, retention_days: int) -> tuple[str, ...]:
-    """Applies what is pending, sets the retention, and returns the names applied.
+def migrate(
+    connection: Connection, database: str, retention_days: int, sums_retention_days: int = SUMS_RETENTION_DAYS
+) -> tuple[str, ...]:
+    """Applies what is pending, sets how long rows and what was rolled up are kept, and returns the names applied.
 
     May be run by several processes at once and be broken off anywhere: every statement can be repeated.
     Raises MigrationChanged, and the driver's ClickHouseError.
@@ -69,17 +73,23 @@ def migrate(connection: Connection, database: str, retention_days: int) -> tuple
         connection.command(
             _RECORD, parameters={"database": database, "name": migration.name, "checksum": migration.checksum}
         )
-    _retain(connection, database, retention_days)
+    for table, (since, days) in _kept(retention_days, sums_retention_days).items():
+        _retain(connection, f"{database}.{table}", since, days)
     return tuple(migration.name for migration in due)
 
 
-def _retain(connection: Connection, database: str, days: int) -> None:
-    """Counted from the request's own time or the row's publication, whichever is later: a producer whose clock shows
-    1970 must not have its costs deleted at once. Only when it differs, as ClickHouse rewrites the parts for it.
+def _kept(rows_days: int, sums_days: int) -> Mapping[str, tuple[str, int]]:
+    """Since when, and for how many days. Rows are counted from the request's own time or the row's publication,
+    whichever is later: a producer whose clock shows 1970 must not have its costs deleted at once.
     """
-    table = str(connection.command(f"SHOW CREATE TABLE {database}.call_rows"))
-    if f"toIntervalDay({days})" not in table:
-        connection.command(
-            f"ALTER TABLE {database}.call_rows MODIFY TTL "
-            f"greatest(produced_at, ifNull(published_at, produced_at)) + toIntervalDay({days})"
-        )
+    return {
+        "call_rows": ("greatest(produced_at, ifNull(published_at, produced_at))", rows_days),
+        "adjustments": ("greatest(produced_at, made_at)", rows_days),
+        "call_days": ("greatest(toDateTime(day), rolled_up_at)", sums_days),
+    }
+
+
+def _retain(connection: Connection, table: str, since: str, days: int) -> None:
+    """Only when it differs, as ClickHouse rewrites the parts for it."""
+    if f"toIntervalDay({days})" not in str(connection.command(f"SHOW CREATE TABLE {table}")):
+        connection.command(f"ALTER TABLE {table} MODIFY TTL {since} + toIntervalDay({days})")

@@ -34,5 +34,8 @@ class ClickHouseSettings(BaseSettings):
         default=20_000, description="most rows sent in one insert"
     )
     retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
-        default=400, description="days after which a call row is deleted; applied by the migrations"
+        default=400, description="days after which call rows and adjustments are deleted; applied by the migrations"
+    )
+    sums_retention_days: Annotated[int, Field(ge=1, le=36_500)] = Field(
+        default=1_830, description="days after which what `millrace rollup` has added up is deleted"
     )

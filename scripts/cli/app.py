@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "doctor": "Check Kafka, ClickHouse, the configuration, keys, lag and clocks, and say what to do.",
         "topics": "Create the topics of the pipeline, and show what is on them.",
         "tables": "Create the tables and views in ClickHouse, and show which are there.",
+        "rollup": "Add up the days whose calls have changed, so that questions are answered fast.",
         "config": "Apply and show tenants, deployments, routes, prices and budgets.",
         "stage": "Run one stage of the pipeline until it is told to stop.",
         "sink": "Move call rows from Kafka into ClickHouse until told to stop.",

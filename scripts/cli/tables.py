@@ -21,7 +21,7 @@ def apply() -> None:
     """Apply every migration that is pending, each once, and the retention."""
     with clickhouse() as (connection, settings):
         try:
-            names = migrate(connection, settings.database, settings.retention_days)
+            names = migrate(connection, settings.database, settings.retention_days, settings.sums_retention_days)
         except MigrationChanged as error:
             raise Fault(str(error)) from error
     for name in names:

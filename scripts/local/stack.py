@@ -149,7 +149,8 @@ class LocalStack:
     def _migrate(self) -> None:
         connection = connect(self.clickhouse)
         try:
-            migrate(connection, self.clickhouse.database, self.clickhouse.retention_days)
+            there = self.clickhouse
+            migrate(connection, there.database, there.retention_days, there.sums_retention_days)
         finally:
             connection.close()
 

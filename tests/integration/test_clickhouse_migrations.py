@@ -28,8 +28,8 @@ def connection(engine: ClickHouseSettings) -> Generator[Connection]:
         yield connection
 
 
-def table(connection: Connection, database: str) -> str:
-    return str(connection.command(f"SHOW CREATE TABLE {database}.call_rows"))
+def table(connection: Connection, database: str, name: str = "call_rows") -> str:
+    return str(connection.command(f"SHOW CREATE TABLE {database}.{name}"))
 
 
 def attempts(connection: Connection, database: str) -> list[str]:
@@ -74,6 +74,12 @@ def test_the_retention_follows_the_setting(connection: Connection) -> None:
     migrate(connection, "kept", 30)
     assert "toIntervalDay(30)" in table(connection, "kept")
     assert "toIntervalDay(400)" not in table(connection, "kept")
+
+
+def test_sums_are_kept_longer_than_what_they_were_made_of(connection: Connection) -> None:
+    migrate(connection, "kept_longer", 30, 1_000)
+    assert "toIntervalDay(30)" in table(connection, "kept_longer", "adjustments")
+    assert "toIntervalDay(1000)" in table(connection, "kept_longer", "call_days")
 
 
 def test_rows_older_than_the_retention_go_and_those_of_a_broken_clock_stay(
