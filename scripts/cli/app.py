@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "budgets": "Show what is spent of each budget, and let more through where that is meant.",
         "accounts": "Check what limit keeps about spending, and explain why a request was stopped.",
         "costs": "Show what the calls cost, from ClickHouse.",
+        "reconcile": "Compare our calls with what a provider says it charged for, and adjust ours to it.",
         "dlq": "Look at the records that could not be handled.",
         "audit": "Compare requests with responses: what is missing, open or answered twice.",
     }
