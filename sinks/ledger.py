@@ -3,8 +3,8 @@
 The one place that knows how `call_rows` and `adjustments` belong together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -33,6 +33,13 @@ WHERE attempt_no > 0 AND provider IS NOT NULL AND started_at IS NOT NULL
     AND (empty({{deployments:Array(String)}}) OR has({{deployments:Array(String)}}, deployment))
     AND (empty({{models:Array(String)}}) OR has({{models:Array(String)}}, coalesce(model_used, model_requested)))
 """.format(tokens=", ".join(_TOKENS))
+_FIRST = """
+SELECT toUnixTimestamp64Milli(min(assumeNotNull(started_at))), count()
+FROM {database:Identifier}.call_rows
+WHERE started_at IS NOT NULL
+    AND started_at >= fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')
+    AND started_at < fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')
+"""
 _ADJUSTMENTS = """
 SELECT
     adjustment_id, kind, tenant_id, toUnixTimestamp64Milli(produced_at), request_id, attempt_id, provider_request_id,
@@ -84,6 +91,18 @@ class Ledger:
             key = each.tenant_id, each.produced_at_ms, each.request_id, each.attempt_id
             added.setdefault(key, []).append(each)
         return [_call(row, added) for row in rows]
+
+    def parts(self, chosen: Chosen, span_ms: int) -> Iterator[list[BookedCall]]:
+        """The same, no more than `span_ms` of them in memory; times of which there are no calls are passed over."""
+        at_ms = chosen.start_ms
+        while (first_ms := self._first(at_ms, chosen.end_ms)) is not None:
+            at_ms = min(first_ms + span_ms, chosen.end_ms)
+            yield self.calls(replace(chosen, start_ms=first_ms, end_ms=at_ms))
+
+    def _first(self, start_ms: int, end_ms: int) -> int | None:
+        parameters = {"database": self._database, "start_ms": start_ms, "end_ms": end_ms}
+        ((first_ms, count),) = self._connection.query(_FIRST, parameters=parameters).result_rows
+        return int(first_ms) if count else None
 
     def adjustments(self, first_ms: int, last_ms: int) -> list[Adjustment]:
         """To calls that were produced in this time, both ends included."""

@@ -1,10 +1,10 @@
 """What a call costs by the prices that are known now for when it was made. Its row stays as it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from schemas.adjustment import Adjustment, BookedCall, adjustment_id
+from schemas.adjustment import NOTHING, Adjustment, BookedCall, adjustment_id
 from schemas.usage import Cost
 from streams.cost.price import price
 
@@ -12,13 +12,18 @@ Pricing = Callable[[BookedCall], Cost]
 """The cost of a call's usage by the prices in force when it was started."""
 
 
-def list_price(call: BookedCall) -> Cost:
-    """By the provider's public list. A snapshot's name may be newer than the list: then as what was asked for."""
-    cost = Cost(status="unpriced")
-    for model in (call.model_used, call.model_requested):
-        if model is not None and cost.status == "unpriced":
-            cost = price(call.provider, model, call.usage, call.started_at_ms, call.service_tier)
-    return cost
+def by_list(price_as: Mapping[str, str]) -> Pricing:
+    """The public lists. `price_as` says by deployment whose list applies where that is not the provider's own."""
+
+    def pricing(call: BookedCall) -> Cost:
+        whose = price_as.get(call.deployment or "", call.provider)
+        cost = Cost(status="unpriced")
+        for model in (call.model_used, call.model_requested):  # a snapshot's name may be newer than the list
+            if model is not None and cost.status == "unpriced":
+                cost = price(whose, model, call.usage, call.started_at_ms, call.service_tier)
+        return cost
+
+    return pricing
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +64,36 @@ def reprice(call: BookedCall, pricing: Pricing, run_id: str) -> Repriced | None:
         own, "reprice", cost.total_usd, reason="priced again", run_id=run_id, price_version=cost.price_version
     )
     return Repriced(call, made, is_news=not made.says_the_same_as(standing))
+
+
+@dataclass(slots=True)
+class RepricedSum:
+    """Of one tenant's calls to one model. `newly_priced`: of those changed, how many nobody knew the cost of.
+
+    `before_usd` adds up what was known.
+    """
+
+    tenant_id: str
+    model: str
+    changed: int = 0
+    newly_priced: int = 0
+    before_usd: Decimal = NOTHING
+    after_usd: Decimal = NOTHING
+
+    @property
+    def difference_usd(self) -> Decimal:
+        return self.after_usd - self.before_usd
+
+
+def summed(repriced: Iterable[Repriced]) -> list[RepricedSum]:
+    """What is news, by tenant and model; the largest difference first."""
+    found: dict[tuple[str, str], RepricedSum] = {}
+    for each in repriced:
+        if each.is_news:
+            key = each.call.tenant_id, each.call.model
+            line = found.setdefault(key, RepricedSum(*key))
+            line.changed += 1
+            line.newly_priced += each.before_usd is None
+            line.before_usd += each.before_usd or NOTHING
+            line.after_usd += each.after_usd
+    return sorted(found.values(), key=lambda line: (-abs(line.difference_usd), line.tenant_id, line.model))

@@ -6,7 +6,7 @@ from decimal import Decimal
 from schemas.adjustment import BookedCall
 from schemas.usage import Cost, Usage
 from streams.cost.reconciliation import Period
-from streams.cost.repricing import Pricing, list_price, reprice
+from streams.cost.repricing import Pricing, by_list, reprice, summed
 from streams.cost.settlement import settle
 from tests.fakes.booked_calls import booked_call, usage_record
 
@@ -75,4 +75,21 @@ def test_a_call_of_which_nobody_knows_the_usage_keeps_its_price() -> None:
 
 def test_the_list_knows_a_new_snapshot_by_the_name_that_was_asked_for() -> None:
     named = replace(booked_call(), model_used="gpt-4o-mini-never-heard-of-xyz", model_requested="gpt-4o-mini")
-    assert list_price(named).total_usd == list_price(booked_call()).total_usd == Decimal("0.000450000")
+    pricing = by_list({})
+    assert pricing(named).total_usd == pricing(booked_call()).total_usd == Decimal("0.000450000")
+
+
+def test_a_deployment_may_be_priced_as_somebody_else() -> None:
+    call = replace(booked_call(), model_used="llama-3.3-70b-versatile", deployment="groq-main")
+    assert by_list({})(call).status == "unpriced"
+    assert by_list({"groq-main": "groq"})(call).status == "priced"
+
+
+def test_differences_are_summed_by_tenant_and_model_and_only_what_is_news() -> None:
+    calls = [booked_call(1), booked_call(2, usd=None, cost_status="unpriced"), booked_call(3, tenant_id="globex")]
+    known = priced_again(booked_call(4), at("0.0008"))
+    repriced = [found for call in (*calls, known) if (found := reprice(call, at("0.0008"), "run"))]
+    acme, globex = summed(repriced)
+    assert (acme.tenant_id, acme.changed, acme.newly_priced) == ("acme", 2, 1)
+    assert (acme.before_usd, acme.after_usd, acme.difference_usd) == tuple(map(Decimal, ("0.001", "0.0016", "0.0006")))
+    assert globex.difference_usd == Decimal("-0.0002")
