@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "reconcile": "Compare our calls with what a provider says it charged for, and adjust ours to it.",
         "reprice": "Price history again by the prices that are known now for then.",
         "estimate": "Say what traffic would cost on other models, with a cache, at another scale.",
+        "report": "Write a week's costs, waste, errors and latencies as one HTML file.",
         "dlq": "Look at the records that could not be handled.",
         "audit": "Compare requests with responses: what is missing, open or answered twice.",
     }
