@@ -15,7 +15,7 @@ WHERE produced_at >= fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')
 """
 _LEARNED = """
 (
-    SELECT tenant_id, request_id, attempt_id, sum(delta_usd) AS delta
+    SELECT tenant_id, request_id, attempt_id, sum(delta_usd) AS delta, true AS is_learned
     FROM {database:Identifier}.adjustments FINAL
     WHERE reason != 'withdrawn'
     GROUP BY tenant_id, request_id, attempt_id
@@ -29,11 +29,13 @@ FROM {amounts} {span}
 GROUP BY name ORDER BY usd DESC NULLS LAST, name LIMIT 10
 """
 _WASTE = """
-SELECT ifNull(error_class, 'answered by another attempt') AS name, count(), sum(ifNull(cost_total_usd, 0) + delta)
+SELECT
+    ifNull(error_class, 'answered by another attempt') AS name, count(),
+    sum(if(is_learned, ifNull(cost_total_usd, 0) + delta, cost_total_usd)) AS usd
 FROM (SELECT * FROM {{database:Identifier}}.call_rows FINAL {span}) AS calls
 LEFT JOIN {learned}
 WHERE attempt_no > 0 AND phase != 'started' AND NOT (is_final AND ifNull(request_status, '') = 'ok')
-GROUP BY name ORDER BY 3 DESC, 2 DESC, name
+GROUP BY name ORDER BY usd DESC NULLS LAST, 2 DESC, name
 """
 _SAVED = """
 SELECT toString(cache) AS name, count(), sum(saved_usd) FROM {{database:Identifier}}.call_rows FINAL {span}

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from urllib.parse import unquote
 from schemas.usage import check_usd
 
 _NANODOLLAR = Decimal("1e-9")
+_SECONDS = re.compile(r"\d{1,12}(\.\d{1,9})?")
 
 
 class UnreadableExport(ValueError):
@@ -100,8 +102,8 @@ def _time_ms(row: Mapping[str, object], where: str) -> int:
         return int(value * 1_000)
     text = _text(row, "time")
     try:
-        if text is not None and text.isdecimal():
-            return int(text) * 1_000
+        if text is not None and _SECONDS.fullmatch(text):
+            return int(Decimal(text) * 1_000)
         at = datetime.fromisoformat(text or "")
         return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
     except (ValueError, OverflowError) as error:

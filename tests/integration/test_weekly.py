@@ -22,7 +22,13 @@ pytestmark = pytest.mark.integration
 
 WEEK_MS = 7 * 86_400_000
 MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
-LOST: dict[str, Any] = {"is_final": False, "request_status": None, "total_ms": None, "usage": Usage(), "error_class": "timeout"}
+LOST: dict[str, Any] = {
+    "is_final": False,
+    "request_status": None,
+    "total_ms": None,
+    "usage": Usage(),
+    "error_class": "timeout",
+}
 
 
 def test_a_week_is_told_in_figures_and_written_as_a_page(tmp_path: Path) -> None:
@@ -53,7 +59,7 @@ def test_a_week_is_told_in_figures_and_written_as_a_page(tmp_path: Path) -> None
         )
         assert found.days == ((day, "gpt-5-mini", Decimal("0.0035")),)
         assert found.features == (Amount("search", 4, Decimal("0.0035")),)
-        assert found.waste == (Amount("timeout", 1, Decimal("0.0005")), Amount("provider_error", 1, Decimal(0)))
+        assert found.waste == (Amount("timeout", 1, Decimal("0.0005")), Amount("provider_error", 1, None))
         assert found.saved == (Amount("exact", 1, Decimal("0.001")),)
         assert found.quality == (DayQuality(day, 4, 1, 1_040),)
         assert found.uncertain == (Amount("unpriced", 1, None),)

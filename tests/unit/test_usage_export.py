@@ -26,8 +26,8 @@ def test_a_csv_with_the_same_names_says_the_same() -> None:
 
 
 def test_a_record_without_a_provider_has_the_one_that_is_said() -> None:
-    (record,) = read_export(b"time,cost_usd\n1795858200,1\n", "bill.csv", "groq")
-    assert (record.provider, record.request_id, record.at_ms) == ("groq", None, 1_795_858_200_000)
+    (record,) = read_export(b"time,cost_usd\n1795858200.250,1\n", "bill.csv", "groq")
+    assert (record.provider, record.request_id, record.at_ms) == ("groq", None, 1_795_858_200_250)
 
 
 def test_exports_that_overlap_are_read_once_but_equal_charges_without_an_id_are_two() -> None:
