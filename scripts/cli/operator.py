@@ -4,6 +4,7 @@ as done.
 
 import getpass
 import socket
+from collections.abc import Mapping
 from time import time_ns
 
 import uuid_utils
@@ -33,10 +34,17 @@ def decide(
     """The audit goes out first: what is in force without a word of why would be worse than a word about nothing. Raises
     Fault when the brokers do not take both.
     """
+    tell(cluster, action, subject, by=by, reason=reason, detail=detail)
+    _write(cluster, CONTROL, control_key(decided), decided.encode(), time_ns() // 1_000_000)
+
+
+def tell(
+    cluster: LiveCluster, action: Action, subject: str, *, by: str, reason: str, detail: Mapping[str, str]
+) -> None:
+    """Of what is decided elsewhere than on `llm.control`. Raises Fault when the brokers do not take it."""
     now_ms = time_ns() // 1_000_000
-    told = Audit(action=action, subject=subject, by=by, reason=reason, detail=detail, at_ms=now_ms)
+    told = Audit(action=action, subject=subject[:256], by=by, reason=reason[:500], detail={**detail}, at_ms=now_ms)
     _write(cluster, AUDIT, subject, told.encode(), now_ms)
-    _write(cluster, CONTROL, control_key(decided), decided.encode(), now_ms)
 
 
 def _write(cluster: LiveCluster, topic: Topic, key: str, value: bytes, now_ms: int) -> None:

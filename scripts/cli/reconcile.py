@@ -9,11 +9,11 @@ import typer
 import uuid_utils
 
 from schemas.adjustment import BookedCall
-from scripts.cli.audit_trail import tell
 from scripts.cli.clickhouse import clickhouse
 from scripts.cli.command_group import command_app
 from scripts.cli.fault import Fault
 from scripts.cli.kafka import BootstrapServers, reach
+from scripts.cli.operator import tell, whoever_runs_this
 from scripts.cli.screen import AsJson, show_json, show_table
 from scripts.cli.since import WAYS, clock, since_ms
 from scripts.cli.usage_source import usage_records
@@ -71,10 +71,10 @@ def reconcile(
         result = compared(
             ledger, records, chosen, period, is_complete=not incomplete, run_id=run_id, open_since_ms=now_ms
         )
-        if cluster is not None:
+        if cluster is not None and result.writes:
+            reason, whose = f"compared with {usage}", f"provider/{'+'.join(providers)}"
+            tell(cluster, "reconciled", whose, by=whoever_runs_this(), reason=reason, detail=_detail(result))
             ledger.add(result.writes)
-    if cluster is not None and result.writes:
-        tell(cluster, "reconciled", f"provider/{'+'.join(providers)}", f"compared with {usage}"[:500], _detail(result))
     if as_json:
         show_json(as_object(result, dry_run=dry_run))
     else:

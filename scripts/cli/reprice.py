@@ -9,17 +9,16 @@ from typing import Annotated
 import typer
 import uuid_utils
 
-from scripts.cli.audit_trail import tell
 from scripts.cli.clickhouse import clickhouse
 from scripts.cli.command_group import command_app
 from scripts.cli.control_topic import read_control
 from scripts.cli.fault import Fault
 from scripts.cli.kafka import BootstrapServers, reach
+from scripts.cli.operator import tell, whoever_runs_this
 from scripts.cli.screen import AsJson, show_json, show_table
 from scripts.cli.since import WAYS, clock, since_ms
 from sinks.ledger import Chosen, Ledger
-from streams.control import ControlView
-from streams.cost.repricing import Pricing, Repriced, RepricedSum, by_list, reprice, summed
+from streams.cost.repricing import Pricing, Repriced, RepricedSum, agreed_prices, reprice, summed
 
 app = command_app()
 
@@ -52,7 +51,7 @@ def reprice_history(
         raise Fault("--from must be before --to")
     cluster = reach(bootstrap_servers)
     chosen = Chosen(start_ms, end_ms, tenants=tuple(tenant or ()), models=tuple(model or ()))
-    pricing = prices_of(read_control(cluster).view)
+    pricing = agreed_prices(read_control(cluster).view)
     with clickhouse() as (connection, settings):
         ledger = Ledger(connection, settings.database)
         lines = summed(_repriced(ledger, chosen, pricing, str(uuid_utils.uuid7()), dry_run=dry_run))
@@ -65,7 +64,7 @@ def reprice_history(
             "difference_usd": f"{_difference(lines):f}",
             "models": ", ".join(chosen.models),
         }
-        tell(cluster, "repriced", f"tenant/{whose}"[:256], span, detail)
+        tell(cluster, "repriced", f"tenant/{whose}", by=whoever_runs_this(), reason=span, detail=detail)
     if as_json:
         written = 0 if dry_run else changed
         show_json({"lines": list(map(_shown, lines)), "written": written, "difference_usd": f"{_difference(lines):f}"})
@@ -75,12 +74,6 @@ def reprice_history(
         show_table(_HEADINGS, rows, right=_HEADINGS[2:])
     verb = "would be written" if dry_run else "written"
     print(f"{changed} adjustments {verb}, {_difference(lines):f} USD in all")
-
-
-def prices_of(view: ControlView) -> Pricing:
-    """Which prices history is priced by: the one place to change when there are others than the public lists."""
-    named = {name: each.price_as for name, each in view.deployments.items() if each.price_as}
-    return by_list(named)
 
 
 def _repriced(ledger: Ledger, chosen: Chosen, pricing: Pricing, run_id: str, *, dry_run: bool) -> Iterator[Repriced]:

@@ -1,27 +1,37 @@
 """What a call costs by the prices that are known now for when it was made. Its row stays as it is."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from schemas.adjustment import NOTHING, Adjustment, BookedCall, adjustment_id
 from schemas.usage import Cost
-from streams.cost.price import price
+from streams.control import ControlView
+from streams.cost.agreed import Priceable, cost_of
 
 Pricing = Callable[[BookedCall], Cost]
 """The cost of a call's usage by the prices in force when it was started."""
 
 
-def by_list(price_as: Mapping[str, str]) -> Pricing:
-    """The public lists. `price_as` says by deployment whose list applies where that is not the provider's own."""
+def agreed_prices(control: ControlView) -> Pricing:
+    """By the `price` objects of the configuration, and by the public lists where there is none: as calls are booked."""
 
     def pricing(call: BookedCall) -> Cost:
-        whose = price_as.get(call.deployment or "", call.provider)
-        cost = Cost(status="unpriced")
-        for model in (call.model_used, call.model_requested):  # a snapshot's name may be newer than the list
-            if model is not None and cost.status == "unpriced":
-                cost = price(whose, model, call.usage, call.started_at_ms, call.service_tier)
-        return cost
+        deployment = control.deployments.get(call.deployment or "")
+        names = (
+            call.model_used,
+            call.model_requested,
+        )  # what was asked for: a snapshot's name may be newer than a list
+        priceable = Priceable(
+            tenant_id=call.tenant_id,
+            deployment=call.deployment or "",
+            provider=(deployment.price_as if deployment else None) or call.provider,
+            models=tuple(dict.fromkeys(name for name in names if name)),
+            at_ms=call.started_at_ms,
+            duration_ms=call.provider_ms or 0,
+            service_tier=call.service_tier,
+        )
+        return cost_of(control, priceable, call.usage)
 
     return pricing
 

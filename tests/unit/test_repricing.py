@@ -4,9 +4,12 @@ from dataclasses import replace
 from decimal import Decimal
 
 from schemas.adjustment import BookedCall
+from schemas.control import Deployment
+from schemas.money import Price, PricePeriod
 from schemas.usage import Cost, Usage
+from streams.control import ControlView, with_object
 from streams.cost.reconciliation import Period
-from streams.cost.repricing import Pricing, by_list, reprice, summed
+from streams.cost.repricing import Pricing, agreed_prices, reprice, summed
 from streams.cost.settlement import settle
 from tests.fakes.booked_calls import booked_call, usage_record
 
@@ -75,14 +78,32 @@ def test_a_call_of_which_nobody_knows_the_usage_keeps_its_price() -> None:
 
 def test_the_list_knows_a_new_snapshot_by_the_name_that_was_asked_for() -> None:
     named = replace(booked_call(), model_used="gpt-4o-mini-never-heard-of-xyz", model_requested="gpt-4o-mini")
-    pricing = by_list({})
+    pricing = agreed_prices(ControlView())
     assert pricing(named).total_usd == pricing(booked_call()).total_usd == Decimal("0.000450000")
 
 
 def test_a_deployment_may_be_priced_as_somebody_else() -> None:
     call = replace(booked_call(), model_used="llama-3.3-70b-versatile", deployment="groq-main")
-    assert by_list({})(call).status == "unpriced"
-    assert by_list({"groq-main": "groq"})(call).status == "priced"
+    groq = Deployment(
+        name="groq-main",
+        provider="openai",
+        key_ref="k",
+        models={"m": "m"},
+        price_as="groq",
+    )
+    assert agreed_prices(ControlView())(call).status == "unpriced"
+    assert agreed_prices(with_object(ControlView(), groq, 3))(call).status == "priced"
+
+
+def test_what_was_negotiated_counts_from_when_it_was_agreed_and_is_named_in_the_version() -> None:
+    call = booked_call(usd="0.00045")
+    agreed = Price(name="ours", periods=(PricePeriod(from_ms=call.started_at_ms, discount="0.5"),))
+    pricing = agreed_prices(with_object(ControlView(), agreed, 117))
+    found = reprice(call, pricing, "run")
+    assert found is not None
+    assert found.after_usd == Decimal("0.000225")
+    assert (found.adjustment.price_version or "").startswith("price/ours@117")
+    assert reprice(replace(call, started_at_ms=call.started_at_ms - 1), pricing, "run") is None
 
 
 def test_differences_are_summed_by_tenant_and_model_and_only_what_is_news() -> None:
