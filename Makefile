@@ -23,8 +23,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## run everything on this machine once and show what it did (INPUT=file.jsonl, LIVE=1)
-	@$(BIN)/python -m scripts.demo $(if $(INPUT),--input "$(INPUT)") $(if $(filter 1,$(LIVE)),--live)
+demo: setup ## run everything on this machine once and show what it did (INPUT=file.jsonl, LIVE=1, N=20000, FAULTS=1)
+	@$(BIN)/python -m scripts.demo $(if $(INPUT),--input "$(INPUT)") $(if $(filter 1,$(LIVE)),--live) $(if $(N),--requests "$(N)") $(if $(filter 1,$(FAULTS)),--faults)
 
 up: setup ## run everything on this machine until Ctrl-C
 	@$(BIN)/millrace up

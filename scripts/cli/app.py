@@ -25,6 +25,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "accounts": "Check what limit keeps about spending, and explain why a request was stopped.",
         "costs": "Show what the calls cost, from ClickHouse.",
         "spend-stop": "Show and lift the stops of tenants that spend too fast.",
+        "reconcile": "Compare our calls with what a provider says it charged for, and adjust ours to it.",
+        "reprice": "Price history again by the prices that are known now for then.",
+        "estimate": "Say what traffic would cost on other models, with a cache, at another scale.",
+        "report": "Write a week's costs, waste, errors and latencies as one HTML file.",
         "dlq": "Look at the records that could not be handled.",
         "audit": "Compare requests with responses: what is missing, open or answered twice.",
     }

@@ -1,11 +1,12 @@
 """An operator's word: an object on `llm.control`, and on `llm.audit` who said it and why."""
 
 import getpass
+from collections.abc import Mapping
 from time import time_ns
 
 import uuid_utils
 
-from schemas.audit import Audit
+from schemas.audit import Action, Audit
 from schemas.control import control_key
 from schemas.headers import outgoing, topic_event_type
 from schemas.money import Override, SpendStop
@@ -26,13 +27,27 @@ def say(cluster: LiveCluster, word: Override | SpendStop, audit: Audit) -> None:
     """The record of it comes first: what is recorded and did not happen can be said again, what happened unrecorded is
     lost. Raises Fault when the brokers do not take either.
     """
+    tell(cluster, audit)
+    _write(cluster, CONTROL, control_key(word), word.encode(), audit.at_ms)
+
+
+def audited(action: Action, subject: str, *, reason: str, detail: Mapping[str, str]) -> Audit:
+    """By whoever runs this, now."""
+    return Audit(
+        action=action, subject=subject[:256], by=operator(), reason=reason[:500], detail={**detail}, at_ms=now_ms()
+    )
+
+
+def tell(cluster: LiveCluster, audit: Audit) -> None:
+    """Of what is decided elsewhere than on `llm.control`. Raises Fault when the brokers do not take it."""
     cluster.partitions(AUDIT)
+    _write(cluster, AUDIT, audit.subject, audit.encode(), audit.at_ms)
+
+
+def _write(cluster: LiveCluster, topic: Topic, key: str, value: bytes, at_ms: int) -> None:
     producer = ConfirmedProducer(cluster.settings)
-    for topic, key, event in ((AUDIT, audit.subject, audit), (CONTROL, control_key(word), word)):
-        producer.send(
-            cluster.settings.topic(topic), key.encode(), event.encode(), _headers(topic, audit.at_ms), partition=0
-        )
-        producer.confirm()
+    producer.send(cluster.settings.topic(topic), key.encode(), value, _headers(topic, at_ms), partition=0)
+    producer.confirm()
 
 
 def _headers(topic: Topic, at_ms: int) -> list[tuple[str, bytes]]:

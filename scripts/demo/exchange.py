@@ -1,7 +1,7 @@
 """Publishes requests as an outsider would, and reads the answers back."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
@@ -29,9 +29,11 @@ def publish(
     keys: Mapping[str, SecretStr],
     *,
     per_second: float,
-    on_sent: Callable[[], None],
+    on_sent: Callable[[Outgoing], None],
 ) -> None:
-    """Returns when the broker has acknowledged all of them; paced, so that what is measured is not our own queue."""
+    """Returns when the broker has acknowledged all of them; paced, so that what is measured is not our own queue.
+    `on_sent` may wait.
+    """
     producer = Producer(producer_config(kafka, "demo"))
     producer.list_topics(kafka.topic(REQUESTS), 30)  # connect first: what is measured later is not our own start
     started_s = time.monotonic()
@@ -44,7 +46,8 @@ def publish(
             [("authorization", f"Bearer {key.get_secret_value()}".encode())] if key else []
         )
         producer.produce(kafka.topic(REQUESTS), request.value, (request.tenant_id or "").encode(), headers=headers)
-        on_sent()
+        producer.poll(0)
+        on_sent(request)
     if producer.flush(60):
         raise TimeoutError("the broker did not acknowledge the requests within 60 s")
 
@@ -52,7 +55,11 @@ def publish(
 class Answers:
     """Every response since the moment this was made, whoever asked."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, on_answer: Callable[[], None]) -> None:
+        """`on_answer` is called once for each request that was expected."""
+        self._on_answer = on_answer
+        self._open: set[str] = set()
+        self._answered: set[str | None] = set()
         self._consumer = Consumer(reader_config(kafka))
         topic = kafka.topic(RESPONSES)
         ends = [
@@ -62,20 +69,21 @@ class Answers:
         self._consumer.assign(ends)
         self.responses: list[Response] = []
 
-    def wait_for(self, request_ids: Iterable[str], *, quiet_s: float, on_answer: Callable[[], None]) -> None:
-        """Returns when every id has an answer, or nothing has come for `quiet_s`; then listens a moment longer, so
-        that a second answer to the same request would be seen.
-        """
-        open_ids = set(request_ids)
+    def expect(self, request_id: str) -> None:
+        if request_id not in self._answered:
+            self._open.add(request_id)
+
+    def wait_for(self, *, quiet_s: float, most_open: int = 0) -> None:
+        """Returns when no more than so many of those that are expected are open, or nothing has come for `quiet_s`."""
         until_s = time.monotonic() + quiet_s
-        while open_ids and time.monotonic() < until_s:
-            for response in self._poll(0.2):
+        while len(self._open) > most_open and time.monotonic() < until_s:
+            if self._poll(0.2):
                 until_s = time.monotonic() + quiet_s
-                if response.request_id in open_ids:
-                    open_ids.remove(response.request_id)
-                    on_answer()
-        linger_s = time.monotonic() + 1
-        while time.monotonic() < linger_s:
+
+    def linger(self) -> None:
+        """Listens a moment longer, so that a second answer to the same request would be seen."""
+        until_s = time.monotonic() + 1
+        while time.monotonic() < until_s:
             self._poll(0.2)
 
     def _poll(self, timeout_s: float) -> list[Response]:
@@ -88,6 +96,11 @@ class Answers:
             elif error.code() != END_OF_PARTITION and not error.retriable():
                 raise KafkaException(error)
         self.responses += found
+        for response in found:
+            self._answered.add(response.request_id)
+            if response.request_id in self._open:
+                self._open.remove(response.request_id)
+                self._on_answer()
         return found
 
     def close(self) -> None:

@@ -107,6 +107,12 @@ def verdict_of(summary: Summary) -> str:
             f"our cost {ours} USD, the provider's bill {theirs} USD: {same}"
             + (f" ({summary.unknown_costs} rows without a known cost)" if summary.unknown_costs else "")
         )
+    if (left := summary.reconciled) is not None:
+        lines.append(
+            f"after reconciling: {left.adjusted_rows} rows adjusted by {_exact(left.adjusted_usd)} USD, difference "
+            f"{_exact(left.difference_usd)} USD, {left.unexplained_rows} unexplained rows, "
+            f"{left.wrong_prices} wrong prices"
+        )
     lines += [f"missing: {', '.join(summary.missing[:10])}"] if summary.missing else []
     lines += [f"answered twice: {', '.join(summary.duplicates[:10])}"] if summary.duplicates else []
     return "\n".join(lines)

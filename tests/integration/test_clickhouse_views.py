@@ -12,7 +12,8 @@ from schemas.call import CallRow
 from schemas.usage import Cost, Usage
 from sinks.clickhouse import ClickHouseSink
 from sinks.connection import Connection, connect
-from sinks.queries import CostLine, Dimension, costs
+from sinks.ledger import Chosen, Ledger
+from sinks.queries import CostLine, Dimension, Filters, costs
 from sinks.settings import ClickHouseSettings
 from tests.clickhouse_engine import new_database, running_engine
 from tests.fakes.call_rows import PRODUCED_AT_MS, UNKNOWN, call_row, priced
@@ -212,3 +213,40 @@ def test_costs_start_at_the_very_millisecond_that_is_asked_for(
 
 def test_the_dearest_come_first_and_no_more_than_asked_for(reader: Connection, settings: ClickHouseSettings) -> None:
     assert [line.key for line in costs(reader, settings.database, "tenant", SINCE, limit=1)] == ["umbrella"]
+
+
+def test_costs_can_be_asked_for_by_any_label_and_for_some_only(
+    reader: Connection, settings: ClickHouseSettings
+) -> None:
+    (team,) = costs(reader, settings.database, "label:team", SINCE)
+    assert (team.key, team.cost_usd) == ("müller", Decimal("2.004000002"))
+    only = Filters(tenants=("acme",), models=("gpt-5-mini",), labels=(("team", "müller"),))
+    (line,) = costs(reader, settings.database, "user", SINCE, filters=only)[:1]
+    assert (line.key, line.cost_usd) == ("ada", Decimal("0.001000001"))
+    assert costs(reader, settings.database, "user", SINCE, filters=Filters(labels=(("team", "nobody"),))) == ()
+
+
+def test_the_course_of_the_costs_has_every_hour_or_day(reader: Connection, settings: ClickHouseSettings) -> None:
+    until = datetime(2026, 11, 19, tzinfo=UTC)
+    acme, umbrella = sorted(
+        costs(reader, settings.database, "tenant", SINCE, until=until), key=lambda each: each.requests
+    )
+    assert {acme.course, umbrella.course} == {(Decimal("0.004000002"), Decimal(0)), (Decimal(0), Decimal(2))}
+
+
+def test_an_adjustment_is_in_the_sums_and_makes_an_unknown_cost_known(
+    reader: Connection, settings: ClickHouseSettings
+) -> None:
+    ledger = Ledger(reader, settings.database)
+    (lost,) = [call for call in ledger.calls(Chosen(0, PRODUCED_AT_MS * 2)) if call.attempt_id == "attempt-1a"]
+    found = lost.adjustment("x", "reconcile", Decimal("0.000000007"), reason="found", run_id="run")
+    for _ in range(2):
+        ledger.add([found])
+    try:
+        lines = {line.key: line for line in costs(reader, settings.database, "tenant", SINCE)}
+        assert (lines["acme"].cost_usd, lines["acme"].cost_unknown) == (Decimal("0.004000009"), 2)
+        assert lines["acme"].requests == 5
+    finally:
+        ledger.add([found.withdrawn("run")])
+    lines = {line.key: line for line in costs(reader, settings.database, "tenant", SINCE)}
+    assert (lines["acme"].cost_usd, lines["acme"].cost_unknown) == (Decimal("0.004000002"), 3)

@@ -24,6 +24,7 @@ def test_the_demo_answers_every_request_once_at_the_price_of_the_providers_bill(
     assert summary["requests"] == summary["responses"]
     assert (summary["missing"], summary["duplicates"], summary["unknown_costs"]) == (0, 0, 0)
     assert Decimal(summary["cost_usd"]) == Decimal(summary["provider_bill_usd"]) > 0
+    assert (summary["difference_usd"], summary["unexplained_rows"], summary["wrong_prices"]) == ("0", 0, 0)
     assert summary["by_status"]["rejected"] == 5
     assert summary["by_status"]["expired"] == 1
     assert sum(summary["by_cache"].values()) == summary["responses"]
@@ -31,6 +32,17 @@ def test_the_demo_answers_every_request_once_at_the_price_of_the_providers_bill(
     assert summary["call_rows"] > summary["responses"]  # the attempts that failed first are booked too
     assert summary["added_latency_ms"]["p50"] <= summary["added_latency_ms"]["p99"]
     assert "One request's life" in output
+    assert left_running(tmp_path) == []
+
+
+def test_a_crowd_that_meets_faults_is_reconciled_with_the_bill_to_the_last_decimal(tmp_path: Path) -> None:
+    demo = begin("scripts.demo", tmp_path, "--requests", "600", "--faults", errors_apart=False)
+    output, _ = demo.communicate(timeout=200)
+    assert demo.returncode == 0, output
+    summary = orjson.loads((tmp_path / ".millrace/demo/summary.json").read_bytes())
+    assert (summary["missing"], summary["duplicates"]) == (0, 0)
+    assert (summary["difference_usd"], summary["unexplained_rows"], summary["wrong_prices"]) == ("0", 0, 0)
+    assert summary["adjusted_rows"] > 0  # the faults did cost what nobody here could know
     assert left_running(tmp_path) == []
 
 

@@ -14,7 +14,14 @@ from scripts.local.stack import LocalStack
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "docs/architecture.md", "docs/operations.md", "docs/guarantees.md", "docs/security.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/architecture.md",
+    "docs/operations.md",
+    "docs/guarantees.md",
+    "docs/security.md",
+    "docs/money.md",
+)
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = [
     pytest.param(language, code, id=f"{document}:{number}")

@@ -75,7 +75,9 @@ def test_the_list_of_commands_imports_no_sdk_and_no_engine() -> None:
 def test_an_unknown_dimension_is_refused_with_those_there_are() -> None:
     result = run("costs", "--by", "colour")
     assert result.exit_code == 2
-    assert "'tenant', 'feature', 'model', 'user', 'day'" in flat(result.stderr)
+    assert "'tenant', 'feature', 'model', 'user', 'provider', 'deployment', 'day', 'hour', or 'label:NAME'" in flat(
+        result.stderr
+    )
 
 
 def test_a_point_in_time_that_is_none_is_refused_in_a_sentence() -> None:

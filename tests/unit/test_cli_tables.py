@@ -1,6 +1,7 @@
 """What commands show: totals, lines and values."""
 
 import json
+from dataclasses import replace as with_course
 from decimal import Decimal
 
 import pytest
@@ -8,9 +9,10 @@ from msgspec.structs import replace
 
 from schemas.response import Failure, FunctionCall, Output, Response, Timings, ToolCall
 from schemas.wire import Origin
-from scripts.cli.costs import shown, table_rows, total
+from scripts.cli.costs import show_csv, shown, table_rows, total
 from scripts.cli.response_line import HEADINGS, cells, line, said
 from scripts.cli.screen import show_json, show_table, visible
+from scripts.cli.sparkline import WIDTH, sparkline
 from sinks.queries import CostLine
 
 ACME = CostLine("acme", 3, 4, 1000, 500, Decimal("0.000750001"), Decimal("0.1"), 0)
@@ -29,8 +31,27 @@ def test_a_sum_of_nothing_known_is_unknown_and_not_zero() -> None:
 def test_the_last_row_is_the_total_and_a_line_without_a_name_says_so() -> None:
     rows = table_rows([ACME, NOBODY])
     assert [row[0] for row in rows] == ["acme", "(none)", "total"]
-    assert rows[1][5:] == ("-", "-", "1")
-    assert rows[2][1:] == ("4", "4", "1000", "500", "0.000750", "0.100000", "1")
+    assert rows[1][6:] == ("-", "-", "-", "1")
+    assert rows[2][2:] == ("4", "4", "1000", "500", "0.000750", "100.0%", "0.100000", "1")
+
+
+def test_the_course_of_a_line_is_a_row_of_blocks_and_nothing_is_a_gap() -> None:
+    assert sparkline([Decimal(usd) for usd in (0, 1, 4, 8)]) == " ▁▄█"
+    assert len(sparkline([Decimal(1)] * 700)) <= WIDTH
+    assert sparkline([]) == ""
+    whole = total(
+        [with_course(ACME, course=(Decimal(1), Decimal(2))), with_course(ACME, course=(Decimal(3), Decimal(0)))]
+    )
+    assert whole.course == (Decimal(4), Decimal(2))
+
+
+def test_csv_has_the_amounts_to_the_last_digit(capsys: pytest.CaptureFixture[str]) -> None:
+    show_csv("tenant", [ACME, NOBODY])
+    assert capsys.readouterr().out.splitlines() == [
+        "tenant,requests,attempts,input_tokens,output_tokens,cost_usd,saved_usd,cost_unknown",
+        "acme,3,4,1000,500,0.000750001,0.1,0",
+        ",1,0,0,0,,,1",
+    ]
 
 
 def test_money_in_json_is_text_to_the_last_digit(capsys: pytest.CaptureFixture[str]) -> None:

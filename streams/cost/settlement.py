@@ -1,0 +1,111 @@
+"""What a comparison with the provider changes, and what it leaves: the adjustments to write, and both sides' sums."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from schemas.adjustment import NOTHING, Adjustment, BookedCall
+from streams.cost.reconciliation import (
+    Agrees,
+    NotFound,
+    Outcome,
+    Period,
+    Stray,
+    adjustment_of,
+    before_usd,
+    compare,
+    is_stray,
+    own_id,
+)
+from streams.cost.usage_export import UsageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """`writes` is what has to be stored: nothing, when the same was compared before.
+
+    Sums are of what was compared. Where the export is not complete, calls that are not in it are in no sum.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    writes: tuple[Adjustment, ...]
+    records: int
+    ours_before_usd: Decimal
+    ours_after_usd: Decimal
+    theirs_usd: Decimal
+
+    @property
+    def difference_usd(self) -> Decimal:
+        return self.ours_after_usd - self.theirs_usd
+
+    @property
+    def not_found(self) -> tuple[NotFound, ...]:
+        return tuple(each for each in self.outcomes if isinstance(each, NotFound))
+
+    @property
+    def strays(self) -> tuple[Stray, ...]:
+        return tuple(each for each in self.outcomes if isinstance(each, Stray))
+
+    @property
+    def agreeing(self) -> int:
+        return sum(isinstance(each, Agrees) for each in self.outcomes)
+
+    @property
+    def adjusted(self) -> int:
+        """Calls whose amount is the provider's and not what we had."""
+        return len(self.outcomes) - self.agreeing - len(self.not_found) - len(self.strays)
+
+
+def settle(
+    calls: Sequence[BookedCall],
+    records: Sequence[UsageRecord],
+    standing: Iterable[Adjustment],
+    period: Period,
+    *,
+    is_complete: bool,
+    run_id: str,
+) -> Settlement:
+    """`standing`: the adjustments that are there, also those of strays. What no longer holds is withdrawn, unless the
+    export is not complete: then it says nothing of what is not in it.
+    """
+    outcomes = tuple(compare(calls, records, period, is_complete=is_complete))
+    there = {each.adjustment_id: each for each in standing}
+    there |= {each.adjustment_id: each for call in calls for each in call.adjustments}
+    wanted = {each.adjustment_id: each for each in (adjustment_of(outcome, run_id) for outcome in outcomes) if each}
+    scope = _scope(outcomes, there.values(), period) if is_complete else _compared(outcomes)
+    gone = [there[each] for each in scope if each in there and each not in wanted and not there[each].is_withdrawn]
+    changed = (each for each in wanted.values() if not each.says_the_same_as(there.get(each.adjustment_id)))
+    stray_usd = _sum(there[each].delta_usd for each in scope if each in there and is_stray(there[each]))
+    summed = [each for each in outcomes if is_complete or not isinstance(each, NotFound)]
+    return Settlement(
+        outcomes=outcomes,
+        writes=(*changed, *(each.withdrawn(run_id) for each in gone)),
+        records=sum(record.at_ms in period for record in records),
+        ours_before_usd=stray_usd + _sum(each.call.amount_usd for each in summed if not isinstance(each, Stray)),
+        ours_after_usd=_sum(map(_after_usd, summed)),
+        theirs_usd=_sum(record.cost_usd for record in records if record.at_ms in period),
+    )
+
+
+def _scope(outcomes: Iterable[Outcome], there: Iterable[Adjustment], period: Period) -> set[str]:
+    """Ids of adjustments that this comparison has the last word on."""
+    strays = {each.adjustment_id for each in there if is_stray(each) and each.produced_at_ms in period}
+    return strays | _compared(outcomes) | {own_id(each.call) for each in outcomes if isinstance(each, NotFound)}
+
+
+def _compared(outcomes: Iterable[Outcome]) -> set[str]:
+    """Of calls and records that were there to be compared."""
+    kept = [each for each in outcomes if not isinstance(each, NotFound)]
+    strays = {found.adjustment_id for each in kept if isinstance(each, Stray) and (found := adjustment_of(each, ""))}
+    return strays | {own_id(each.call) for each in kept if not isinstance(each, Stray)}
+
+
+def _after_usd(outcome: Outcome) -> Decimal | None:
+    made = adjustment_of(outcome, "")
+    if made is not None:
+        return made.after_usd
+    return None if isinstance(outcome, Stray) else before_usd(outcome.call)
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
+    return sum((amount for amount in amounts if amount is not None), NOTHING)

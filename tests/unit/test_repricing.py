@@ -1,0 +1,116 @@
+"""Prices of now, for then: added to what was booked, and never twice."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+from schemas.adjustment import BookedCall
+from schemas.control import Deployment
+from schemas.money import Price, PricePeriod
+from schemas.usage import Cost, Usage
+from streams.control import ControlView, with_object
+from streams.cost.reconciliation import Period
+from streams.cost.repricing import Pricing, agreed_prices, reprice, summed
+from streams.cost.settlement import settle
+from tests.fakes.booked_calls import booked_call, usage_record
+
+
+def at(usd: str | None, version: str = "test 2") -> Pricing:
+    if usd is None:
+        return lambda _call: Cost(status="unpriced", price_version=version)
+    return lambda _call: Cost(status="priced", total_usd=Decimal(usd), price_version=version)
+
+
+def priced_again(call: BookedCall, pricing: Pricing) -> BookedCall:
+    found = reprice(call, pricing, "run")
+    return call if found is None else call.adjusted(found.adjustment)
+
+
+def test_the_difference_to_the_amount_so_far_is_added_under_the_new_version() -> None:
+    found = reprice(booked_call(), at("0.0008"), "run")
+    assert found is not None
+    made = found.adjustment
+    assert (made.delta_usd, made.before_usd, made.after_usd) == (
+        Decimal("-0.0002"),
+        Decimal("0.001"),
+        Decimal("0.0008"),
+    )
+    assert (made.kind, made.price_version) == ("reprice", "test 2")
+
+
+def test_a_call_that_had_no_price_gets_one() -> None:
+    unpriced = booked_call(usd=None, cost_status="unpriced")
+    found = reprice(unpriced, at("0.0008"), "run")
+    assert found is not None
+    assert (found.before_usd, found.after_usd) == (None, Decimal("0.0008"))
+
+
+def test_what_costs_the_same_or_has_no_price_now_is_left_alone() -> None:
+    assert reprice(booked_call(), at("0.001"), "run") is None
+    assert reprice(booked_call(), at(None), "run") is None
+
+
+def test_the_same_prices_again_are_no_news() -> None:
+    call = priced_again(booked_call(), at("0.0008"))
+    again = reprice(call, at("0.0008"), "another run")
+    assert again is not None
+    assert not again.is_news
+
+
+def test_prices_may_change_back_and_forth_and_the_last_ones_count() -> None:
+    call = booked_call(usd=None, cost_status="unpriced")
+    for usd, version in (("0.0008", "v2"), ("0.0009", "v3"), ("0.0007", "v2"), ("0.0009", "v3")):
+        call = priced_again(call, at(usd, version))
+        assert call.amount_usd == Decimal(usd)
+    assert len(call.adjustments) == 2
+    assert [each.before_usd is None for each in call.adjustments].count(True) == 1
+
+
+def test_what_the_provider_charged_is_changed_by_no_price() -> None:
+    call = booked_call()
+    period = Period(0, call.started_at_ms + 10_000)
+    (adjustment,) = settle([call], [usage_record(usd="0.003")], (), period, is_complete=True, run_id="r").writes
+    assert reprice(call.adjusted(adjustment), at("0.0008"), "run") is None
+
+
+def test_a_call_of_which_nobody_knows_the_usage_keeps_its_price() -> None:
+    assert reprice(replace(booked_call(), usage=Usage()), at("0.0008"), "run") is None
+
+
+def test_the_list_knows_a_new_snapshot_by_the_name_that_was_asked_for() -> None:
+    named = replace(booked_call(), model_used="gpt-4o-mini-never-heard-of-xyz", model_requested="gpt-4o-mini")
+    pricing = agreed_prices(ControlView())
+    assert pricing(named).total_usd == pricing(booked_call()).total_usd == Decimal("0.000450000")
+
+
+def test_a_deployment_may_be_priced_as_somebody_else() -> None:
+    call = replace(booked_call(), model_used="llama-3.3-70b-versatile", deployment="groq-main")
+    groq = Deployment(
+        name="groq-main",
+        provider="openai",
+        key_ref="k",
+        models={"m": "m"},
+        price_as="groq",
+    )
+    assert agreed_prices(ControlView())(call).status == "unpriced"
+    assert agreed_prices(with_object(ControlView(), groq, 3))(call).status == "priced"
+
+
+def test_what_was_negotiated_counts_from_when_it_was_agreed_and_is_named_in_the_version() -> None:
+    call = booked_call(usd="0.00045")
+    agreed = Price(name="ours", periods=(PricePeriod(from_ms=call.started_at_ms, discount="0.5"),))
+    pricing = agreed_prices(with_object(ControlView(), agreed, 117))
+    found = reprice(call, pricing, "run")
+    assert found is not None
+    assert found.after_usd == Decimal("0.000225")
+    assert (found.adjustment.price_version or "").startswith("price/ours@117")
+    assert reprice(replace(call, started_at_ms=call.started_at_ms - 1), pricing, "run") is None
+
+
+def test_differences_are_summed_by_tenant_and_model_and_only_what_is_news() -> None:
+    calls = [booked_call(1), booked_call(2, usd=None, cost_status="unpriced"), booked_call(3, tenant_id="globex")]
+    known = priced_again(booked_call(4), at("0.0008"))
+    repriced = [found for call in (*calls, known) if (found := reprice(call, at("0.0008"), "run"))]
+    acme, globex = summed(repriced)
+    assert (acme.tenant_id, acme.changed, acme.newly_priced) == ("acme", 2, 1)
+    assert (acme.before_usd, acme.after_usd, acme.difference_usd) == tuple(map(Decimal, ("0.001", "0.0016", "0.0006")))
+    assert globex.difference_usd == Decimal("-0.0002")
