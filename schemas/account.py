@@ -1,6 +1,6 @@
 """What `limit` remembers per tenant on its changelog: the request ids it has seen, and where its meters stand."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from msgspec import Meta, field
 from msgspec.structs import replace
@@ -37,10 +37,30 @@ class Meters(InternalEvent):
     tokens_day_us: Annotated[int | None, Meta(description=_ARRIVAL)] = None
 
     def of(self, unit: LimitUnit) -> int | None:
-        return getattr(self, f"{unit}_us")
+        match unit:
+            case "requests":
+                return self.requests_us
+            case "tokens":
+                return self.tokens_us
+            case "tokens_hour":
+                return self.tokens_hour_us
+            case "tokens_day":
+                return self.tokens_day_us
+            case _:
+                assert_never(unit)
 
     def moved(self, unit: LimitUnit, arrival_us: int) -> "Meters":
-        return replace(self, **{f"{unit}_us": arrival_us})
+        match unit:  # a dictionary of the field's name would take three times as long
+            case "requests":
+                return replace(self, requests_us=arrival_us)
+            case "tokens":
+                return replace(self, tokens_us=arrival_us)
+            case "tokens_hour":
+                return replace(self, tokens_hour_us=arrival_us)
+            case "tokens_day":
+                return replace(self, tokens_day_us=arrival_us)
+            case _:
+                assert_never(unit)
 
 
 class Charged(InternalEvent):
@@ -100,9 +120,6 @@ class Registration(InternalEvent, tag_field="kind", tag="registration"):
     charged: Annotated[
         tuple[Charged, ...], Meta(description="the accounts it counts on; of a refusal, the one that was used up")
     ] = ()
-
-    def __post_init__(self) -> None:
-        check_usd(self.held_usd)
 
 
 class Told(InternalEvent):

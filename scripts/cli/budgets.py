@@ -3,19 +3,19 @@
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
-from time import time_ns
 from typing import Annotated
 
 import typer
 import uuid_utils
 
+from schemas.audit import Audit
 from schemas.money import Budget, Override
 from scripts.cli.account_tables import Tables, read_tables
 from scripts.cli.command_group import command_app
 from scripts.cli.control_topic import read_control
 from scripts.cli.fault import Fault
 from scripts.cli.kafka import BootstrapServers, reach
-from scripts.cli.operator import decide, whoever_runs_this
+from scripts.cli.operator_word import now_ms, operator, say
 from scripts.cli.screen import AsJson, show_json, show_table
 from scripts.cli.since import while_ms
 from streams.budgets import plain
@@ -40,9 +40,9 @@ def list_(
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """List budgets with what is spent of them and held for requests under way, in their present period."""
-    cluster, now_ms = reach(bootstrap_servers), time_ns() // 1_000_000
+    cluster, at_ms = reach(bootstrap_servers), now_ms()
     view = read_control(cluster).view
-    lines = standing(view, read_tables(cluster, tenant, now_ms), tenant, now_ms, past=past)
+    lines = standing(view, read_tables(cluster, tenant, at_ms), tenant, at_ms, past=past)
     if as_json:
         show_json(lines)
         return
@@ -53,18 +53,18 @@ def list_(
     show_table(columns, [tuple(line.values()) for line in lines], right=_NUMBERS)
 
 
-def standing(view: ControlView, tables: Tables, tenant: str | None, now_ms: int, *, past: bool) -> list[dict[str, str]]:
+def standing(view: ControlView, tables: Tables, tenant: str | None, at_ms: int, *, past: bool) -> list[dict[str, str]]:
     """A line for each account, and for each budget of a tenant as a whole; money as text."""
-    keys = set(tables.accounts) | set(tables.state.spending.held_accounts(now_ms))
+    keys = set(tables.accounts) | set(tables.state.spending.held_accounts(at_ms))
     for budget in view.budgets.values():
         if tenant in {None, budget.tenant} and budget.scope == "tenant" and budget.period is not None:
-            keys.add(AccountKey(budget.tenant, budget.name, "", period_of(budget.period, now_ms)))
+            keys.add(AccountKey(budget.tenant, budget.name, "", period_of(budget.period, at_ms)))
     lines: list[dict[str, str]] = []
     for key in sorted(keys):
         budget = view.budgets.get(key.budget)
-        if not past and budget is not None and key.period != period_of(budget.period or "", now_ms):
+        if not past and budget is not None and key.period != period_of(budget.period or "", at_ms):
             continue
-        lines.append(_line(view, budget, key, tables, now_ms))
+        lines.append(_line(view, budget, key, tables, at_ms))
     lines += [
         {"budget": each.name, "tenant": each.tenant, "subject": "", "period": "each request", "limit": each.usd}
         | dict.fromkeys(("spent", "guessed", "held", "left", "percent", "told"), "")
@@ -74,12 +74,12 @@ def standing(view: ControlView, tables: Tables, tenant: str | None, now_ms: int,
     return lines
 
 
-def _line(view: ControlView, budget: Budget | None, key: AccountKey, tables: Tables, now_ms: int) -> dict[str, str]:
+def _line(view: ControlView, budget: Budget | None, key: AccountKey, tables: Tables, at_ms: int) -> dict[str, str]:
     account = tables.state.spending.account(key)
-    held = tables.state.spending.held_usd(key, now_ms)
+    held = tables.state.spending.held_usd(key, at_ms)
     limit = None
     if budget is not None:
-        limit = Decimal(budget.usd) + view.override_usd(key.budget, key.subject, now_ms)
+        limit = Decimal(budget.usd) + view.override_usd(key.budget, key.subject, at_ms)
     return {
         "budget": key.budget,
         "tenant": key.tenant_id,
@@ -106,7 +106,7 @@ def override(
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Let more of a budget through for a while. Who said so and why is kept on llm.audit."""
-    cluster, now_ms = reach(bootstrap_servers), time_ns() // 1_000_000
+    cluster, at_ms = reach(bootstrap_servers), now_ms()
     view = read_control(cluster).view
     if name not in view.budgets:
         known = ", ".join(sorted(view.budgets)) or "none"
@@ -116,22 +116,17 @@ def override(
         budget=name,
         subject=subject,
         usd=_money(usd),
-        until_ms=now_ms + while_ms(for_),
+        until_ms=at_ms + while_ms(for_),
         reason=_reason(reason),
-        by=by or whoever_runs_this(),
-        made_at_ms=now_ms,
+        by=by or operator(),
+        made_at_ms=at_ms,
     )
     until = datetime.fromtimestamp(made.until_ms / 1_000, UTC)
     detail = {"override": made.name, "usd": made.usd, "subject": subject, "until": f"{until:%Y-%m-%d %H:%M} UTC"}
-    decide(
-        cluster,
-        made,
-        action="budget_override",
-        subject=f"budget/{name}",
-        by=made.by,
-        reason=made.reason,
-        detail=detail,
+    told = Audit(
+        action="budget_override", subject=f"budget/{name}", by=made.by, reason=made.reason, detail=detail, at_ms=at_ms
     )
+    say(cluster, made, told)
     print(f"{made.name}: {made.usd} USD more of {name} until {until:%Y-%m-%d %H:%M} UTC")
 
 
@@ -145,19 +140,19 @@ def end_override(
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """End an override before its time."""
-    cluster, now_ms = reach(bootstrap_servers), time_ns() // 1_000_000
+    cluster, at_ms = reach(bootstrap_servers), now_ms()
     made = read_control(cluster).view.overrides.get(name)
-    if made is None or made.until_ms <= now_ms:
+    if made is None or made.until_ms <= at_ms:
         raise Fault(f"there is no override {name} in force")
-    decide(
-        cluster,
-        made.model_copy(update={"until_ms": now_ms}),
+    told = Audit(
         action="override_ended",
         subject=f"budget/{made.budget}",
-        by=by or whoever_runs_this(),
+        by=by or operator(),
         reason=_reason(reason),
         detail={"override": name, "usd": made.usd},
+        at_ms=at_ms,
     )
+    say(cluster, made.model_copy(update={"until_ms": at_ms}), told)
     print(f"{name} has ended")
 
 

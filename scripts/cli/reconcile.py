@@ -9,11 +9,12 @@ import typer
 import uuid_utils
 
 from schemas.adjustment import BookedCall
+from schemas.audit import Audit
 from scripts.cli.clickhouse import clickhouse
 from scripts.cli.command_group import command_app
 from scripts.cli.fault import Fault
 from scripts.cli.kafka import BootstrapServers, reach
-from scripts.cli.operator import tell, whoever_runs_this
+from scripts.cli.operator_word import operator, record
 from scripts.cli.screen import AsJson, show_json, show_table
 from scripts.cli.since import WAYS, clock, since_ms
 from scripts.cli.usage_source import usage_records
@@ -73,7 +74,15 @@ def reconcile(
         )
         if cluster is not None and result.writes:
             reason, whose = f"compared with {usage}", f"provider/{'+'.join(providers)}"
-            tell(cluster, "reconciled", whose, by=whoever_runs_this(), reason=reason, detail=_detail(result))
+            audit = Audit(
+                action="reconciled",
+                subject=whose[:256],
+                by=operator(),
+                reason=reason[:500],
+                detail=_detail(result),
+                at_ms=now_ms,
+            )
+            record(cluster, audit)
             ledger.add(result.writes)
     if as_json:
         show_json(as_object(result, dry_run=dry_run))

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 import uuid_utils
 
+from schemas.audit import Audit
 from scripts.cli.clickhouse import clickhouse
 from scripts.cli.command_group import command_app
 from scripts.cli.control_topic import read_control
 from scripts.cli.fault import Fault
 from scripts.cli.kafka import BootstrapServers, reach
-from scripts.cli.operator import tell, whoever_runs_this
+from scripts.cli.operator_word import operator, record
 from scripts.cli.screen import AsJson, show_json, show_table
 from scripts.cli.since import WAYS, clock, since_ms
 from sinks.ledger import Chosen, Ledger
@@ -64,7 +65,10 @@ def reprice_history(
             "difference_usd": f"{_difference(lines):f}",
             "models": ", ".join(chosen.models),
         }
-        tell(cluster, "repriced", f"tenant/{whose}", by=whoever_runs_this(), reason=span, detail=detail)
+        audit = Audit(
+            action="repriced", subject=f"tenant/{whose}"[:256], by=operator(), reason=span, detail=detail, at_ms=now_ms
+        )
+        record(cluster, audit)
     if as_json:
         written = 0 if dry_run else changed
         show_json({"lines": list(map(_shown, lines)), "written": written, "difference_usd": f"{_difference(lines):f}"})

@@ -7,7 +7,7 @@ own, so a replay decides the same.
 from decimal import Decimal
 from typing import assert_never
 
-from schemas.account import Account, Charged, Meters, Registration
+from schemas.account import Account, Meters, Registration
 from schemas.call import CallOutline
 from schemas.control import Tenant
 from schemas.flow import Accepted, Admitted, Completion, Refused, Ticket
@@ -23,7 +23,7 @@ from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Stage, View, read_event
 from streams.state.accounts import Accounts
-from streams.state.registered import AccountKey, Registered, shortened
+from streams.state.registered import AccountKey, Registered, shortened, to_charged
 
 _FREE = -1
 
@@ -116,7 +116,7 @@ def _register(
         model=asker.model,
         model_meters=charge.meters.get("model") or asker.meters(view.state, "model"),
         held_usd=reserved.usd,
-        charged=tuple(Charged(budget=k.budget, subject=k.subject, period=k.period) for k in reserved.accounts),
+        charged=to_charged(reserved.accounts),
     )
     return _go_on(event, refusal, view, (_registration_record(registration), *news))
 
@@ -186,14 +186,18 @@ def _settle(row: CallOutline, view: View[Accounts]) -> Outcome:
         return Absorb("nothing to settle", is_routine=True)
     asker = Asker(row.tenant_id, known.user_id, known.model)
     moved = {} if tenant is None else _settled_meters(row, known, tenant, asker, view)
-    scopes: tuple[Scope, ...] = ("tenant", "user", "model")
-    after = (moved.get(scope) or asker.meters(view.state, scope) for scope in scopes)
     closed_offset = None
-    if row.is_final:
+    if row.is_final and is_about_money:
         closed_offset = view.delivery.offset if _amount(row, known)[0] else _FREE
     settled = known.settling(row.attempt_id, view.delivery.offset, closed_offset=closed_offset)
-    record = _registration_record(settled.record(row.tenant_id, row.request_id, *after))
-    return Forward((record, *_spent(row, known, view)))
+    record = settled.record(
+        row.tenant_id,
+        row.request_id,
+        moved.get("tenant") or asker.meters(view.state, "tenant"),
+        moved.get("user") or asker.meters(view.state, "user"),
+        moved.get("model") or asker.meters(view.state, "model"),
+    )
+    return Forward((_registration_record(record), *(_spent(row, known, view) if is_about_money else ())))
 
 
 def _settled_meters(

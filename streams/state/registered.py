@@ -84,6 +84,8 @@ class Registered(Struct, frozen=True):
         return None if self.encoded_refusal is None else Failure.decode(self.encoded_refusal)
 
     def has_settled(self, attempt_id: str) -> bool:
+        if not self.settled:
+            return False
         return attempt_id[-MARK_CHARS:] in (mark.partition(_AT)[0] for mark in self.settled.split())
 
     def was_settled_by(self, attempt_id: str, offset: int) -> bool:
@@ -130,25 +132,39 @@ class Registered(Struct, frozen=True):
             model_meters=model_meters,
             held_usd=self.held_usd,
             closed_offset=self.closed_offset,
-            charged=tuple(Charged(budget=key.budget, subject=key.subject, period=key.period) for key in self.charged),
+            charged=to_charged(self.charged),
         )
 
 
+def to_charged(accounts: tuple[AccountKey, ...]) -> tuple[Charged, ...]:
+    if not accounts:  # nearly always
+        return ()
+    return tuple(Charged(budget=key.budget, subject=key.subject, period=key.period) for key in accounts)
+
+
 def registered(event: Registration) -> Registered:
-    others = tuple((sys.intern(name), until_us) for name, until_us in event.held_until_us.items())
-    held = Held(event.reserved_tokens, event.tenant_held_until_us, event.user_held_until_us, others)
+    held = Held(
+        event.reserved_tokens,
+        event.tenant_held_until_us,
+        event.user_held_until_us,
+        tuple((sys.intern(name), until_us) for name, until_us in event.held_until_us.items())
+        if event.held_until_us
+        else (),
+    )
     return Registered(
         offset=event.offset,
         digest=shortened(event.digest),
         seen_at_ms=event.seen_at_ms,
         user_id=None if event.user_id is None else sys.intern(event.user_id),
         held=NOTHING if held == NOTHING else held,
-        settled=" ".join(map(_mark, event.settled_attempts)),
+        settled=" ".join(map(_mark, event.settled_attempts)) if event.settled_attempts else "",
         encoded_refusal=None if event.refusal is None else event.refusal.encode(),
         model=None if event.model is None else sys.intern(event.model),
         held_usd=event.held_usd,
         closed_offset=event.closed_offset,
-        charged=tuple(AccountKey(event.tenant_id, each.budget, each.subject, each.period) for each in event.charged),
+        charged=tuple(AccountKey(event.tenant_id, each.budget, each.subject, each.period) for each in event.charged)
+        if event.charged
+        else (),
     )
 
 

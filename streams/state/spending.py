@@ -12,6 +12,7 @@ from streams.state.registered import AccountKey, Registered
 HELD_MS = 6 * 3_600_000
 """What is held for a request whose end nobody heard of is let go after that: longer than a backlog lasts, and not for
 ever."""
+_DAY_MS = 86_400_000
 _KEPT = timedelta(days=2)
 """Rows of a period's last requests come after it has ended."""
 NOTHING = Decimal(0)
@@ -34,7 +35,7 @@ class Spending:
         self._holds: OrderedDict[tuple[bytes, AccountKey], Hold] = OrderedDict()  # oldest first
         self._held: dict[AccountKey, Decimal] = {}
         self._closing: dict[AccountKey, list[tuple[int, bytes]]] = {}
-        self._day = ""
+        self._day = 0
 
     def __len__(self) -> int:
         return len(self._accounts) + len(self._holds)
@@ -99,11 +100,11 @@ class Spending:
 
     def forget_periods(self, now_ms: int) -> None:
         """Looks once a day."""
-        oldest = datetime.fromtimestamp(now_ms / 1_000, UTC) - _KEPT
-        day = f"{oldest:%Y-%m-%d}"
-        if day == self._day:
+        today = now_ms // _DAY_MS
+        if today == self._day:
             return
-        self._day = day
+        self._day = today
+        day = f"{datetime.fromtimestamp(now_ms / 1_000, UTC) - _KEPT:%Y-%m-%d}"
         ended = [key for key in self._accounts if key.period < day[: len(key.period)]]
         for key in ended:
             del self._accounts[key]

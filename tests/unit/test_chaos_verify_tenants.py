@@ -1,22 +1,25 @@
 """That the verifier sees order broken, limits exceeded, tenants mixed, marks where none may be, and requests lost."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from scripts.chaos.load.canaries import owners
 from scripts.chaos.verify.apart import Apart
 from scripts.chaos.verify.attempts import Attempts
-from scripts.chaos.verify.facts import Cached, Configured, Seen
+from scripts.chaos.verify.facts import Accounted, Cached, Configured, Seen
 from scripts.chaos.verify.kept import Kept
 from scripts.chaos.verify.limits import Limits
 from scripts.chaos.verify.order import Order
 from scripts.chaos.verify.secrets import Secrets
 from scripts.chaos.verify.snapshot import Acknowledged, Leak, Snapshot
+from scripts.chaos.verify.spending import Spending
 from tests.unit.chaos_history import (
     NOW_MS,
     admitted,
     broken,
+    called,
     completed,
     fold,
     place,
@@ -85,6 +88,25 @@ def test_limits_of_a_user_are_weighed_too() -> None:
         records += [replace(validated(at, origin=at), fact=fact), admitted(at, of=at)]
     fold(invariant, records, snapshot(committed={("limit", "llm.validated", 0): 3}))
     assert "llm.validated/0/2 of north/one was admitted" in broken(invariant)["limits hold"][0]
+
+
+def spent(account_usd: str, *rows: Seen) -> list[str]:
+    invariant = Spending()
+    account = seen("budgets", 0, Accounted("north", "north-month", "", "2026-11", Decimal(account_usd)))
+    fold(invariant, [*rows, account], snapshot())
+    return broken(invariant).get("spending is counted once", [])
+
+
+def test_an_account_that_counted_each_attempt_once_is_sound() -> None:
+    again = called(1, "priced", cost=Decimal(2))
+    rows = [called(0, "priced", cost=Decimal(2)), again, called(2, "settled", cost=Decimal(9))]
+    assert spent("2", *rows) == []
+
+
+def test_an_account_that_counted_an_attempt_twice_or_not_at_all_is_found() -> None:
+    row = called(0, "priced", cost=Decimal(2))
+    assert spent("4", row) == ["north-month has counted 4 USD of north, its rows say 2"]
+    assert spent("0", row) == ["north-month has counted 0 USD of north, its rows say 2"]
 
 
 def apart(*records: Seen) -> dict[str, list[str]]:

@@ -127,6 +127,17 @@ class Configured:
 
 
 @dataclass(frozen=True, slots=True)
+class Accounted:
+    """What `limit` has counted of a budget. `known_usd` is without what it guessed."""
+
+    tenant_id: str
+    budget: str
+    subject: str
+    period: str
+    known_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Lettered:
     """A dead letter. `cause` is the record that could not be handled."""
 
@@ -154,6 +165,7 @@ Fact = (
     | Called
     | Cached
     | Configured
+    | Accounted
     | Lettered
     | Passed
     | Unreadable

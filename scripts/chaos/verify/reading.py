@@ -10,6 +10,7 @@ from schemas.headers import ID, SOURCE
 from schemas.response import Response
 from scripts.chaos.load import canaries
 from scripts.chaos.verify.facts import (
+    Accounted,
     Admitted,
     Cached,
     Called,
@@ -185,6 +186,12 @@ def _limit(limits: Json) -> tuple[int, int] | None:
     return None if per_minute is None else (per_minute, limits["burst_requests"] or per_minute)
 
 
+def _accounted(value: bytes) -> Accounted:
+    said = _json(value)
+    known = Decimal(said["spent_usd"]) - Decimal(said["guessed_usd"])
+    return Accounted(intern(said["tenant_id"]), intern(said["budget"]), said["subject"], said["period"], known)
+
+
 _READERS: Mapping[str, Callable[[bytes], Fact]] = {
     "validated": _validated,
     "admitted": _admitted,
@@ -193,6 +200,7 @@ _READERS: Mapping[str, Callable[[bytes], Fact]] = {
     "calls": _called,
     "cache": _cached,
     "control": _configured,
+    "budgets": _accounted,
 }
 
 

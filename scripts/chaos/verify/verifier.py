@@ -19,6 +19,7 @@ from scripts.chaos.verify.responses import Responses
 from scripts.chaos.verify.rows import Rows
 from scripts.chaos.verify.secrets import Secrets
 from scripts.chaos.verify.snapshot import Snapshot
+from scripts.chaos.verify.spending import Spending
 from scripts.chaos.verify.started import Started
 from scripts.chaos.verify.tally import Invariant, Tally
 from scripts.chaos.verify.verdict import State, Verdict
@@ -44,6 +45,7 @@ class Verifier:
             Order(),
             Commits(self.attempts, topics),
             Limits(),
+            Spending(),
             Apart(self.attempts),
             Secrets(),
             Crashes(),
