@@ -1,6 +1,7 @@
 """`millrace budgets`: what is spent of each budget, and an operator's word to let more through."""
 
 import re
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -11,6 +12,7 @@ import uuid_utils
 from schemas.audit import Audit
 from schemas.money import Budget, Override
 from scripts.cli.account_tables import Tables, read_tables
+from scripts.cli.clickhouse import clickhouse
 from scripts.cli.command_group import command_app
 from scripts.cli.control_topic import read_control
 from scripts.cli.fault import Fault
@@ -18,6 +20,7 @@ from scripts.cli.kafka import BootstrapServers, reach
 from scripts.cli.operator_word import now_ms, operator, say
 from scripts.cli.screen import AsJson, show_json, show_table
 from scripts.cli.since import while_ms
+from sinks.budget_accounts import store_budgets
 from streams.budgets import plain
 from streams.control import ControlView
 from streams.state.registered import AccountKey
@@ -28,6 +31,7 @@ app = command_app("Show what is spent of each budget, and let more through where
 _NUMBERS = ("limit", "spent", "of it guessed", "held", "left", "%")
 _MONEY = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _LONGEST_REASON = 500
+_REMOVED = "removed"
 Reason = Annotated[str, typer.Option(help="Why; it is kept on llm.audit.")]
 By = Annotated[str | None, typer.Option(help="Who says so. (default: the user who runs this)")]
 
@@ -51,6 +55,39 @@ def list_(
         return
     columns = ("budget", "tenant", "subject", "period", *_NUMBERS, "told at")
     show_table(columns, [tuple(line.values()) for line in lines], right=_NUMBERS)
+
+
+@app.command(epilog="Example: millrace budgets store --every-s 60")
+def store(
+    every_s: Annotated[int, typer.Option(min=0, help="Do it again after so many seconds, until Ctrl-C; 0: once.")] = 0,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Copy where the budgets stand into ClickHouse, for the view budget_status."""
+    cluster = reach(bootstrap_servers)
+    while True:
+        at_ms = now_ms()
+        view = read_control(cluster).view
+        lines = standing(view, read_tables(cluster, None, at_ms), None, at_ms, past=False)
+        rows = [_stored(line, at_ms) for line in lines if line["spent"] and line["limit"] != _REMOVED]
+        with clickhouse() as (connection, settings):
+            store_budgets(connection, settings.database, rows)
+        print(f"{len(rows)} accounts stored", flush=True)
+        if not every_s:
+            return
+        threading.Event().wait(every_s)
+
+
+def _stored(line: dict[str, str], at_ms: int) -> dict[str, str | int]:
+    return {
+        "tenant_id": line["tenant"],
+        "budget": line["budget"],
+        "subject": line["subject"],
+        "period": line["period"],
+        "spent_usd": line["spent"],
+        "guessed_usd": line["guessed"],
+        "limit_usd": line["limit"],
+        "at": at_ms,
+    }
 
 
 def standing(view: ControlView, tables: Tables, tenant: str | None, at_ms: int, *, past: bool) -> list[dict[str, str]]:
@@ -85,7 +122,7 @@ def _line(view: ControlView, budget: Budget | None, key: AccountKey, tables: Tab
         "tenant": key.tenant_id,
         "subject": key.subject,
         "period": key.period,
-        "limit": "removed" if limit is None else plain(limit),
+        "limit": _REMOVED if limit is None else plain(limit),
         "spent": plain(account.spent_usd),
         "guessed": plain(account.guessed_usd),
         "held": plain(held),

@@ -3,6 +3,7 @@ the accounts are what history says.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,10 @@ from schemas.topics import (
     VALIDATED,
 )
 from schemas.usage import Cost
+from sinks.connection import connect
 from streams.settings import KafkaSettings
 from streams.stages import limit
+from tests.clickhouse_engine import new_database, running_engine
 from tests.fakes.call_rows import call_row
 from tests.integration.millrace import Millrace, environment_of
 from tests.integration.worker_thread import Bench
@@ -165,3 +168,26 @@ def test_verify_agrees_and_finds_a_row_that_was_not_counted(bench: Bench, millra
     found = millrace("accounts", "verify")
     assert found.status == 1
     assert "DIFFERS" in found.out
+
+
+@pytest.mark.usefixtures("bench")
+def test_where_budgets_stand_is_copied_into_clickhouse_for_analysts(kafka: KafkaSettings, tmp_path: Path) -> None:
+    with running_engine(tmp_path / "clickhouse") as engine:
+        settings = new_database(engine)
+        millrace = Millrace(
+            {
+                **environment_of(kafka),
+                "MILLRACE_CLICKHOUSE_PORT": str(settings.port),
+                "MILLRACE_CLICKHOUSE_DATABASE": settings.database,
+            }
+        )
+        for _ in range(2):
+            stored = millrace("budgets", "store")
+            assert (stored.status, stored.out) == (0, "1 accounts stored\n"), stored.err
+        with closing(connect(settings)) as connection:
+            found = connection.query(
+                "SELECT tenant_id, budget, spent_usd, limit_usd FROM {d:Identifier}.budget_status",
+                parameters={"d": settings.database},
+            )
+
+    assert list(found.result_rows) == [("acme", "acme-month", Decimal("0.0009"), Decimal("0.002053"))]
