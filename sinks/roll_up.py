@@ -11,7 +11,7 @@ from sinks.connection import Connection
 
 TenantDay = tuple[str, date]
 
-_DAYS_AT_ONCE = 25
+_DAYS_AT_ONCE = 50
 """Bounds the memory and the time of one statement, and the length of the address that names them."""
 _STALE = "SELECT tenant_id, day FROM {database:Identifier}.stale_days ORDER BY day, tenant_id"
 _SECTIONS = ("spending", "labels", "outcomes", "latency", "minutes")
