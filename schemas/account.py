@@ -101,7 +101,7 @@ class Registration(InternalEvent, tag_field="kind", tag="registration"):
     settled_attempts: Annotated[
         tuple[str, ...],
         Meta(
-            description="their ids, or the last 12 characters of each; with @ and the row's offset where money counts"
+            description="their ids, or the last 12 characters of each; after the row's offset and @ where money counts"
         ),
     ] = ()
     tenant_meters: Meters | None = None
@@ -126,8 +126,12 @@ class Told(InternalEvent):
     """An alert about an account, and the record at which it was due: taken again, that one tells it again."""
 
     percent: int
+    usd: Annotated[Usd, Meta(description="what the budget allowed then: of another amount it is told anew")]
     topic: Annotated[str, Meta(description="without the prefix")]
     offset: int
+
+    def __post_init__(self) -> None:
+        check_usd(self.usd)
 
 
 class Account(InternalEvent, tag_field="kind", tag="account"):

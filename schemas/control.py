@@ -34,6 +34,11 @@ class Tenant(Model):
     limits: Limits = Limits()
     user_limits: Limits = Limits()
     model_limits: dict[Name, Limits] = Field(default={}, description="by the model that is asked for")
+    default_max_tokens: PositiveInt | None = Field(
+        default=None,
+        le=1_000_000,
+        description="for requests that name no params.max_tokens: then no answer is longer than what is held for it",
+    )
     spend_rate: SpendRate = SpendRate()
     cache: CacheMode = Field(default="default", description="off: this tenant's answers are never kept")
     cache_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400

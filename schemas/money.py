@@ -107,6 +107,8 @@ class Budget(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if len(set(self.alert_percents)) < len(self.alert_percents):
+            raise ValueError("alert_percents names one twice: each is told once in a period")
         if (self.scope == "label") != (self.label is not None):
             raise ValueError("label names which label is meant: give it with scope `label`, and with no other")
         if (self.scope == "request") != (self.period is None):

@@ -37,7 +37,9 @@ class Reserved(Struct, frozen=True):
 
 
 class Exceeded(Struct, frozen=True):
-    """`account` is the one that has no room; None for a budget of single requests, which has none."""
+    """`account` is the one that is used up; None where that is not why: it is too dear for a whole period, or the room
+    is held for others.
+    """
 
     failure: Failure
     rule: BudgetRule
@@ -62,8 +64,9 @@ def reserve(event: Accepted, control: ControlView, spending: Spending, now_ms: i
             return Exceeded(_unpriced(rule, event.ticket), rule, None)
         usd = estimate or _NOTHING
         if rule.budget.period is None:
-            if usd > rule.stop_usd:
-                return Exceeded(_too_dear(rule, usd, rule.stop_usd), rule, None)
+            most = rule.stop_usd + control.override_usd(rule.budget.name, subject, now_ms)
+            if usd > most:
+                return Exceeded(_too_dear(rule, usd, most), rule, None)
             continue
         key = AccountKey(rule.budget.tenant, rule.budget.name, subject, period_of(rule.budget.period, now_ms))
         spent, held = spending.account(key).spent_usd, spending.held_usd(key, now_ms)
@@ -71,7 +74,8 @@ def reserve(event: Accepted, control: ControlView, spending: Spending, now_ms: i
         if usd > limit:
             return Exceeded(_too_dear(rule, usd, limit), rule, None)
         if spent + held + usd > limit:
-            return Exceeded(_used_up(rule, key, limit, spent, held, usd, now_ms), rule, key)
+            failure = _used_up(rule, key, limit, spent, held, usd, now_ms)
+            return Exceeded(failure, rule, key if spent + usd > limit else None)
         accounts.append(key)
     return Reserved(estimate or _NOTHING, tuple(accounts)) if accounts else NO_BUDGET
 
@@ -121,41 +125,41 @@ def spend(account: Account, usd: Decimal, *, is_guess: bool, offset: int) -> Acc
 
 def newly_due(rule: BudgetRule, account: Account, *, is_used_up: bool) -> Iterator[int]:
     """Thresholds, in percent, that are passed and were not told. With a budget that is used up all to 100 are."""
-    told = {each.percent for each in account.told}
+    told = {each.percent for each in account.told if each.usd == rule.usd}
     for percent in rule.budget.alert_percents:
-        is_passed = account.spent_usd * 100 >= rule.usd * percent
+        is_passed = bool(account.spent_usd) and account.spent_usd * 100 >= rule.usd * percent
         if percent not in told and (is_passed or (is_used_up and percent <= _USED_UP)):
             yield percent
 
 
-def alerts_at(rule: BudgetRule, account: Account, topic: str, offset: int, at_ms: int) -> Sequence[Alert]:
+def alerts_at(account: Account, topic: str, offset: int, at_ms: int) -> Sequence[Alert]:
     """Those that became due by this very record, each time it is taken."""
-    return [
-        _alert(rule, account, told.percent, at_ms)
-        for told in account.told
-        if (told.topic, told.offset) == (topic, offset)
-    ]
+    return [_alert(account, told, at_ms) for told in account.told if (told.topic, told.offset) == (topic, offset)]
 
 
-def with_told(account: Account, percents: Sequence[int], topic: str, offset: int) -> Account:
+def with_told(account: Account, usd: Decimal, percents: Sequence[int], topic: str, offset: int) -> Account:
     if not percents:
         return account
-    told = tuple(Told(percent=percent, topic=topic, offset=offset) for percent in percents)
+    told = tuple(Told(percent=percent, usd=usd, topic=topic, offset=offset) for percent in percents)
     return replace(account, told=account.told + told)
 
 
-def _alert(rule: BudgetRule, account: Account, percent: int, at_ms: int) -> Alert:
-    is_stop = percent >= _USED_UP
+def _alert(account: Account, told: Told, at_ms: int) -> Alert:
+    is_stop = told.percent >= _USED_UP
+    passed = account.spent_usd * 100 >= told.usd * told.percent
+    state = f"{told.percent} % or more" if passed else "and what is left does not cover the next request"
     return Alert(
-        alert_id="/".join((account.tenant_id, account.budget, account.subject, account.period, str(percent))),
+        alert_id="/".join(
+            (account.tenant_id, account.budget, account.subject, account.period, str(told.percent), plain(told.usd))
+        ),
         alert="budget_exhausted" if is_stop else "budget_warning",
         severity="critical" if is_stop else "warning",
         subject=f"budget/{account.budget}",
         message=f"{_whose(account.tenant_id, account.subject)} has spent {plain(account.spent_usd)} USD of the "
-        f"{plain(rule.usd)} USD that budget {account.budget} allows in {account.period} (UTC), {percent} % or more"
+        f"{plain(told.usd)} USD that budget {account.budget} allows in {account.period} (UTC), {state}"
         + ("; what does not fit any more is refused" if is_stop else ""),
         value=plain(account.spent_usd),
-        threshold=str(percent),
+        threshold=str(told.percent),
         at_ms=at_ms,
     )
 

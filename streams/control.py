@@ -89,13 +89,21 @@ class ControlView:
             found[budget.tenant] = (*found.get(budget.tenant, ()), rule)
         return found
 
+    @cached_property
+    def override_index(self) -> Mapping[str, tuple[Override, ...]]:
+        """By budget."""
+        found: dict[str, tuple[Override, ...]] = {}
+        for each in self.overrides.values():
+            found[each.budget] = (*found.get(each.budget, ()), each)
+        return found
+
     def override_usd(self, budget: str, subject: str, now_ms: int) -> Decimal:
         """What operators have added to a budget, for the time being."""
         return sum(
             (
                 Decimal(each.usd)
-                for each in self.overrides.values()
-                if each.budget == budget and each.subject in {"", subject} and each.made_at_ms <= now_ms < each.until_ms
+                for each in self.override_index.get(budget, ())
+                if each.subject in {"", subject} and each.made_at_ms <= now_ms < each.until_ms
             ),
             Decimal(0),
         )

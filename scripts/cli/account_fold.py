@@ -27,7 +27,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`history_usd` is what the rows say that `limit` has taken; None where they are not all there any more."""
+    """`history_usd` is what the rows say that `limit` has taken; None where what is still there cannot tell."""
 
     key: AccountKey
     account_usd: Decimal
@@ -48,21 +48,27 @@ def checked(
     """Each attempt counts once, by its first row, as `limit` counts it. Rows that it has not come to yet do not."""
     sums: dict[AccountKey, Decimal] = defaultdict(Decimal)
     counted: set[tuple[str, str]] = set()
+    forgotten: set[str] = set()
     for each in rows:
         attempt = (each.row.tenant_id, each.row.attempt_id)
         if attempt in counted:
             continue
         counted.add(attempt)
         known = registrations.get((each.row.tenant_id, each.row.request_id))
+        if known is None:
+            forgotten.add(each.row.tenant_id)
         usd = amount(each.row, known)
         for key in accounts_of(each.row, known, budgets):
             account = accounts.get(key)
             if account is not None and account.first_offset <= each.offset < account.calls_offset:
                 sums[key] += usd
-    return [
-        Checked(key, account.spent_usd, sums[key] if _begins_ms(key) >= history_from_ms else None)
-        for key, account in sorted(accounts.items())
-    ]
+    found: list[Checked] = []
+    for key, account in sorted(accounts.items()):
+        # of a request that limit has forgotten, nobody can say for sure on which accounts it counted, or with what
+        may_differ = key.tenant_id in forgotten and sums[key] != account.spent_usd
+        can_tell = _begins_ms(key) >= history_from_ms and not may_differ
+        found.append(Checked(key, account.spent_usd, sums[key] if can_tell else None))
+    return found
 
 
 def amount(row: CallRow, known: Registration | None) -> Decimal:

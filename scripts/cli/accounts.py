@@ -48,7 +48,8 @@ def verify(
 ) -> None:
     """Compare each budget's account with the sum of the call rows it has counted.
 
-    Exit status 1 when one differs. Rows are kept for 30 days: an older account cannot be checked, and says so.
+    Exit status 1 when one differs. Rows are kept for 30 days, and on which accounts a request counts for two: where an
+    older account does not add up, it cannot be told why, and that is said.
     """
     cluster, now_ms = reach(bootstrap_servers), time_ns() // 1_000_000
     view, tables = read_control(cluster).view, read_tables(cluster, tenant, now_ms)
@@ -91,7 +92,7 @@ def verify(
 
 def _verdict(each: Checked) -> str:
     if each.history_usd is None:
-        return "older than history"
+        return "cannot be told any more"
     return "agrees" if each.agrees else "DIFFERS"
 
 

@@ -4,8 +4,12 @@ One worker owns all of a tenant's events, so its limits and budgets cannot race.
 own, so a replay decides the same.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import assert_never
+from urllib.parse import quote
+
+from msgspec.structs import replace
 
 from schemas.account import Account, Meters, Registration
 from schemas.call import CallOutline
@@ -26,6 +30,7 @@ from streams.state.accounts import Accounts
 from streams.state.registered import AccountKey, Registered, shortened, to_charged
 
 _FREE = -1
+_NOTHING = Decimal(0)
 
 
 def decide(event: Accepted | Refused | CallOutline, view: View[Accounts]) -> Outcome:
@@ -125,7 +130,7 @@ def _used_up(rule: BudgetRule, key: AccountKey, view: View[Accounts]) -> tuple[R
     """The operator is told that a budget has no room, once in its period."""
     account = view.state.spending.account(key)
     due = tuple(newly_due(rule, account, is_used_up=True))
-    told = with_told(account, due, VALIDATED.name, view.delivery.offset)
+    told = with_told(account, rule.usd, due, VALIDATED.name, view.delivery.offset)
     return _account_records(rule, told, VALIDATED, view) if due else ()
 
 
@@ -173,11 +178,9 @@ def _settle(row: CallOutline, view: View[Accounts]) -> Outcome:
     """
     known = view.state.registered(row.tenant_id, row.request_id)
     if row.phase != "priced" or known is None:
-        return Absorb("nothing to settle", is_routine=True)
+        return _nothing_to_settle(row, view)
     if known.has_settled(row.attempt_id):
-        if known.was_settled_by(row.attempt_id, view.delivery.offset):  # taken again: not all of it may be written
-            return Forward(_spent(row, known, view)) if known.charged else Absorb("settled before")
-        return Absorb("settled before")
+        return _settled_before(row, known, view)
     is_about_money = bool(known.charged)
     if not is_about_money and not known.held.tokens and not row.usage.total_tokens:
         return Absorb("settled before")
@@ -190,14 +193,36 @@ def _settle(row: CallOutline, view: View[Accounts]) -> Outcome:
     if row.is_final and is_about_money:
         closed_offset = view.delivery.offset if _amount(row, known)[0] else _FREE
     settled = known.settling(row.attempt_id, view.delivery.offset, closed_offset=closed_offset)
-    record = settled.record(
+    record = _told_of(settled, row, asker, view, moved)
+    return Forward((_registration_record(record), *(_spent(row, known, view) if is_about_money else ())))
+
+
+def _nothing_to_settle(row: CallOutline, view: View[Accounts]) -> Outcome:
+    is_missed = row.phase == "priced" and bool(row.cost.total_usd) and row.tenant_id in view.control.budget_index
+    if is_missed:
+        return Absorb("its request is forgotten: no budget counts what it cost")
+    return Absorb("nothing to settle", is_routine=True)
+
+
+def _settled_before(row: CallOutline, known: Registered, view: View[Accounts]) -> Outcome:
+    if known.charged and known.was_settled_by(row.attempt_id, view.delivery.offset):
+        return Forward(_spent(row, known, view))  # taken again: not all of it may be written
+    if row.is_final and known.is_open:  # all it cost is counted: nothing need be held
+        asker = Asker(row.tenant_id, known.user_id, known.model)
+        return Forward((_registration_record(_told_of(replace(known, closed_offset=_FREE), row, asker, view, {})),))
+    return Absorb("settled before")
+
+
+def _told_of(
+    known: Registered, row: CallOutline, asker: Asker, view: View[Accounts], moved: Mapping[Scope, Meters]
+) -> Registration:
+    return known.record(
         row.tenant_id,
         row.request_id,
         moved.get("tenant") or asker.meters(view.state, "tenant"),
         moved.get("user") or asker.meters(view.state, "user"),
         moved.get("model") or asker.meters(view.state, "model"),
     )
-    return Forward((_registration_record(record), *(_spent(row, known, view) if is_about_money else ())))
 
 
 def _settled_meters(
@@ -227,7 +252,7 @@ def _spent(row: CallOutline, known: Registered, view: View[Accounts]) -> tuple[R
         after = spend(before, amount, is_guess=is_guess, offset=view.delivery.offset) if amount else before
         rule = _rule_of(key, view)
         due = () if rule is None else tuple(newly_due(rule, after, is_used_up=False))
-        told = with_told(after, due, CALLS.name, view.delivery.offset)
+        told = after if rule is None else with_told(after, rule.usd, due, CALLS.name, view.delivery.offset)
         records += _account_records(rule, told, CALLS, view) if told != before or _tells(told, view) else ()
     return tuple(records)
 
@@ -235,7 +260,9 @@ def _spent(row: CallOutline, known: Registered, view: View[Accounts]) -> tuple[R
 def _amount(row: CallOutline, known: Registered) -> tuple[Decimal, bool]:
     """What a call costs; one whose cost nobody knows, what it is thought to have cost, or else what was held for it."""
     usd = row.cost.total_usd
-    return (row.cost.estimated_usd or known.held_usd or Decimal(0), True) if usd is None else (usd, False)
+    if usd is None:
+        return row.cost.estimated_usd or known.held_usd or _NOTHING, True
+    return max(usd, _NOTHING), False
 
 
 def _tells(account: Account, view: View[Accounts]) -> bool:
@@ -252,12 +279,13 @@ def _rule_of(key: AccountKey, view: View[Accounts]) -> BudgetRule | None:
 def _account_records(
     rule: BudgetRule | None, account: Account, cause: Topic, view: View[Accounts]
 ) -> tuple[Record, ...]:
-    key = f"{account.tenant_id}/{account.budget}/{account.period}/{account.subject}"
+    # what people name may hold a slash, and two accounts under one key would compact each other away
+    key = f"{account.tenant_id}/{account.period}/{quote(account.budget, safe='')}/{quote(account.subject, safe='')}"
     own = Record(BUDGETS, key, account, partition_by=account.tenant_id)
     if rule is None:
         return (own,)
     at_ms = view.delivery.timestamp_ms
-    alerts = alerts_at(rule, account, cause.name, view.delivery.offset, at_ms)
+    alerts = alerts_at(account, cause.name, view.delivery.offset, at_ms)
     return (own, *(Record(ALERTS, alert.subject, alert) for alert in alerts))
 
 

@@ -68,6 +68,7 @@ def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outco
         known = _known_models(view.control, ticket)
         unknown = f"model {request.model!r} is not served here; known: {known}, or auto"
         return _refuse(ticket, delivery, Failure(code="unknown_model", message=unknown, field="model"))
+    request = _bounded(request, view.control)
     prompt, summary = carried(ticket, request)
     accepted = Accepted(
         ticket=ticket,
@@ -77,6 +78,14 @@ def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outco
         summary=summary,
     )
     return Forward((Record(VALIDATED, request.tenant_id, accepted),))
+
+
+def _bounded(request: Request, control: ControlView) -> Request:
+    tenant = control.tenants.get(request.tenant_id)
+    if tenant is None or tenant.default_max_tokens is None or request.params.max_tokens is not None:
+        return request
+    params = request.params.model_copy(update={"max_tokens": tenant.default_max_tokens})
+    return request.model_copy(update={"params": params})
 
 
 def _counts(request: Request, control: ControlView) -> bool:

@@ -11,6 +11,8 @@ from streams.state.spending import Spending
 
 REMEMBERED_MS = 24 * 3_600_000
 """A request id repeated within a day is recognised; its changelog is kept for two."""
+OPEN_MS = 47 * 3_600_000
+"""So long one is remembered whose cost is not counted yet: nearly as long as the changelog has it."""
 
 
 NO_METERS = Meters()
@@ -26,6 +28,7 @@ class Accounts:
         self._meters: OrderedDict[_Whose, Meters] = OrderedDict()
         self._registered: dict[bytes, Registered] = {}
         self._oldest: deque[bytes] = deque()  # an OrderedDict would take 100 bytes more for each id
+        self._open: deque[bytes] = deque()  # of the last but one day: those whose cost is not counted yet
         self._newest_ms = 0
 
     def __len__(self) -> int:
@@ -57,7 +60,7 @@ class Accounts:
                 if key not in self._registered:
                     self._oldest.append(key)
                 known = self._registered[key] = registered(event)
-                self.spending.hold(key, known)
+                self.spending.hold(key, known, self._newest_ms)
                 self._newest_ms = max(self._newest_ms, min(event.seen_at_ms, now_ms))
                 self._forget(self._newest_ms - REMEMBERED_MS)
             case Account():
@@ -78,9 +81,19 @@ class Accounts:
         """
         self.spending.forget_periods(before_ms)
         while self._oldest and self._registered[self._oldest[0]].seen_at_ms < before_ms:
-            del self._registered[self._oldest.popleft()]
+            oldest = self._oldest.popleft()
+            if self._registered[oldest].is_open:
+                self._open.append(oldest)
+            else:
+                del self._registered[oldest]
+        while self._open and self._is_done_with(self._open[0], before_ms + REMEMBERED_MS):
+            del self._registered[self._open.popleft()]
         while self._meters and _latest_us(next(iter(self._meters.values()))) < before_ms * 1000:
             self._meters.popitem(last=False)
+
+    def _is_done_with(self, key: bytes, now_ms: int) -> bool:
+        known = self._registered[key]
+        return not known.is_open or known.seen_at_ms < now_ms - OPEN_MS
 
 
 def _latest_us(meters: Meters) -> int:

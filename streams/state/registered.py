@@ -80,23 +80,28 @@ class Registered(Struct, frozen=True):
     charged: tuple[AccountKey, ...] = ()
 
     @property
+    def is_open(self) -> bool:
+        """Whether money is still to be counted for it."""
+        return bool(self.held_usd) and self.closed_offset is None
+
+    @property
     def refusal(self) -> Failure | None:
         return None if self.encoded_refusal is None else Failure.decode(self.encoded_refusal)
 
     def has_settled(self, attempt_id: str) -> bool:
         if not self.settled:
             return False
-        return attempt_id[-MARK_CHARS:] in (mark.partition(_AT)[0] for mark in self.settled.split())
+        return attempt_id[-MARK_CHARS:] in (mark.rpartition(_AT)[2] for mark in self.settled.split())
 
     def was_settled_by(self, attempt_id: str, offset: int) -> bool:
         """Whether that attempt was settled by the very row at this offset, where money counts."""
-        return f"{attempt_id[-MARK_CHARS:]}{_AT}{offset}" in self.settled.split()
+        return f"{offset}{_AT}{attempt_id[-MARK_CHARS:]}" in self.settled.split()
 
     def settling(self, attempt_id: str, offset: int = -1, *, closed_offset: int | None = None) -> "Registered":
         """With no tokens held any more, and this attempt among the settled by the row at `offset`. Money is held until
         the final row is counted, whose offset is given then.
         """
-        mark = attempt_id[-MARK_CHARS:] + (f"{_AT}{offset}" if self.charged else "")
+        mark = (f"{offset}{_AT}" if self.charged else "") + attempt_id[-MARK_CHARS:]
         return replace(
             self,
             held=NOTHING,
@@ -169,5 +174,5 @@ def registered(event: Registration) -> Registered:
 
 
 def _mark(attempt: str) -> str:
-    name, at, offset = attempt.partition(_AT)
-    return f"{name[-MARK_CHARS:]}{at}{offset}"
+    offset, at, name = attempt.rpartition(_AT)
+    return f"{offset}{at}{name[-MARK_CHARS:]}"

@@ -9,7 +9,7 @@ from msgspec import Struct
 from schemas.account import Account
 from streams.state.registered import AccountKey, Registered
 
-HELD_MS = 6 * 3_600_000
+HELD_MS = 24 * 3_600_000
 """What is held for a request whose end nobody heard of is let go after that: longer than a backlog lasts, and not for
 ever."""
 _DAY_MS = 86_400_000
@@ -54,11 +54,7 @@ class Spending:
         )
 
     def held_usd(self, key: AccountKey, now_ms: int) -> Decimal:
-        while self._holds:
-            whose, oldest = next(iter(self._holds.items()))
-            if oldest.until_ms > now_ms:
-                break
-            self._let_go(*whose)
+        self._expire(now_ms)
         return self._held.get(key, NOTHING)
 
     def held_accounts(self, now_ms: int) -> list[AccountKey]:
@@ -74,8 +70,9 @@ class Spending:
         if left := [each for each in closing if each[0] >= account.calls_offset]:
             self._closing[key] = left
 
-    def hold(self, registration: bytes, known: Registered) -> None:
-        if known.held_usd is None:
+    def hold(self, registration: bytes, known: Registered, now_ms: int) -> None:
+        """By the events' own time: one that is too old by then holds nothing any more."""
+        if not known.held_usd or known.seen_at_ms + HELD_MS <= now_ms:
             return
         for key in known.charged:
             closed_offset = known.closed_offset
@@ -92,11 +89,18 @@ class Spending:
         hold = self._holds.pop((registration, key), None)
         if hold is None:
             return
-        left = self._held[key] - hold.usd
+        left = self._held.get(key, NOTHING) - hold.usd
         if left:
             self._held[key] = left
         else:
-            del self._held[key]
+            self._held.pop(key, None)
+
+    def _expire(self, now_ms: int) -> None:
+        while self._holds:
+            whose, oldest = next(iter(self._holds.items()))
+            if oldest.until_ms > now_ms:
+                break
+            self._let_go(*whose)
 
     def forget_periods(self, now_ms: int) -> None:
         """Looks once a day."""
@@ -104,6 +108,7 @@ class Spending:
         if today == self._day:
             return
         self._day = today
+        self._expire(now_ms)
         day = f"{datetime.fromtimestamp(now_ms / 1_000, UTC) - _KEPT:%Y-%m-%d}"
         ended = [key for key in self._accounts if key.period < day[: len(key.period)]]
         for key in ended:

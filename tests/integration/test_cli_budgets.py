@@ -36,7 +36,7 @@ from tests.clickhouse_engine import new_database, running_engine
 from tests.fakes.call_rows import call_row
 from tests.integration.millrace import Millrace, environment_of
 from tests.integration.worker_thread import Bench
-from tests.unit.examples import accepted, deployment
+from tests.unit.examples import accepted, deployment, prompt
 
 pytestmark = pytest.mark.integration
 
@@ -70,7 +70,9 @@ def bench(kafka: KafkaSettings) -> Iterator[Bench]:
         bench.log.write(CALLS, row("first", "0.0009"), key="acme")
         bench.log.flush()
         bench.log.read_count(BUDGETS, 1)
-        ask(bench, "second", "third")
+        ask(bench, "second")
+        bench.log.write(VALIDATED, accepted("third", user_id="ada", prompt=prompt(max_tokens=800)), key="acme")
+        bench.log.flush()
         bench.log.read_count(COMPLETIONS, 1)
         yield bench
 

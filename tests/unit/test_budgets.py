@@ -335,30 +335,123 @@ def test_the_operator_is_told_once_at_each_threshold() -> None:
         ledger.settle(f"r-{number}", usd)
 
     assert [(alert.alert_id, alert.alert, alert.severity) for alert in ledger.alerts] == [
-        ("acme/month//2026-11/80", "budget_warning", "warning"),
-        ("acme/month//2026-11/100", "budget_exhausted", "critical"),
+        ("acme/month//2026-11/80/0.001", "budget_warning", "warning"),
+        ("acme/month//2026-11/100/0.001", "budget_exhausted", "critical"),
     ]
 
 
 def test_the_first_refusal_tells_the_operator_that_a_budget_is_used_up() -> None:
     ledger = Ledger(budget(usd="0.0004"))
-    ledger.admits()
+    ledger.admits("r-1")
+    ledger.settle("r-1", "0.0002")
 
     assert not ledger.admits()
     assert not ledger.admits()
 
-    assert [alert.alert_id for alert in ledger.alerts] == ["acme/month//2026-11/80", "acme/month//2026-11/100"]
+    ids = [alert.alert_id for alert in ledger.alerts]
+    assert ids == ["acme/month//2026-11/80/0.0004", "acme/month//2026-11/100/0.0004"]
+    assert "0.0002 USD of the 0.0004 USD" in ledger.alerts[0].message
+    assert "what is left does not cover the next request" in ledger.alerts[0].message
+
+
+def test_nobody_is_woken_where_the_room_is_only_held_for_others() -> None:
+    ledger = Ledger(budget(usd="0.0004"))
+    ledger.admits("r-1")
+
+    assert not ledger.admits()
+    assert ledger.alerts == []
+    ledger.settle("r-1", "0.00039")
+    assert [alert.alert for alert in ledger.alerts] == ["budget_warning"]
+
+
+def test_a_budget_that_is_raised_is_told_anew() -> None:
+    ledger = Ledger(budget(usd="0.001"))
+    ledger.admits("r-1")
+    ledger.settle("r-1", "0.0009")
+    ledger.control = budgeted(budget(usd="0.01"))
+    ledger.admits("r-2")
+    ledger.settle("r-2", "0.008")
+
+    assert [alert.threshold for alert in ledger.alerts] == ["80", "80"]
+    assert len({alert.alert_id for alert in ledger.alerts}) == 2
+
+
+@pytest.mark.parametrize("at_ms", [NOW_MS, NOW_MS + HELD_MS])
+def test_requests_that_hold_nothing_are_settled_forgotten_and_read_back_like_others(at_ms: int) -> None:
+    """A hold of 0 beside others once ended every worker that came to it."""
+    ledger = Ledger(budget(when_unpriced="allow"), model="nobody-knows-this")
+    outcomes = [ledger.ask("r-1"), ledger.ask("r-2"), ledger.ask("r-3", at_ms=at_ms)]
+    outcomes += [ledger.settle("r-1", "0"), ledger.settle("r-2", "0.1")]
+    again = Accounts()
+    for outcome in outcomes:
+        for record in records_of(outcome):
+            if record.topic in {ACCOUNTS, BUDGETS}:
+                again.apply(record.event, at_ms)
+
+    assert (ledger.spent(), ledger.held(at_ms=at_ms)) == (Decimal("0.1"), 0)
+    assert vars(again.spending)["_held"] == vars(ledger.state.spending)["_held"] == {}
+
+
+def test_a_request_whose_cost_is_not_counted_yet_is_remembered_beyond_a_day() -> None:
+    ledger = Ledger(budget())
+    ledger.admits("r-1")
+    ledger.admits("r-2", at_ms=NOW_MS + DAY_MS + HELD_MS // 2)
+
+    ledger.settle("r-1", "0.0001")
+
+    assert ledger.spent() == Decimal("0.0001")
+    ledger.admits("r-3", at_ms=NOW_MS + 3 * DAY_MS)
+    assert ledger.settle("r-2", "0.0001") != Absorb("nothing to settle", is_routine=True)
+    ledger.admits("r-4", at_ms=NOW_MS + 6 * DAY_MS)
+    assert ledger.settle("r-3", "0.0001") == Absorb("its request is forgotten: no budget counts what it cost")
+
+
+def test_an_attempt_whose_final_row_comes_after_one_that_was_not_holds_nothing_any_more() -> None:
+    ledger = Ledger(budget())
+    ledger.admits("r-1")
+    ledger.settle("r-1", "0.0001", is_final=False)
+
+    ledger.settle("r-1", "0.0001")
+
+    assert (ledger.spent(), ledger.held()) == (Decimal("0.0001"), 0)
+
+
+def test_an_override_lets_a_dear_request_through_too() -> None:
+    extra = Override(
+        name="one/1", budget="one", usd="1", until_ms=NOW_MS + 1, reason="report", by="ops", made_at_ms=NOW_MS
+    )
+    ledger = Ledger(budget("one", usd="0.0001", scope="request", period=None), extra)
+
+    assert ledger.admits()
+
+
+def test_names_with_slashes_never_share_an_account() -> None:
+    def written(name: str, user_id: str) -> str:
+        ledger = Ledger(budget(name, scope="user"))
+        ledger.take(accepted("r-1", user_id=user_id), 1, NOW_MS)
+        (record,) = [each for each in records_of(ledger.settle("r-1", "0.1")) if each.topic is BUDGETS]
+        return record.key
+
+    assert written("b", "2026-11/x") != written("b/2026-11", "x")
+
+
+def test_a_cost_below_nothing_gives_no_room() -> None:
+    ledger = Ledger(budget())
+    ledger.admits("r-1")
+
+    ledger.settle("r-1", "-5")
+
+    assert ledger.spent() == 0
 
 
 def test_an_alert_that_may_not_have_left_before_a_crash_is_told_again_under_its_id() -> None:
     ledger = Ledger(budget(usd="0.0004"))
     ledger.admits("r-1")
+    ledger.settle("r-1", "0.0002", offset=5)
     ledger.ask("r-2", offset=9)
-    ledger.settle("r-1", "0.0004", offset=5)
     told = [alert.alert_id for alert in ledger.alerts]
 
     ledger.ask("r-2", offset=9)
-    ledger.settle("r-1", "0.0004", offset=5)
 
     assert {alert.alert_id for alert in ledger.alerts} == set(told)
     assert len(ledger.alerts) == len(told) + 2
@@ -370,7 +463,7 @@ def test_a_threshold_passed_by_a_row_is_told_again_when_that_row_is_taken_again(
     ledger.settle("r-1", "0.0009", offset=5)
     ledger.settle("r-1", "0.0009", offset=5)
 
-    assert [alert.alert_id for alert in ledger.alerts] == ["acme/month//2026-11/80"] * 2
+    assert [alert.alert_id for alert in ledger.alerts] == ["acme/month//2026-11/80/0.001"] * 2
 
 
 def test_accounts_of_periods_long_past_are_forgotten() -> None:

@@ -99,6 +99,12 @@ def test_where_a_registration_is_forgotten_the_budgets_of_today_say_where_its_ro
     assert found.agrees
 
 
+def test_where_something_is_forgotten_a_difference_proves_nothing() -> None:
+    (found,) = checked({KEY: account("0.01")}, {}, BUDGETS, [Row(3, row(1, None))], 0)
+
+    assert (found.history_usd, found.agrees) == (None, True)
+
+
 def test_what_is_older_than_history_is_said_to_be() -> None:
     (found,) = checked({KEY: account("2")}, {}, BUDGETS, [], PRODUCED_AT_MS)
 

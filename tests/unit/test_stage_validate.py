@@ -13,6 +13,7 @@ from schemas.flow import Accepted, Completion, Refused
 from schemas.response import Failure
 from schemas.topics import MAX_REQUEST_BYTES, VALIDATED
 from streams.control import ControlView
+from streams.questions import prompt_of
 from streams.runtime.delivery import Delivery, Headers
 from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Park
 from streams.runtime.stage import Stateless
@@ -378,3 +379,15 @@ def test_the_delivery_is_the_event() -> None:
     delivered: Delivery = record(b"anything")
 
     assert STAGE.parse(STAGE.reads[0], delivered) is delivered
+
+
+def test_a_tenants_default_bounds_answers_of_requests_that_name_no_bound() -> None:
+    bounded = control(tenant(default_max_tokens=700))
+
+    unnamed = accepted(request_json(), configured=bounded)
+    named = accepted(request_json(params={"max_tokens": 9}), configured=bounded)
+
+    assert [prompt_of(each.prompt).params.max_tokens for each in (unnamed, named)] == [700, 9]
+    assert unnamed.summary is not None
+    assert unnamed.summary.max_tokens == 700
+    assert prompt_of(accepted(request_json()).prompt).params.max_tokens is None
