@@ -201,7 +201,7 @@ def _add(found: Sums, row: CallRow, model: str, attempts: int, usd: Decimal | No
 
 
 @given(done=steps)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_retries_orders_batches_and_phases_give_what_the_rows_say(store: Store, done: list[Step]) -> None:
     store.empty()
     for step in done:
