@@ -63,6 +63,15 @@ def reconcile(
     providers = (provider,) if provider else tuple(sorted({record.provider for record in records}))
     if not providers:
         raise Fault(f"--usage {usage} holds no record: say with --provider whose calls were not charged")
+    if strangers := sorted({record.provider for record in records} - set(providers)):
+        raise Fault(
+            f"--usage {usage} has records of {', '.join(strangers)}, which are not {provider}'s: leave them out"
+        )
+    if not incomplete and not any(period.start_ms <= record.at_ms < period.end_ms for record in records):
+        raise Fault(
+            f"--usage {usage} holds {len(records)} records and none from {clock(period.start_ms)} to "
+            f"{clock(period.end_ms)} UTC: that would take every call as not charged; check the file and the period"
+        )
     chosen = Chosen(period.start_ms - AROUND_MS, period.end_ms + AROUND_MS, (), providers, tuple(deployment or ()))
     cluster = None if dry_run else reach(bootstrap_servers)
     run_id = str(uuid_utils.uuid7())

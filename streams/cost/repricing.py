@@ -18,15 +18,13 @@ def agreed_prices(control: ControlView) -> Pricing:
 
     def pricing(call: BookedCall) -> Cost:
         deployment = control.deployments.get(call.deployment or "")
-        names = (
-            call.model_used,
-            call.model_requested,
-        )  # what was asked for: a snapshot's name may be newer than a list
+        if deployment is None:  # nobody knows any more whose prices it had
+            return Cost(status="unpriced")
         priceable = Priceable(
             tenant_id=call.tenant_id,
             deployment=call.deployment or "",
-            provider=(deployment.price_as if deployment else None) or call.provider,
-            models=tuple(dict.fromkeys(name for name in names if name)),
+            provider=deployment.price_as or call.provider,
+            models=names_of(call.model_used or "", deployment.models.values()),
             at_ms=call.started_at_ms,
             duration_ms=call.provider_ms or 0,
             service_tier=call.service_tier,
@@ -34,6 +32,15 @@ def agreed_prices(control: ControlView) -> Pricing:
         return cost_of(control, priceable, call.usage)
 
     return pricing
+
+
+def names_of(reported: str, sent: Iterable[str]) -> tuple[str, ...]:
+    """As a call was booked: by the name the answer reported, then by the one that was sent. A row has the first only; a
+    snapshot is named after what was asked for, so that is found among the names the deployment sends. What the client
+    asked for is no name of the provider's: it may be an alias, or what a fallback stood in for.
+    """
+    asked = sorted((name for name in set(sent) if reported.startswith(name) and name != reported), key=len)
+    return (reported, *reversed(asked)) if reported else ()
 
 
 @dataclass(frozen=True, slots=True)

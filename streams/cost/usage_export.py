@@ -75,6 +75,8 @@ def _json_lines(text: str, name: str) -> Iterator[tuple[str, Mapping[str, object
 def _csv(text: str, name: str) -> Iterator[tuple[str, Mapping[str, object]]]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     try:
+        if text.strip() and not {"time", "cost_usd"} <= set(rows.fieldnames or ()):
+            raise UnreadableExport(f"{name} is neither JSON lines nor CSV with the columns time and cost_usd")
         for row in rows:
             yield f"{name}, line {rows.line_num}", cast("dict[str, object]", row)
     except csv.Error as error:

@@ -123,7 +123,7 @@ def test_a_call_of_which_the_provider_has_no_record_is_named_and_the_command_fai
     millrace: Millrace, tmp_path: Path
 ) -> None:
     export = tmp_path / "bill.csv"
-    export.write_text("time,provider,cost_usd\n")
+    export.write_text("time,provider,cost_usd\n2026-11-18T11:06:40Z,openai,0\n")
     ended = millrace("reconcile", "--usage", str(export), "--provider", "openai", *PERIOD)
     assert ended.status == 1
     assert "attempt-1" in ended.out

@@ -16,6 +16,7 @@ from streams.settings import KafkaSettings
 from tests.clickhouse_engine import new_database, running_engine
 from tests.fakes.call_rows import PRODUCED_AT_MS, call_row
 from tests.integration.millrace import Millrace, Scribe, environment_of
+from tests.unit.examples import deployment
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +44,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Generator[ClickHouseSe
 def test_history_is_priced_again_beside_itself_and_only_once(
     settings: ClickHouseSettings, kafka: KafkaSettings
 ) -> None:
-    Scribe(kafka).make(AUDIT, CONTROL)
+    scribe = Scribe(kafka)
+    scribe.make(AUDIT, CONTROL)
+    scribe.write(CONTROL, deployment(models={"auto": "gpt-5-mini"}).encode(), key=b"deployment/openai-1")
     millrace = Millrace(
         {
             **environment_of(kafka),

@@ -76,10 +76,28 @@ def test_a_call_of_which_nobody_knows_the_usage_keeps_its_price() -> None:
     assert reprice(replace(booked_call(), usage=Usage()), at("0.0008"), "run") is None
 
 
-def test_the_list_knows_a_new_snapshot_by_the_name_that_was_asked_for() -> None:
-    named = replace(booked_call(), model_used="gpt-4o-mini-never-heard-of-xyz", model_requested="gpt-4o-mini")
-    pricing = agreed_prices(ControlView())
+MAIN = Deployment(name="openai-main", provider="openai", key_ref="k", models={"fast": "gpt-4o-mini", "smart": "gpt-4o"})
+CONFIGURED = with_object(ControlView(), MAIN, 3)
+
+
+def test_the_list_knows_a_new_snapshot_by_the_name_that_was_sent_and_never_by_what_the_client_asked_for() -> None:
+    named = replace(booked_call(), model_used="gpt-4o-mini-never-heard-of-xyz", model_requested="smart")
+    pricing = agreed_prices(CONFIGURED)
     assert pricing(named).total_usd == pricing(booked_call()).total_usd == Decimal("0.000450000")
+    stood_in = replace(booked_call(), model_used="brand-new-llm", model_requested="gpt-4o")
+    assert pricing(stood_in).status == "unpriced"
+
+
+def test_a_call_by_a_deployment_that_is_gone_is_left_alone() -> None:
+    assert agreed_prices(ControlView())(booked_call()).status == "unpriced"
+    assert reprice(booked_call(), agreed_prices(ControlView()), "run") is None
+
+
+def test_what_was_booked_by_a_negotiated_price_of_the_sent_name_is_not_moved_by_pricing_it_again() -> None:
+    period = PricePeriod(from_ms=0, discount="0.5")
+    negotiated = Price(name="ours", models=("gpt-4o-mini",), periods=(period,))
+    call = replace(booked_call(usd="0.000225"), model_used="gpt-4o-mini-2024-07-18")
+    assert reprice(call, agreed_prices(with_object(CONFIGURED, negotiated, 117)), "run") is None
 
 
 def test_a_deployment_may_be_priced_as_somebody_else() -> None:
@@ -98,7 +116,7 @@ def test_a_deployment_may_be_priced_as_somebody_else() -> None:
 def test_what_was_negotiated_counts_from_when_it_was_agreed_and_is_named_in_the_version() -> None:
     call = booked_call(usd="0.00045")
     agreed = Price(name="ours", periods=(PricePeriod(from_ms=call.started_at_ms, discount="0.5"),))
-    pricing = agreed_prices(with_object(ControlView(), agreed, 117))
+    pricing = agreed_prices(with_object(CONFIGURED, agreed, 117))
     found = reprice(call, pricing, "run")
     assert found is not None
     assert found.after_usd == Decimal("0.000225")
