@@ -124,8 +124,10 @@ def test_a_budget_is_not_exceeded_however_many_ask_at_once_and_whoever_is_killed
     rows = {row.attempt_id: row for row in bench.log.events(CALLS, CallRow)}
     assert sum(row.cost.total_usd or 0 for row in rows.values()) == spent
     told = {alert.alert_id for alert in bench.log.events(ALERTS, Alert)}
-    assert {told_id.split("/")[-2] for told_id in told} == {"80", "100"}
-    assert len(told) == 2
+    percents = [told_id.split("/")[-2] for told_id in told]
+    assert len(set(percents)) == len(percents)
+    assert set(percents) <= {"80", "100"}  # at 100 only where it was used up, and not just held for others
+    assert ("80" in percents) >= (spent * 100 >= LIMIT * 80)
 
 
 def _decided(bench: Bench) -> int:
