@@ -67,6 +67,6 @@ def _packed(connection: Connection, database: str, section: str) -> str:
     columns = connection.query(_COLUMNS, {"database": database, "view": view}).result_rows
     names = ", ".join(str(name) for (name,) in columns)
     return (
-        f"SELECT tenant_id, day, groupArray(({names})) AS packed FROM {{database:Identifier}}.{view} "  # noqa: S608
+        f"SELECT tenant_id, day, groupArray(({names})) AS packed FROM {{database:Identifier}}.{view} "  # noqa: S608 - our names
         f"WHERE {_CHOSEN} GROUP BY tenant_id, day"
     )

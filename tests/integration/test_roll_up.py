@@ -153,7 +153,7 @@ class Store:
             "SELECT day, tenant_id, model, sum(attempts), sum(cost_usd), sum(cost_unknown) FROM cost_daily "
             "GROUP BY day, tenant_id, model"
         )
-        return {(day, tenant, model): (*rest,) for day, tenant, model, *rest in self.rows(statement)}  # type: ignore[misc]
+        return {(day, tenant, model): (*rest,) for day, tenant, model, *rest in self.rows(statement)}  # type: ignore[misc]  # a row of the driver is any sequence
 
     def differing(self) -> list[str]:
         """Views that do not say what the rows say."""

@@ -6,113 +6,19 @@ from typing import Any
 import pytest
 
 from schemas.account import Account, Registration
-from schemas.alert import Alert
-from schemas.call import CallRow
-from schemas.flow import Accepted
-from schemas.money import Budget, Override
-from schemas.response import Failure
-from schemas.topics import ACCOUNTS, ALERTS, BUDGETS
-from schemas.usage import Cost
-from streams.control import ControlView, with_object
-from streams.cost.ledger import attempt_row
-from streams.runtime.outcome import Absorb, Forward, Outcome
-from streams.stages.limit import decide
+from schemas.money import Override
+from schemas.topics import ACCOUNTS, BUDGETS
+from streams.runtime.outcome import Absorb
 from streams.state.accounts import Accounts
-from streams.state.registered import AccountKey
 from streams.state.spending import HELD_MS
 from tests.unit.examples import (
     NOW_MS,
     accepted,
-    attempt,
-    control,
-    delivery,
-    deployment,
-    finished,
     on,
-    plan,
     prompt,
     records_of,
-    ticket,
-    view,
 )
-
-DAY_MS = 86_400_000
-MONTH, TODAY = "2026-11", "2026-11-18"
-ESTIMATE = Decimal("0.0003087")
-"""Of a request of 10 tokens in and 512 out to gpt-4o-mini."""
-
-
-def budget(name: str = "month", *, usd: str = "1", **changes: Any) -> Budget:
-    facts: dict[str, Any] = {"tenant": "acme", "scope": "tenant", "period": "month", **changes}
-    return Budget(name=name, usd=usd, **facts)
-
-
-def budgeted(*objects: Budget | Override, model: str = "gpt-4o-mini") -> ControlView:
-    configured = control(deployment(models={"gpt-5-mini": model}))
-    for number, each in enumerate(objects):
-        configured = with_object(configured, each, 10 + number)
-    return configured
-
-
-def key(name: str = "month", subject: str = "", period: str = MONTH) -> AccountKey:
-    return AccountKey("acme", name, subject, period)
-
-
-class Ledger:
-    """The stage and its state, without Kafka. `asked` and `rows` count offsets, as two topics do."""
-
-    def __init__(self, *objects: Budget | Override, model: str = "gpt-4o-mini") -> None:
-        self.control = budgeted(*objects, model=model)
-        self.state = Accounts()
-        self.asked = 0
-        self.rows = 0
-        self.alerts: list[Alert] = []
-
-    def ask(
-        self, request_id: str | None = None, *, at_ms: int = NOW_MS, offset: int | None = None, **event: Any
-    ) -> Outcome:
-        self.asked += 1
-        where = self.asked if offset is None else offset
-        return self.take(accepted(request_id or f"r-{where}", **event), where, at_ms)
-
-    def admits(self, request_id: str | None = None, **event: Any) -> bool:
-        return isinstance(self.ask(request_id, **event), Forward)
-
-    def refusal(self, **event: Any) -> Failure:
-        failure = finished(self.ask(**event)).failure
-        assert failure is not None
-        return failure
-
-    def settle(
-        self, request_id: str, usd: str | None, *, attempt_no: int = 1, is_final: bool = True, offset: int | None = None
-    ) -> Outcome:
-        """A priced row; the cost is unknown with None."""
-        self.rows += offset is None
-        cost = Cost(status="unknown_billable") if usd is None else Cost(status="priced", total_usd=Decimal(usd))
-        row = attempt_row(
-            ticket(request_id),
-            plan(),
-            attempt(attempt_no, attempt_id=f"attempt-{request_id}-{attempt_no}"),
-            "priced",
-            cost=cost,
-            request_status="ok" if is_final else None,
-        )
-        return self.take(row, self.rows if offset is None else offset, NOW_MS)
-
-    def take(self, event: Accepted | CallRow, offset: int, at_ms: int) -> Outcome:
-        delivered = delivery(offset=offset, timestamp_ms=at_ms)
-        outcome = decide(event, view(self.state, control=self.control, delivery=delivered, now_ms=at_ms))
-        for record in records_of(outcome):
-            if record.topic in {ACCOUNTS, BUDGETS}:
-                self.state.apply(record.event, at_ms)
-        self.alerts += on(ALERTS, records_of(outcome), Alert)
-        return outcome
-
-    def spent(self, of: AccountKey | None = None) -> Decimal:
-        return self.state.spending.account(of or key()).spent_usd
-
-    def held(self, of: AccountKey | None = None, at_ms: int = NOW_MS) -> Decimal:
-        return self.state.spending.held_usd(of or key(), at_ms)
+from tests.unit.spending import DAY_MS, ESTIMATE, TODAY, Ledger, budget, budgeted, key
 
 
 def test_what_a_request_may_cost_is_held_until_it_is_settled() -> None:
@@ -285,15 +191,6 @@ def test_a_single_request_that_may_cost_too_much_is_refused_for_good() -> None:
     assert "may cost 0.0024015 USD and budget one allows 0.0004 for one" in failure.message
 
 
-def test_a_request_that_may_cost_more_than_a_whole_period_allows_is_refused_for_good_and_wakes_nobody() -> None:
-    ledger = Ledger(budget(usd="0.0003"))
-
-    failure = ledger.refusal()
-
-    assert (failure.code, failure.retryable, ledger.alerts) == ("budget_exceeded", False, [])
-    assert "allows 0.0003 in a whole month" in failure.message
-
-
 def test_all_budgets_of_a_request_have_room_or_none_is_charged() -> None:
     ledger = Ledger(budget("day", usd="1", period="day"), budget("month", usd="0.0001"))
 
@@ -326,54 +223,6 @@ def test_a_model_without_a_price_is_refused_where_there_is_a_budget_unless_it_al
     assert lax.admits("r-1")
     lax.settle("r-1", "0.002")
     assert lax.spent() == Decimal("0.002")
-
-
-def test_the_operator_is_told_once_at_each_threshold() -> None:
-    ledger = Ledger(budget(usd="0.001"))
-    for number, usd in enumerate(("0.0003", "0.0003", "0.00025", "0.0001", "0.0001"), 1):
-        ledger.take(accepted(f"r-{number}"), number, NOW_MS)
-        ledger.settle(f"r-{number}", usd)
-
-    assert [(alert.alert_id, alert.alert, alert.severity) for alert in ledger.alerts] == [
-        ("acme/month//2026-11/80/0.001", "budget_warning", "warning"),
-        ("acme/month//2026-11/100/0.001", "budget_exhausted", "critical"),
-    ]
-
-
-def test_the_first_refusal_tells_the_operator_that_a_budget_is_used_up() -> None:
-    ledger = Ledger(budget(usd="0.0004"))
-    ledger.admits("r-1")
-    ledger.settle("r-1", "0.0002")
-
-    assert not ledger.admits()
-    assert not ledger.admits()
-
-    ids = [alert.alert_id for alert in ledger.alerts]
-    assert ids == ["acme/month//2026-11/80/0.0004", "acme/month//2026-11/100/0.0004"]
-    assert "0.0002 USD of the 0.0004 USD" in ledger.alerts[0].message
-    assert "what is left does not cover the next request" in ledger.alerts[0].message
-
-
-def test_nobody_is_woken_where_the_room_is_only_held_for_others() -> None:
-    ledger = Ledger(budget(usd="0.0004"))
-    ledger.admits("r-1")
-
-    assert not ledger.admits()
-    assert ledger.alerts == []
-    ledger.settle("r-1", "0.00039")
-    assert [alert.alert for alert in ledger.alerts] == ["budget_warning"]
-
-
-def test_a_budget_that_is_raised_is_told_anew() -> None:
-    ledger = Ledger(budget(usd="0.001"))
-    ledger.admits("r-1")
-    ledger.settle("r-1", "0.0009")
-    ledger.control = budgeted(budget(usd="0.01"))
-    ledger.admits("r-2")
-    ledger.settle("r-2", "0.008")
-
-    assert [alert.threshold for alert in ledger.alerts] == ["80", "80"]
-    assert len({alert.alert_id for alert in ledger.alerts}) == 2
 
 
 @pytest.mark.parametrize("at_ms", [NOW_MS, NOW_MS + HELD_MS])
@@ -442,28 +291,6 @@ def test_a_cost_below_nothing_gives_no_room() -> None:
     ledger.settle("r-1", "-5")
 
     assert ledger.spent() == 0
-
-
-def test_an_alert_that_may_not_have_left_before_a_crash_is_told_again_under_its_id() -> None:
-    ledger = Ledger(budget(usd="0.0004"))
-    ledger.admits("r-1")
-    ledger.settle("r-1", "0.0002", offset=5)
-    ledger.ask("r-2", offset=9)
-    told = [alert.alert_id for alert in ledger.alerts]
-
-    ledger.ask("r-2", offset=9)
-
-    assert {alert.alert_id for alert in ledger.alerts} == set(told)
-    assert len(ledger.alerts) == len(told) + 2
-
-
-def test_a_threshold_passed_by_a_row_is_told_again_when_that_row_is_taken_again() -> None:
-    ledger = Ledger(budget(usd="0.001"))
-    ledger.admits("r-1")
-    ledger.settle("r-1", "0.0009", offset=5)
-    ledger.settle("r-1", "0.0009", offset=5)
-
-    assert [alert.alert_id for alert in ledger.alerts] == ["acme/month//2026-11/80/0.001"] * 2
 
 
 def test_accounts_of_periods_long_past_are_forgotten() -> None:

@@ -5,21 +5,15 @@ from typing import Any
 import pytest
 
 from schemas.account import Registration
-from schemas.call import CallRow
 from schemas.control import Limits
-from schemas.flow import Accepted, Admitted, Completion, Refused
-from schemas.money import SpendStop
-from schemas.response import Failure
+from schemas.flow import Admitted, Completion
 from schemas.topics import ACCOUNTS, ADMITTED
 from schemas.usage import Usage
-from streams.control import ControlView
 from streams.cost.ledger import attempt_row, unattempted_row
 from streams.questions import namespace_of
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome
 from streams.stages.limit import decide
-from streams.state.accounts import Accounts
 from tests.unit.examples import (
-    DIGEST,
     NOW_MS,
     OTHER_DIGEST,
     PROMPT_CANARY,
@@ -41,54 +35,7 @@ from tests.unit.examples import (
     ticket,
     view,
 )
-
-MINUTE_MS = 60_000
-
-
-class Limiter:
-    """The stage and its state, without Kafka: what an outcome writes to the table is applied, as the shell does."""
-
-    def __init__(self, configured: ControlView) -> None:
-        self.control = configured
-        self.state = Accounts()
-        self._offset = 100
-
-    def take(self, event: Accepted | Refused | CallRow, *, at_ms: int = NOW_MS, offset: int | None = None) -> Outcome:
-        """At the next offset, unless it is delivered again at an earlier one."""
-        self._offset += 1
-        delivered = delivery(offset=self._offset if offset is None else offset, timestamp_ms=at_ms)
-        outcome = decide(event, view(self.state, control=self.control, delivery=delivered, now_ms=at_ms))
-        for change in table_records(ACCOUNTS, outcome):
-            self.state.apply(change, at_ms)
-        return outcome
-
-    def admits(self, *, at_ms: int = NOW_MS, **event: Any) -> bool:
-        self._offset += 1
-        return isinstance(self.take(accepted(f"r-{self._offset}", **event), at_ms=at_ms), Forward)
-
-    def refuses(self, *, at_ms: int = NOW_MS, **event: Any) -> Failure:
-        self._offset += 1
-        ended = finished(self.take(accepted(f"r-{self._offset}", **event), at_ms=at_ms))
-        assert ended.failure is not None
-        return ended.failure
-
-
-def limiter(**limits: Any) -> Limiter:
-    return Limiter(control(limited_tenant(**limits)))
-
-
-def for_users(**limits: int) -> Limiter:
-    return Limiter(control(limited_tenant(user_limits=Limits(**limits))))
-
-
-def refused(request_id: str = "r-1", *, digest: str = DIGEST, code: Any = "invalid_request") -> Refused:
-    failure = Failure(code=code, message="colour is not a known field: remove it", field="colour")
-    return Refused(ticket=ticket(request_id), digest=digest, failure=failure)
-
-
-def priced(number: int = 1, *, tokens: int = 17, **changes: Any) -> CallRow:
-    used = Usage(uncached_input_tokens=tokens)
-    return attempt_row(ticket(), plan(), attempt(number, **changes), "priced", usage=used)
+from tests.unit.limiter import MINUTE_MS, Limiter, for_users, limiter, priced, refused
 
 
 def test_a_request_goes_on_under_its_namespace_with_all_that_the_cache_must_know() -> None:
@@ -435,65 +382,3 @@ def test_a_tenant_without_limits_leaves_no_meters_behind() -> None:
     (registered,) = changes
     assert isinstance(registered, Registration)
     assert (registered.tenant_meters, registered.user_meters) == (None, None)
-
-
-def test_a_tenant_that_is_stopped_for_spending_too_fast_is_refused_until_that_ends() -> None:
-    limited = Limiter(control(spend_stop(until_ms=NOW_MS + 60_000)))
-
-    refusal = limited.refuses()
-    assert (refusal.code, refusal.retryable, refusal.retry_after_ms) == ("spend_stopped", True, 60_000)
-    assert limited.admits(at_ms=NOW_MS + 60_000)
-    assert limited.admits(tenant_id="globex")
-
-
-def spend_stop(*, until_ms: int) -> SpendStop:
-    return SpendStop(name="acme", usd_per_minute="12", threshold_usd="10", since_ms=NOW_MS - 1, until_ms=until_ms)
-
-
-def of_model(**limits: int) -> Limiter:
-    return Limiter(control(limited_tenant(model_limits={"gpt-5-mini": Limits(**limits)})))
-
-
-def test_tokens_of_an_hour_and_of_a_day_are_limited_beside_those_of_a_minute() -> None:
-    limited = limiter(tokens_per_minute=2_000, tokens_per_hour=3_000, tokens_per_day=4_000)
-    asked: dict[str, Any] = {"prompt": prompt(max_tokens=990)}  # a thousand with its prompt
-
-    assert [limited.admits(**asked) for _ in range(2)] == [True, True]
-    assert "limit of 2000 tokens a minute is used up" in limited.refuses(**asked).message
-    assert limited.admits(at_ms=NOW_MS + MINUTE_MS, **asked)
-    by_hour = limited.refuses(at_ms=NOW_MS + 2 * MINUTE_MS, **asked)
-    assert "limit of 3000 tokens an hour is used up" in by_hour.message
-    assert by_hour.retry_after_ms == 18 * MINUTE_MS
-    assert limited.admits(at_ms=NOW_MS + 20 * MINUTE_MS, **asked)
-    assert "limit of 4000 tokens a day is used up" in limited.refuses(at_ms=NOW_MS + 40 * MINUTE_MS, **asked).message
-
-
-def test_a_models_limit_holds_for_all_users_of_the_tenant_and_for_no_other_model() -> None:
-    limited = of_model(requests_per_minute=1)
-
-    assert limited.admits(user_id="ada")
-    refusal = limited.refuses(user_id="bob")
-    assert (refusal.code, refusal.field) == ("rate_limited", "model")
-    assert "the model's limit of 1 requests a minute" in refusal.message
-    assert limited.admits(user_id="ada", model="gpt-5")
-
-
-def test_what_was_held_for_a_day_is_given_back_when_a_call_used_less() -> None:
-    limited = of_model(tokens_per_day=1_500)
-    asked: dict[str, Any] = {"prompt": prompt(max_tokens=990)}
-    limited.take(accepted("r-1", **asked))
-    assert not limited.admits(**asked)
-
-    limited.take(priced(tokens=100))
-
-    assert limited.admits(**asked)
-
-
-def test_model_meters_are_told_and_read_back() -> None:
-    limited = of_model(tokens_per_day=1_500)
-    (registered,) = table_records(ACCOUNTS, limited.take(accepted("r-1")))
-    again = Accounts()
-    again.apply(registered, NOW_MS)
-
-    assert again.model_meters("acme", "gpt-5-mini") == limited.state.model_meters("acme", "gpt-5-mini") is not None
-    assert again.registered("acme", "r-1") == limited.state.registered("acme", "r-1")
