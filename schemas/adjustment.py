@@ -70,6 +70,7 @@ class Adjustment:
 class BookedCall:
     """A call to a provider as `call_rows` has it, and what was added to it since.
 
+    `is_open`: it is not priced yet, so that what it costs may still be booked.
     `model_used` is the name that the provider reports, `model_requested` the one that was asked for.
     """
 

@@ -23,7 +23,7 @@ SELECT
     toUnixTimestamp64Milli(produced_at) AS produced_at_ms,
     toUnixTimestamp64Milli(assumeNotNull(started_at)) AS started_at_ms,
     provider_ms, user_id, feature, labels, model_requested, model_used, assumeNotNull(provider) AS provider,
-    deployment, service_tier, phase = 'started' AS is_open, cost_status, cost_total_usd, price_version, {tokens}
+    deployment, service_tier, phase != 'priced' AS is_open, cost_status, cost_total_usd, price_version, {tokens}
 FROM {{database:Identifier}}.call_rows FINAL
 WHERE attempt_no > 0 AND provider IS NOT NULL AND started_at IS NOT NULL
     AND started_at >= fromUnixTimestamp64Milli({{start_ms:Int64}}, 'UTC')

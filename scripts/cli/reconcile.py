@@ -102,17 +102,18 @@ def compared(
     run_id: str,
     open_since_ms: int | None = None,
 ) -> Settlement:
-    """Writes nothing. With `open_since_ms`, calls that may still be answered then are left out unless they are on the
-    export. Raises the driver's ClickHouseError.
+    """Writes nothing. With `open_since_ms`, calls that may still be priced then are left out, with their records: their
+    own rows are about to say it. Raises the driver's ClickHouseError.
     """
     young_ms = period.end_ms if open_since_ms is None else open_since_ms - STILL_OPEN_MS
-    charged = {record.client_request_id for record in records}
-    calls = [
-        call
-        for call in ledger.calls(chosen)
-        if not call.is_open or call.started_at_ms < young_ms or call.attempt_id in charged
+    found = ledger.calls(chosen)
+    calls = [call for call in found if not call.is_open or call.started_at_ms < young_ms]
+    open_ids = {call.attempt_id for call in found} - {call.attempt_id for call in calls}
+    around = [
+        record
+        for record in records
+        if chosen.start_ms <= record.at_ms < chosen.end_ms and record.client_request_id not in open_ids
     ]
-    around = [record for record in records if chosen.start_ms <= record.at_ms < chosen.end_ms]
     standing = [
         each
         for each in ledger.adjustments(period.start_ms, period.end_ms)

@@ -74,6 +74,7 @@ FROM
         -toInt8(before_usd IS NULL AND attempt_id != ''),
         0, 0, 0
     FROM {database}.adjustments FINAL
+    WHERE reason != 'withdrawn'
 )
 GROUP BY day, tenant_id, user_id, feature, model, provider;
 
@@ -116,6 +117,7 @@ FROM
         CAST(delta_usd AS Nullable(Decimal(18, 9))), NULL, NULL,
         -toInt8(before_usd IS NULL AND attempt_id != '')
     FROM {database}.adjustments FINAL
+    WHERE reason != 'withdrawn'
 )
 ARRAY JOIN mapKeys(labels) AS label, mapValues(labels) AS value
 GROUP BY day, tenant_id, label, value;
@@ -179,6 +181,7 @@ FROM
         CAST(delta_usd AS Nullable(Decimal(18, 9))), NULL, NULL, NULL,
         -toInt8(before_usd IS NULL AND attempt_id != '')
     FROM {database}.adjustments FINAL
+    WHERE reason != 'withdrawn'
 )
 GROUP BY day, hour, tenant_id, model, provider, service_tier, status, error_class, http_status, cache;
 
@@ -274,5 +277,6 @@ FROM
         CAST(delta_usd AS Nullable(Decimal(18, 9))),
         -toInt8(before_usd IS NULL AND attempt_id != '')
     FROM {database}.adjustments FINAL
+    WHERE reason != 'withdrawn'
 )
 GROUP BY day, minute, tenant_id;

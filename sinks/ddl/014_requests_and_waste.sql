@@ -6,7 +6,7 @@ AS SELECT
     calls.*,
     ifNull(adjusted.delta_usd, 0) AS adjustment_usd,
     if(
-        cost_usd IS NULL AND ifNull(adjusted.adjustments, 0) = 0,
+        cost_usd IS NULL AND ifNull(adjusted.made_known, 0) = 0,
         NULL,
         ifNull(cost_usd, 0) + ifNull(adjusted.delta_usd, 0)
     ) AS adjusted_usd
@@ -19,7 +19,7 @@ LEFT JOIN
         request_id,
         attempt_id,
         sum(delta_usd) AS delta_usd,
-        count() AS adjustments
+        countIf(before_usd IS NULL) AS made_known
     FROM {database}.adjustments FINAL
     GROUP BY tenant_id, day, request_id, attempt_id
 ) AS adjusted
@@ -109,7 +109,7 @@ LEFT ANTI JOIN
 (
     SELECT tenant_id, toDate(produced_at) AS day, request_id, attempt_id
     FROM {database}.adjustments FINAL
-    WHERE kind = 'reconcile' OR before_usd IS NULL
+    WHERE reason != 'withdrawn' AND (kind = 'reconcile' OR before_usd IS NULL)
 ) AS settled
     ON c.tenant_id = settled.tenant_id AND c.day = settled.day
     AND c.request_id = settled.request_id AND c.attempt_id = settled.attempt_id
@@ -131,7 +131,7 @@ SELECT
     CAST(delta_usd AS Nullable(Decimal(38, 9))) AS amount_usd,
     NULL AS estimated_usd
 FROM {database}.adjustments FINAL
-WHERE attempt_id = '';
+WHERE attempt_id = '' AND reason != 'withdrawn' OR reason = 'the provider charges a call that we have no row of';
 
 -- Accounts of budgets, copied here by whoever reads them from Kafka: the newest says it.
 CREATE TABLE IF NOT EXISTS {database}.budget_accounts

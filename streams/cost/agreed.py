@@ -63,8 +63,8 @@ def cost_of(control: ControlView, call: Priceable, used: Usage) -> Cost:
         cost = _by_rates(terms, terms.rates, call, used, cost.list_usd)
     total = cost.total_usd
     charged = None if total is None or terms.charged == WHOLE else rounded(total * terms.charged)
-    if charged is not None and charged.adjusted() >= _DIGITS:
-        return Cost(status="unpriced", price_version=version)
+    if charged is not None and charged.adjusted() >= _DIGITS:  # no column holds it; what is owed is known all the same
+        charged = None
     return replace(cost, charged_usd=None if charged == total else charged, price_version=version)
 
 

@@ -104,17 +104,17 @@ def compare(
 
 
 def match(calls: Iterable[BookedCall], records: Iterable[UsageRecord]) -> Mapping[tuple[str, ...], UsageRecord]:
-    """By `call_key`. Whoever the provider names goes first: what we sent along may have been sent twice."""
+    """By `call_key`, within one provider. Whoever it names goes first: what we sent along may have been sent twice."""
     ordered_calls, ordered_records = sorted(calls, key=_order), sorted(records, key=_record_order)
     found: dict[tuple[str, ...], UsageRecord] = {}
     taken: set[UsageRecord] = set()
     for their_id, our_id in ((_request_id, _provider_request_id), (_client_request_id, _attempt_id)):
-        free: dict[str, list[UsageRecord]] = {}
+        free: dict[tuple[str, str], list[UsageRecord]] = {}
         for record in ordered_records:
             if record not in taken and (known := their_id(record)):
-                free.setdefault(known, []).append(record)
+                free.setdefault((record.provider, known), []).append(record)
         for call in ordered_calls:
-            fitting = free.get(our_id(call) or "")
+            fitting = free.get((call.provider, our_id(call) or ""))
             if fitting and call_key(call) not in found:
                 found[call_key(call)] = record = fitting.pop(0)
                 taken.add(record)
@@ -146,6 +146,12 @@ def adjustment_of(outcome: Outcome, run_id: str) -> Adjustment | None:
 
 def own_id(call: BookedCall) -> str:
     return adjustment_id("reconcile", *call_key(call))
+
+
+def stray_id(record: UsageRecord) -> str:
+    """Of the adjustment that books a record for which there is no call."""
+    said = (record.request_id or "", record.client_request_id or "", str(record.at_ms), record.model)
+    return adjustment_id("reconcile", "stray", record.provider, *said, str(record.cost_usd), str(record.number))
 
 
 def is_stray(adjustment: Adjustment) -> bool:
@@ -183,11 +189,8 @@ def _to_bill(call: BookedCall, record: UsageRecord, reason: str, run_id: str) ->
 
 
 def _stray(record: UsageRecord, owner: BookedCall | None, run_id: str) -> Adjustment:
-    said = (record.request_id or "", record.client_request_id or "", str(record.at_ms), record.model)
     return Adjustment(
-        adjustment_id=adjustment_id(
-            "reconcile", "stray", record.provider, *said, str(record.cost_usd), str(record.number)
-        ),
+        adjustment_id=stray_id(record),
         kind="reconcile",
         tenant_id=owner.tenant_id if owner else "",
         produced_at_ms=record.at_ms,

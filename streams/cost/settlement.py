@@ -7,6 +7,7 @@ from decimal import Decimal
 from schemas.adjustment import NOTHING, Adjustment, BookedCall
 from streams.cost.reconciliation import (
     Agrees,
+    NotBilled,
     NotFound,
     Outcome,
     Period,
@@ -16,6 +17,7 @@ from streams.cost.reconciliation import (
     compare,
     is_stray,
     own_id,
+    stray_id,
 )
 from streams.cost.usage_export import UsageRecord
 
@@ -73,6 +75,7 @@ def settle(
     there |= {each.adjustment_id: each for call in calls for each in call.adjustments}
     wanted = {each.adjustment_id: each for each in (adjustment_of(outcome, run_id) for outcome in outcomes) if each}
     scope = _scope(outcomes, there.values(), period) if is_complete else _compared(outcomes)
+    scope |= _superseded(outcomes, there.values())
     gone = [there[each] for each in scope if each in there and each not in wanted and not there[each].is_withdrawn]
     changed = (each for each in wanted.values() if not each.says_the_same_as(there.get(each.adjustment_id)))
     stray_usd = _sum(there[each].delta_usd for each in scope if each in there and is_stray(there[each]))
@@ -98,6 +101,22 @@ def _compared(outcomes: Iterable[Outcome]) -> set[str]:
     kept = [each for each in outcomes if not isinstance(each, NotFound)]
     strays = {found.adjustment_id for each in kept if isinstance(each, Stray) and (found := adjustment_of(each, ""))}
     return strays | {own_id(each.call) for each in kept if not isinstance(each, Stray)}
+
+
+def _superseded(outcomes: Iterable[Outcome], there: Iterable[Adjustment]) -> set[str]:
+    """Of strays whose call has come since, or whose record says something else by now: also a part of an export has the
+    last word on what is in it.
+    """
+    records = [
+        each.record for each in outcomes if not isinstance(each, NotBilled | NotFound) and each.record is not None
+    ]
+    named = {(record.provider, record.request_id) for record in records if record.request_id is not None}
+    again = {stray_id(record) for record in records}
+    return again | {
+        each.adjustment_id
+        for each in there
+        if is_stray(each) and not each.is_withdrawn and (each.provider, each.provider_request_id) in named
+    }
 
 
 def _after_usd(outcome: Outcome) -> Decimal | None:

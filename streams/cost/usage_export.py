@@ -7,14 +7,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import cast
 from urllib.parse import unquote
 
 from schemas.usage import check_usd
 
 _NANODOLLAR = Decimal("1e-9")
-_SECONDS = re.compile(r"\d{1,12}(\.\d{1,9})?")
+_SECONDS = re.compile(r"[0-9]{9,12}(\.[0-9]{1,9})?")
+"""From 1973 on, and no milliseconds; fewer digits are a date."""
 
 
 class UnreadableExport(ValueError):
@@ -59,13 +60,13 @@ def read_export(content: bytes, name: str, provider: str | None = None) -> list[
 
 
 def _json_lines(text: str, name: str) -> Iterator[tuple[str, Mapping[str, object]]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # JSON may hold other ends of lines within a text
         if not line.strip():
             continue
         where = f"{name}, line {number}"
         try:
             row: object = json.loads(line, parse_float=Decimal)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnreadableExport(f"{where}: this is not JSON; write one object on each line") from error
         if not isinstance(row, dict):
             raise UnreadableExport(f"{where}: this is no JSON object; write one object on each line")
@@ -88,7 +89,7 @@ def _record(row: Mapping[str, object], where: str, provider: str | None) -> Usag
     if named is None:
         raise UnreadableExport(f"{where}: provider is missing; add it to the record, or say --provider NAME")
     client_id = _text(row, "client_request_id")
-    return UsageRecord(
+    record = UsageRecord(
         at_ms=_time_ms(row, where),
         provider=named,
         model=_text(row, "model") or "",
@@ -96,12 +97,14 @@ def _record(row: Mapping[str, object], where: str, provider: str | None) -> Usag
         client_request_id=None if client_id is None else unquote(client_id),
         cost_usd=_money(row, where),
     )
+    try:
+        "".join((record.model, record.request_id or "", record.client_request_id or "", named)).encode()
+    except UnicodeEncodeError as error:
+        raise UnreadableExport(f"{where}: a name holds half of a character; write it as UTF-8") from error
+    return record
 
 
 def _time_ms(row: Mapping[str, object], where: str) -> int:
-    value = row.get("time")
-    if isinstance(value, int | Decimal) and not isinstance(value, bool):
-        return int(value * 1_000)
     text = _text(row, "time")
     try:
         if text is not None and _SECONDS.fullmatch(text):
@@ -119,7 +122,7 @@ def _money(row: Mapping[str, object], where: str) -> Decimal:
     try:
         usd = Decimal(str(value)).quantize(_NANODOLLAR, ROUND_HALF_EVEN)
         check_usd(usd)
-    except (ValueError, InvalidOperation) as error:
+    except (ValueError, ArithmeticError) as error:
         raise UnreadableExport(f"{where}: cost_usd is {str(value)!r}; give USD such as 0.000123") from error
     return usd
 

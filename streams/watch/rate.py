@@ -18,6 +18,8 @@ NORM_NEEDS = 10
 """Minutes of the last hour in which something was spent: with fewer nobody can say what is normal."""
 
 _NANODOLLAR = Decimal("1e-9")
+_MOST_USD = Decimal("999999999.999999999")
+"""More is told as this: an alert about it must not fail for its size."""
 _WINDOW_MS = WINDOW_S * 1_000
 
 
@@ -82,4 +84,5 @@ def stop_alert(stop: SpendStop, now_ms: int) -> Alert:
 
 
 def _text(usd: Decimal) -> str:
+    usd = min(usd, _MOST_USD)
     return f"{usd.quantize(_NANODOLLAR, ROUND_HALF_EVEN).normalize():f}"

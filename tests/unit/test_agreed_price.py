@@ -148,9 +148,12 @@ def test_a_price_that_fits_into_no_column_is_none() -> None:
     assert cost_of(view(agreed(rates=Rates(input="999999999", output="1"))), CALL, USED).status == "priced"
     huge = replace(USED, uncached_input_tokens=1_000_000_000)
     assert cost_of(view(agreed(rates=Rates(input="999999999", output="1"))), CALL, huge).status == "unpriced"
-    assert (
-        cost_of(view(agreed(rates=Rates(input="900000000", output="1"), margin="1")), CALL, USED).status == "unpriced"
-    )
+
+
+def test_a_charge_that_fits_into_no_column_is_none_and_the_cost_is_known_all_the_same() -> None:
+    found = cost_of(view(agreed(rates=Rates(input="900000000", output="1"), margin="1")), CALL, USED)
+    assert (found.status, found.charged_usd) == ("priced", None)
+    assert found.total_usd is not None
 
 
 counts = st.integers(0, 400_000)

@@ -137,6 +137,25 @@ def test_a_stray_whose_row_arrives_later_is_withdrawn() -> None:
     assert (late.ours_before_usd, late.ours_after_usd) == (Decimal("0.002"), Decimal("0.001"))
 
 
+def test_a_stray_whose_row_arrives_later_is_withdrawn_by_a_part_of_an_export_too() -> None:
+    strays = settled([], [usage_record()], is_complete=False).writes
+    late = settled([booked_call()], [usage_record()], strays, is_complete=False)
+    assert [(each.adjustment_id, each.delta_usd) for each in late.writes] == [(strays[0].adjustment_id, NOTHING)]
+    assert late.ours_after_usd == late.theirs_usd
+
+
+def test_a_charge_that_the_provider_corrects_takes_the_place_of_what_it_said_before() -> None:
+    before = settled([], [usage_record(usd="0.5")], is_complete=False).writes
+    corrected = settled([], [usage_record(usd="0.6")], before, is_complete=False)
+    assert sorted(each.delta_usd for each in corrected.writes) == [NOTHING, Decimal("0.6")]
+
+
+def test_a_record_of_one_provider_is_never_that_of_anothers_call() -> None:
+    theirs = usage_record(provider="anthropic", usd="7")
+    found = compare([booked_call()], [theirs], ALWAYS, is_complete=False)
+    assert [type(each) for each in found] == [NotFound, Stray]
+
+
 def test_a_withdrawn_adjustment_makes_no_unknown_cost_known() -> None:
     first = settled([UNKNOWN], [usage_record()])
     (call,) = after([UNKNOWN], first.writes)

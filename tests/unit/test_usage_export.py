@@ -53,6 +53,13 @@ def test_what_is_smaller_than_a_nano_dollar_is_rounded_to_the_even_one() -> None
         (b'{"time": "2026-11-28"\n', "bill, line 1: this is not JSON"),
         (b'{"a": 1}\n[1]\n', "provider is missing"),
         (b"\xff\xfe", "bill is not UTF-8 text"),
+        (b'{"time": 1795000001000, "provider": "p", "cost_usd": 1}\n', "time is '1795000001000'"),
+        (b'{"time": 1e999990, "provider": "p", "cost_usd": 1}\n', "bill, line 1: time is"),
+        (b'{"time": "20261128", "provider": "p", "cost_usd": "1e9999999"}\n', "cost_usd is"),
+        (b'{"a": ' + b"[" * 100_000 + b"\n", "bill, line 1: this is not JSON"),
+        (b'{"time": 1795000001, "provider": "p", "cost_usd": 1, "request_id": "\\ud800"}\n', "half of a character"),
+        (b'[{"time": 1795000001, "cost_usd": 1}]', "neither JSON lines nor CSV"),
+        (b"<html><body>503</body></html>", "neither JSON lines nor CSV"),
     ],
 )
 def test_what_cannot_be_read_is_told_by_line_and_field(content: bytes, complaint: str) -> None:

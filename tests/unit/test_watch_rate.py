@@ -69,6 +69,12 @@ def test_any_norm_makes_a_stop_that_can_be_written(norm: Decimal, times: int) ->
     assert SpendStop.decode(made.encode()) == made
 
 
+def test_spending_beyond_all_columns_stops_too() -> None:
+    made = stop_for("acme", CAP, Decimal(1_999_999_998), None, written_at_ms=NOW_MS, now_ms=NOW_MS)
+    assert made is not None
+    assert made.usd_per_minute == "999999999.999999999"
+
+
 def test_what_was_spent_before_a_stop_ended_is_no_reason_for_the_next() -> None:
     assert windows_since(None, NOW_MS) == 6
     assert windows_since(stop(), NOW_MS) == 0
