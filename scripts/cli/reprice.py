@@ -43,7 +43,7 @@ def reprice_history(
 
     Each call is priced as of when it was made. No call row is changed: where the amount is another one, the difference
     is written beside it under the new price version; running it again writes nothing. What a provider's record has
-    settled stays as it is.
+    changed stays as it is.
     """
     now_ms = time_ns() // 1_000_000
     start_ms, end_ms = since_ms(start, now_ms), now_ms if end is None else since_ms(end, now_ms)

@@ -130,8 +130,8 @@ SELECT
     'not in our rows' AS reason,
     CAST(delta_usd AS Nullable(Decimal(38, 9))) AS amount_usd,
     NULL AS estimated_usd
-FROM {database}.adjustments FINAL
-WHERE attempt_id = '' AND reason != 'withdrawn' OR reason = 'the provider charges a call that we have no row of';
+FROM {database}.adjustments AS a FINAL
+WHERE a.attempt_id = '' AND a.reason != 'withdrawn' OR a.reason = 'the provider charges a call that we have no row of';
 
 -- Accounts of budgets, copied here by whoever reads them from Kafka: the newest says it.
 CREATE TABLE IF NOT EXISTS {database}.budget_accounts

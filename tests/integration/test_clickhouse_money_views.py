@@ -20,7 +20,8 @@ pytestmark = pytest.mark.integration
 
 # Request 1: the first attempt timed out, and was billed after all (adjustment a); the fallback answered. 2: answered
 # from the cache. 3: by batch, at half the list price, and repriced (b). 4: no price is known. 5: failed for good. The
-# provider also billed a call that we know nothing of (c).
+# provider also billed a call that we know nothing of (c), and attempt 5 once more, for nothing (e). What an export said
+# of request 4 was withdrawn (d).
 TIMED_OUT = call_row(
     1,
     attempt_id="attempt-1a",
@@ -54,7 +55,11 @@ INSERT INTO DATABASE.adjustments (adjustment_id, kind, tenant_id, produced_at, r
 ('b', 'reprice', 'acme', fromUnixTimestamp64Milli({PRODUCED_AT_MS + 3}), 'request-3', 'attempt-3', 'ada',
     'search', 'gpt-5-mini', 'openai', map('team', 'müller'), -0.1, 0.5, 0.4, 'a new price'),
 ('c', 'reconcile', '', fromUnixTimestamp64Milli({PRODUCED_AT_MS}), '', '', NULL, '', 'gpt-5-mini', 'openai',
-    map(), 0.07, NULL, 0.07, 'no row')
+    map(), 0.07, NULL, 0.07, 'no row'),
+('d', 'reconcile', 'acme', fromUnixTimestamp64Milli({PRODUCED_AT_MS + 4}), 'request-4', 'attempt-4', 'ada',
+    'search', 'gpt-5-mini', 'openai', map('team', 'müller'), 0, 0, 0, 'withdrawn'),
+('e', 'reconcile', 'acme', fromUnixTimestamp64Milli({PRODUCED_AT_MS + 5}), 'request-5', 'attempt-5', 'ada',
+    'search', 'gpt-5-mini', 'openai', map(), 0, 0, 0, 'the provider charges a call that we have no row of')
 """  # noqa: S608 - our own numbers
 OWED = Decimal("0.478")
 
@@ -113,7 +118,7 @@ def test_what_is_about_our_calls_leaves_out_only_the_call_we_do_not_know(reader:
 
 def test_the_ledger_has_a_line_for_each_call_and_each_adjustment(reader: Reader) -> None:
     found = reader.ask("SELECT entry, count(), countIf(amount_usd IS NULL) FROM ledger GROUP BY entry ORDER BY entry")
-    assert found == [("call", 6, 2), ("reconcile", 2, 0), ("reprice", 1, 0)]
+    assert found == [("call", 6, 2), ("reconcile", 4, 0), ("reprice", 1, 0)]
 
 
 def test_a_cost_that_was_learned_is_no_longer_counted_as_unknown(reader: Reader) -> None:
@@ -157,7 +162,16 @@ def test_savings_are_told_apart_by_what_saved(reader: Reader) -> None:
 
 def test_what_no_reconciliation_has_settled_is_listed_with_why(reader: Reader) -> None:
     found = reader.ask("SELECT attempt_id, reason, amount_usd FROM unreconciled ORDER BY attempt_id")
-    assert found == [("", "not in our rows", Decimal("0.07")), ("attempt-4", "unpriced", None)]
+    assert found == [
+        ("", "not in our rows", Decimal("0.07")),
+        ("attempt-4", "unpriced", None),
+        ("attempt-5", "not in our rows", Decimal(0)),
+    ]
+
+
+def test_what_was_withdrawn_makes_no_unknown_cost_known(reader: Reader) -> None:
+    assert reader.ask("SELECT adjusted_usd FROM calls_adjusted WHERE attempt_id = 'attempt-4'") == [(None,)]
+    assert reader.ask("SELECT cost_usd, cost_unknown FROM requests WHERE request_id = 'request-4'") == [(None, 1)]
 
 
 def test_a_spend_log_line_has_what_litellm_has(reader: Reader) -> None:

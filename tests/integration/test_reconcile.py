@@ -12,11 +12,14 @@ from schemas.audit import Audit
 from schemas.topics import AUDIT
 from schemas.usage import Usage
 from scripts.cli.kafka import LiveCluster
+from scripts.cli.reconcile import compared
 from scripts.cli.topic_reader import TopicReader
 from sinks.clickhouse import ClickHouseSink
 from sinks.connection import connect
 from sinks.ledger import Chosen, Ledger
 from sinks.settings import ClickHouseSettings
+from streams.cost.reconciliation import Period
+from streams.cost.usage_export import read_export
 from streams.runtime.cluster import Cluster
 from streams.settings import KafkaSettings
 from tests.clickhouse_engine import new_database, running_engine
@@ -117,6 +120,20 @@ def test_what_the_provider_charged_is_what_we_have_afterwards_and_again(
     later = millrace(*arguments).json
     assert (later["ours_before_usd"], later["ours_after_usd"]) == ("0.250749504", "0.500749501")
     assert sum(each.delta_usd for each in ledger.adjustments(0, WHOLE.end_ms)) == Decimal("0.5")
+
+
+def test_a_call_that_may_still_be_priced_waits_with_its_record(booked: tuple[Ledger, ClickHouseSettings]) -> None:
+    """Adjusted now and priced later, it would count twice."""
+    ledger, _ = booked
+    records = read_export(line(2, "0.5"), "bill")
+
+    def written(looked_ms: int) -> list[Decimal]:
+        whole = Period(WHOLE.start_ms, WHOLE.end_ms)
+        result = compared(ledger, records, WHOLE, whole, is_complete=False, run_id="run", open_since_ms=looked_ms)
+        return [each.after_usd for each in result.writes]
+
+    assert written(PRODUCED_AT_MS + 60_000) == []
+    assert written(PRODUCED_AT_MS + 3_600_000) == [Decimal("0.5")]
 
 
 def test_a_call_of_which_the_provider_has_no_record_is_named_and_the_command_fails(
