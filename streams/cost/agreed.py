@@ -27,8 +27,8 @@ _LONGEST_S = 60
 
 _INPUT_KEYS: dict[TargetProvider, tuple[str, ...]] = {
     # Newer models of OpenAI's keep long prompts unasked, and take more for it; Anthropic's keep what they are told to.
-    "openai": ("input_mtok", "cache_write_5m_mtok", "cache_write_mtok"),
-    "anthropic": ("input_mtok",),
+    "openai": ("input_mtok", "input_image_mtok", "cache_write_5m_mtok", "cache_write_mtok"),
+    "anthropic": ("input_mtok", "input_image_mtok"),
 }
 _OUTPUT_KEYS = ("output_mtok", "output_reasoning_mtok")
 
@@ -87,7 +87,7 @@ def estimated_usd(
     control: ControlView, tenant_id: str, target: Target, input_tokens: int, output_tokens: int, at_ms: int
 ) -> Decimal | None:
     """The dearest that a request may plausibly come to at this target, before it is made: nothing of it read from the
-    provider's cache, each token at the dearest rate of its side, in the standard tier. Rounded up. None where nobody
+    provider's cache, each token at the dearest rate of its side (a prompt is text and images), in the standard tier. Rounded up. None where nobody
     knows the price.
     """
     provider = target.price_as or target.provider

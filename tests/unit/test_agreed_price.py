@@ -218,6 +218,13 @@ def test_an_estimate_counts_what_openai_takes_for_keeping_a_prompt() -> None:
     assert estimated_usd(view(), "acme", writing, 1_000_000, 0, NOW_MS) == Decimal(25)
 
 
+def test_an_estimate_takes_a_prompt_for_images_where_those_are_dearer() -> None:
+    control = view(agreed(rates=Rates(input="1", image_input="100", output="1")))
+    asked = Usage(image_input_tokens=1_000, text_output_tokens=10)
+
+    assert estimated_usd(control, "acme", TARGET, 1_000, 10, NOW_MS) == cost_of(control, CALL, asked).total_usd
+
+
 def test_a_call_paid_by_the_second_is_estimated_at_a_minute() -> None:
     control = view(agreed(rates=Rates(second_usd="0.001"), margin="1"))
 
