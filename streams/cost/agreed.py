@@ -87,8 +87,8 @@ def estimated_usd(
     control: ControlView, tenant_id: str, target: Target, input_tokens: int, output_tokens: int, at_ms: int
 ) -> Decimal | None:
     """The dearest that a request may plausibly come to at this target, before it is made: nothing of it read from the
-    provider's cache, each token at the dearest rate of its side (a prompt is text and images), in the standard tier. Rounded up. None where nobody
-    knows the price.
+    provider's cache, each token at the dearest rate of its side (a prompt is text and images), in the standard tier.
+    Rounded up. None where nobody knows the price.
     """
     provider = target.price_as or target.provider
     terms = _in_force(control, tenant_id, target.deployment, provider, (target.model,), at_ms)
