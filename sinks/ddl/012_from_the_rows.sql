@@ -223,19 +223,28 @@ FROM
         request_total_ms - ifNull(request_provider_ms, 0) AS request_added_ms,
         min(queue_ms) AS request_queue_ms,
         minIf(first_token_ms, is_final) AS request_first_token_ms,
-        anyIf(calls.stage_ms, is_final) AS stamps,
-        if(mapContains(stamps, 'validate'), stamps['validate'], NULL) AS validated_ms,
-        if(mapContains(stamps, 'limit'), stamps['limit'], NULL) AS limited_ms,
-        if(mapContains(stamps, 'cache'), stamps['cache'], NULL) AS looked_up_ms,
-        if(mapContains(stamps, 'route'), stamps['route'], NULL) AS routed_ms,
-        if(mapContains(stamps, 'invoke'), stamps['invoke'], NULL) AS invoked_ms,
+        maxIf(validated_at, is_final) AS validated_ms,
+        maxIf(limited_at, is_final) AS limited_ms,
+        maxIf(looked_up_at, is_final) AS looked_up_ms,
+        maxIf(routed_at, is_final) AS routed_ms,
+        maxIf(invoked_at, is_final) AS invoked_ms,
         validated_ms AS validate_ms,
         limited_ms - validated_ms AS limit_ms,
         looked_up_ms - limited_ms AS cache_ms,
         routed_ms - looked_up_ms AS route_ms,
         invoked_ms - routed_ms AS invoke_ms,
         request_total_ms - coalesce(invoked_ms, looked_up_ms, limited_ms, validated_ms) AS postprocess_ms
-    FROM {database}.calls AS calls
+    FROM
+    (
+        SELECT
+            *,
+            if(mapContains(stage_ms, 'validate'), stage_ms['validate'], NULL) AS validated_at,
+            if(mapContains(stage_ms, 'limit'), stage_ms['limit'], NULL) AS limited_at,
+            if(mapContains(stage_ms, 'cache'), stage_ms['cache'], NULL) AS looked_up_at,
+            if(mapContains(stage_ms, 'route'), stage_ms['route'], NULL) AS routed_at,
+            if(mapContains(stage_ms, 'invoke'), stage_ms['invoke'], NULL) AS invoked_at
+        FROM {database}.calls
+    ) AS calls
     GROUP BY tenant_id, produced_at, request_id
     HAVING max(is_final)
 )
