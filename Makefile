@@ -1,6 +1,6 @@
 # One environment for every target; `make` lists them. Python >= 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up chaos bench profile test simulate check format lint types contracts unit lock clean fuzz audit
+.PHONY: help setup demo tour up chaos bench profile test simulate check format lint types contracts unit lock clean fuzz audit
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,6 +25,9 @@ $(READY): requirements.lock pyproject.toml
 
 demo: setup ## run everything on this machine once and show what it did (INPUT=file.jsonl, LIVE=1, N=20000, FAULTS=1)
 	@$(BIN)/python -m scripts.demo $(if $(INPUT),--input "$(INPUT)") $(if $(filter 1,$(LIVE)),--live) $(if $(N),--requests "$(N)") $(if $(filter 1,$(FAULTS)),--faults)
+
+tour: setup ## see a fallback, a breaker, a coalesced crowd and more happen, each in a few lines (ONLY=name)
+	@$(BIN)/python -m scripts.tour $(if $(ONLY),--only "$(ONLY)")
 
 up: setup ## run everything on this machine until Ctrl-C
 	@$(BIN)/millrace up

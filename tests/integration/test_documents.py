@@ -21,6 +21,7 @@ DOCUMENTS = (
     "docs/guarantees.md",
     "docs/security.md",
     "docs/money.md",
+    "docs/middle.md",
 )
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = [
