@@ -83,6 +83,14 @@ class CallRow(CallOutline):
     provider_ms: int | None = None
     total_ms: int | None = None
     stage_ms: dict[str, int] = field(default_factory=dict[str, int])
+    # post-processing of what this attempt answered
+    round: Annotated[int, Meta(ge=0, description="how often it had been asked again because of an answer")] = 0
+    steps: Annotated[dict[str, str], Meta(description="what each step did or noted, where it did")] = field(
+        default_factory=dict[str, str]
+    )
+    step_us: Annotated[dict[str, int], Meta(description="microseconds that each step took")] = field(
+        default_factory=dict[str, int]
+    )
     # outcome
     request_status: Annotated[Status | None, Meta(description="null while the request is still open")] = None
     is_final: Annotated[bool, Meta(description="exactly one row per finished request: the one that ended it")] = False

@@ -1,11 +1,12 @@
 """Configuration as events: `llm.control` holds the newest state of each object, keyed `kind/name`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter
+from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, model_validator
 
 from schemas.base import EpochMs, Model, Name, TenantId
 from schemas.money import Budget, Override, Price, SpendRate, SpendStop
+from schemas.postprocess import PostProcess
 from schemas.request import CacheMode, Priority
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -43,6 +44,7 @@ class Tenant(Model):
     cache: CacheMode = Field(default="default", description="off: this tenant's answers are never kept")
     cache_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
     daily_spend_alert_usd: Annotated[str, Field(pattern=r"^\d+(\.\d{1,9})?$")] | None = None
+    postprocess: PostProcess = PostProcess()
 
 
 def _without_credentials(url: AnyHttpUrl) -> AnyHttpUrl:
@@ -98,6 +100,17 @@ class Route(Model):
     )
     retry_ambiguous: bool = Field(default=True, description="try again when the provider may already have billed")
     refuse_unpriced: bool = Field(default=False, description="targets whose model has no price are not asked")
+    postprocess: PostProcess = PostProcess()
+    cascade: bool = Field(
+        default=False,
+        description="an answer that does not pass a required check of `postprocess` leads to the next target's model",
+    )
+
+    @model_validator(mode="after")
+    def _a_cascade_has_somewhere_to_go(self) -> Self:
+        if self.cascade and len(self.targets) < 2:  # noqa: PLR2004  # a first one and a next
+            raise ValueError("cascade needs a second of targets: name the next model there, or leave cascade out")
+        return self
 
 
 class Breaker(Model):

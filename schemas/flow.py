@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from schemas.attempt import Attempt
 from schemas.base import EpochMs
+from schemas.postprocess import AnswerRules
 from schemas.request import CacheMode, Priority
 from schemas.response import CacheKind, Failure, FinishReason, Output, Status
 from schemas.usage import Usage, Usd, check_usd
@@ -137,6 +138,24 @@ class Plan(InternalEvent):
     max_attempts: Annotated[int, Meta(ge=1, le=10)]
     timeout_ms: Annotated[int, Meta(ge=1, description="for one attempt")]
     retry_ambiguous: bool = True
+    rules: Annotated[AnswerRules | None, Meta(description="of post-processing; null where there are none")] = None
+
+
+class Round(InternalEvent):
+    """What is asked again because of what was answered. A question that is asked for the first time has no Round."""
+
+    number: Annotated[int, Meta(ge=1)]
+    attempts: Annotated[tuple[Attempt, ...], Meta(description="of the rounds before; they are booked")]
+    from_target: Annotated[int, Meta(ge=0, description="targets of the plan before it are not asked any more")] = 0
+    re_asked: Annotated[
+        int,
+        Meta(ge=0, description="number of the round that tells a model what was wrong with its answer; 0: none yet"),
+    ] = 0
+
+
+def round_name(ticket: Ticket, asked: Round | None) -> str:
+    """What is called for once. Behind a sign with which no identity begins: a request id may end in anything."""
+    return ticket.identity if asked is None else f"#{asked.number}/{ticket.identity}"
 
 
 class Dispatch(InternalEvent):
@@ -147,12 +166,17 @@ class Dispatch(InternalEvent):
     input_tokens: int
     slot: CacheSlot | None = None
     plan: Plan
+    round: Round | None = None
+
+    @property
+    def round_name(self) -> str:
+        return round_name(self.ticket, self.round)
 
 
 class HandedOver(InternalEvent):
     """`llm.handovers`: a worker whose partition went to another still calls for this request, so nobody else need."""
 
-    identity: Annotated[str, Meta(description="the request's id within its tenant")]
+    identity: Annotated[str, Meta(description="name of the round: the request's id within its tenant for the first")]
     worker: Annotated[str, Meta(description="who is calling")]
     until_ms: Annotated[
         EpochMs | None,
@@ -185,8 +209,17 @@ class Saved(InternalEvent):
         check_usd(self.cost_usd)
 
 
+class Again(InternalEvent):
+    """All that a further round needs and nothing else has. Only where one may follow, since a prompt may be long."""
+
+    prompt: PromptBytes
+    input_tokens: int
+
+
 class Completion(InternalEvent):
-    """`llm.completions`: the end of a request, however it ended. Only `postprocess` turns it into a response."""
+    """`llm.completions`: the end of a request, or of one of its rounds, however it ended. Only `postprocess` turns it
+    into a response. `attempts` are those of its own round.
+    """
 
     ticket: Ticket
     status: Status
@@ -198,3 +231,17 @@ class Completion(InternalEvent):
     slot: CacheSlot | None = None
     plan: Plan | None = None
     parse_json: Annotated[bool, Meta(description="the request asked for JSON: postprocess parses the content")] = False
+    json_schema: Annotated[
+        str | None, Meta(description="what the JSON must keep to, where the plan has it checked")
+    ] = None
+    round: Round | None = None
+    again: Again | None = None
+
+    @property
+    def round_name(self) -> str:
+        return round_name(self.ticket, self.round)
+
+    @property
+    def all_attempts(self) -> tuple[Attempt, ...]:
+        """Of all rounds so far."""
+        return self.attempts if self.round is None else (*self.round.attempts, *self.attempts)

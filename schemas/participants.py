@@ -33,7 +33,7 @@ TRAFFIC = (
     Traffic(topics.ADMITTED, writers=("limit",), readers=("cache",)),
     Traffic(topics.CACHE, writers=("cache", "postprocess"), followers=("cache",)),
     Traffic(topics.MISSES, writers=("cache",), readers=("route",)),
-    *(Traffic(topic, writers=("route",), readers=("invoke",)) for topic in topics.DISPATCH.values()),
+    *(Traffic(topic, writers=("route", "postprocess"), readers=("invoke",)) for topic in topics.DISPATCH.values()),
     Traffic(
         topics.COMPLETIONS,
         writers=tuple(stage for stage in STAGES if stage != "postprocess"),

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from schemas.base import JsonObject, Model, Several, dump_json, load_json
 
+MOST_MESSAGES = 2_048
 IMAGE_SIGNATURES = {
     "image/png": (b"\x89PNG\r\n\x1a\n",),
     "image/jpeg": (b"\xff\xd8\xff",),
@@ -179,5 +180,5 @@ class Params(Model):
 class Prompt(Model):
     """The part of a request that only the cache and the provider look at. Never logged."""
 
-    messages: Annotated[Several[Message], Field(min_length=1, max_length=2048)]
+    messages: Annotated[Several[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
     params: Params = Params()

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from schemas.base import EpochMs, Model, Name, Several, TenantId
-from schemas.prompt import Message, Params
+from schemas.prompt import MOST_MESSAGES, Message, Params
 
 MAX_REQUEST_ID_CHARS = 128
 
@@ -31,7 +31,7 @@ class Request(Model):
     user_id: UserId | None = None
     model: Name = Field(default="auto", description="a model, an alias, or `auto` for the task's or default route")
     task: Name | None = None
-    messages: Annotated[Several[Message], Field(min_length=1, max_length=2048)]
+    messages: Annotated[Several[Message], Field(min_length=1, max_length=MOST_MESSAGES)]
     params: Params = Params()
     priority: Priority = "normal"
     deadline_ms: EpochMs | None = Field(

@@ -27,6 +27,7 @@ ErrorCode = Literal[
     "provider_rejected",
     "provider_unavailable",
     "provider_timeout",
+    "invalid_output",
     "internal_error",
 ]
 
@@ -94,7 +95,11 @@ class Response(PublishedEvent):
     cost_usd: Annotated[Usd | None, Meta(description="all attempts of this request; null while unknown")] = None
     saved_usd: Annotated[Usd | None, Meta(description="what the cache hit would have cost")] = None
     timings: Timings
-    attempts: int = 0
+    attempts: Annotated[int, Meta(description="calls, over all rounds")] = 0
+    round: Annotated[int, Meta(description="how often it was asked again because of what was answered")] = 0
+    steps: Annotated[dict[str, str], Meta(description="what post-processing did or noted, by the step's name")] = field(
+        default_factory=dict[str, str]
+    )
     labels: dict[str, str] = field(default_factory=dict[str, str])
     answered_at_ms: EpochMs
     config_version: int

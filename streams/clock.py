@@ -50,3 +50,8 @@ class SteadyClock:
 
 
 now_ms = SteadyClock().now_ms
+
+
+def elapsed_us() -> int:
+    """Microseconds since some moment: for how long something takes."""
+    return time.perf_counter_ns() // 1_000

@@ -12,6 +12,7 @@ from msgspec import Struct
 from schemas.control import AnyControl, Breaker, Deployment, Route, Tenant
 from schemas.flow import Target
 from schemas.money import Budget, Override, Price, SpendStop
+from schemas.postprocess import AnswerRules
 from streams.cost.terms import Terms
 
 AUTO = "auto"
@@ -111,6 +112,11 @@ class ControlView:
     @cached_property
     def choices(self) -> dict[Asked, Choice | None]:
         """What has been chosen so far. It cannot change while nothing else here does."""
+        return {}
+
+    @cached_property
+    def answer_rules(self) -> dict[tuple[str | None, str], AnswerRules | None]:
+        """By tenant and route, as far as they were asked for: see `streams.answers.rules`."""
         return {}
 
     @cached_property

@@ -21,6 +21,8 @@ from schemas.flow import Answer, Completion, Dispatch
 from schemas.prompt import Prompt
 from schemas.response import Failure, Status
 from schemas.usage import Cost, Usage
+from streams.answers.rounds import again_for
+from streams.answers.schema import schema_of
 from streams.control import ControlView
 from streams.cost.booking import may_cost
 from streams.cost.guess import expected_usage, usage_of_answer, usage_so_far
@@ -212,7 +214,14 @@ class Caller:
             provider=last.provider,
             deployment=last.deployment,
         )
-        return self._completion(dispatch, attempts, answer=answer, parse_json=prompt.params.wants_json)
+        completion = self._completion(dispatch, attempts, answer=answer, parse_json=prompt.params.wants_json)
+        if dispatch.plan.rules is None:
+            return completion
+        return replace(
+            completion,
+            json_schema=schema_of(prompt.params, dispatch.plan.rules),
+            again=again_for(dispatch, answer, attempts, prompt.params, self._world.now_ms()),
+        )
 
     def _completion(
         self,
@@ -233,6 +242,7 @@ class Caller:
             slot=dispatch.slot,
             plan=dispatch.plan,
             parse_json=parse_json,
+            round=dispatch.round,
         )
 
 

@@ -1,4 +1,4 @@
-"""Which requests this worker must not call for again: those already completed."""
+"""Which requests this worker must not call for again: those already completed. By the name of their round."""
 
 from collections import OrderedDict
 from hashlib import blake2b

@@ -98,8 +98,8 @@ class Others:
     def _hear(self, news: Completion | HandedOver | None) -> None:
         match news:
             case Completion():
-                self.finished.add(news.ticket.identity, self._now_ms())
-                self.elsewhere.release(news.ticket.identity)
+                self.finished.add(news.round_name, self._now_ms())
+                self.elsewhere.release(news.round_name)
             case HandedOver():
                 if news.identity not in self.finished:
                     self.elsewhere.learn(news, self._now_ms())

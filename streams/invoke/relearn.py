@@ -45,7 +45,7 @@ def relearn(
     def learn(record: Delivery) -> None:
         event = news_of(record, kafka)
         if isinstance(event, Completion):
-            completed.append(event.ticket.identity)
+            completed.append(event.round_name)
         elif event is not None:
             handed_over.append(event)
 

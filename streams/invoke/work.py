@@ -1,6 +1,6 @@
 """One event's way from a dispatched request to a completion that is safe on its topic.
 
-Promises: no call for a request that is completed or in flight, here or at a worker that handed it over; what cannot be
+Promises: no call for a round that is completed or in flight, here or at a worker that handed it over; what cannot be
 handled is kept in the dead letters and its requester, where one can be made out, is told.
 """
 
@@ -113,14 +113,14 @@ class Work:
         except DecodeError as problem:
             await self._give_up(delivery, "unreadable", problem)
             return True
-        identity = dispatch.ticket.identity
+        name = dispatch.round_name
         if await self._is_completed(dispatch, aside):
             ids = _ids(Requester(dispatch.ticket))
             log.info("absorbed", reason="completed before", topic=delivery.topic, offset=delivery.offset, **ids)
             self._metrics.count("millrace_events_total", STAGE, "absorb")
             return True
         task = cast("asyncio.Task[bool]", asyncio.current_task())
-        calling = self._calling[identity] = Calling(delivery, dispatch, task, self._now_ms())
+        calling = self._calling[name] = Calling(delivery, dispatch, task, self._now_ms())
         try:
             await self._complete(calling, aside)
         except VoidError:
@@ -138,20 +138,20 @@ class Work:
                 return await self._leave_to_others(calling, type(problem).__name__)
             await self._give_up(delivery, "decision_failed", problem)
         finally:
-            self._calling.pop(identity, None)
+            self._calling.pop(name, None)
         return True
 
     async def _is_completed(self, dispatch: Dispatch, aside: Aside) -> bool:
         """When it is, or when nobody is calling for it any more."""
-        identity = dispatch.ticket.identity
+        name = dispatch.round_name
         finished, elsewhere = self._others.finished, self._others.elsewhere
-        while identity not in finished:
-            if (twin := self._calling.get(identity)) is not None:
+        while name not in finished:
+            if (twin := self._calling.get(name)) is not None:
                 with aside():
                     await asyncio.wait([twin.task])
-            elif identity in elsewhere:
+            elif name in elsewhere:
                 with aside():
-                    await elsewhere.over(identity, dispatch.plan.timeout_ms + ALLOWANCE_MS)
+                    await elsewhere.over(name, dispatch.plan.timeout_ms + ALLOWANCE_MS)
             else:
                 return False
         return True
@@ -200,14 +200,14 @@ class Work:
 
     def _told(self, calling: Calling, until_ms: int | None) -> list[Envelope]:
         ticket = calling.dispatch.ticket
-        told = HandedOver(identity=ticket.identity, worker=self._others.me, until_ms=until_ms)
+        told = HandedOver(identity=calling.dispatch.round_name, worker=self._others.me, until_ms=until_ms)
         record = Record(HANDOVERS, ticket.request_id, told)
         number = _FIRST_HANDOVER + 2 * calling.attempt_no + (until_ms is None)
         return seal((record,), calling.delivery, self._kafka, STAGE, self._now_ms(), first=number)
 
     async def _finish(self, delivery: Delivery, completion: Completion) -> None:
         await self._write(delivery, (completion_record(completion),))
-        self._others.finished.add(completion.ticket.identity, self._now_ms())
+        self._others.finished.add(completion.round_name, self._now_ms())
         self._metrics.count("millrace_events_total", STAGE, completion.status)
 
     async def _give_up(self, delivery: Delivery, reason: str, problem: Exception) -> None:
@@ -229,7 +229,9 @@ class Work:
                 code="internal_error",
                 message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
             )
-            told = Completion(ticket=requester.ticket, slot=requester.slot, status="failed", failure=failure)
+            told = Completion(
+                ticket=requester.ticket, slot=requester.slot, round=requester.round, status="failed", failure=failure
+            )
             await self._finish(delivery, told)
 
     async def _write(self, delivery: Delivery, records: tuple[Record, ...], *, first: int = 0) -> None:

@@ -6,6 +6,7 @@ from typing import Any, assert_never
 
 from schemas.flow import Ticket
 from schemas.response import Failure
+from streams.clock import elapsed_us
 from streams.control import ControlView
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
@@ -33,6 +34,7 @@ class Decider:
         control: Callable[[], ControlView],
         now_ms: Callable[[], int],
         metrics: Metrics,
+        clock_us: Callable[[], int] = elapsed_us,
     ) -> None:
         self._stage = stage
         self._kafka = kafka
@@ -43,6 +45,7 @@ class Decider:
         self._control = control
         self._now_ms = now_ms
         self._metrics = metrics
+        self._clock_us = clock_us
         self._outcomes: Counter[str] = Counter()
 
     def take(self, work: PartitionWork, delivery: Delivery) -> None:
@@ -57,7 +60,8 @@ class Decider:
     def decide(self, work: PartitionWork, delivery: Delivery, event: Any, parked_ms: int | None = None) -> None:
         now_ms = self._now_ms()
         try:
-            outcome = self._stage.decide(event, View(self._control(), work.state, now_ms, delivery, parked_ms))
+            view = View(self._control(), work.state, now_ms, delivery, parked_ms, self._clock_us)
+            outcome = self._stage.decide(event, view)
             self._carry_out(work, delivery, event, outcome, now_ms, parked_ms)
         except DeliveryFailedError:
             raise

@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from schemas.base import Event
-from schemas.flow import CacheSlot, Completion, StageName, Ticket
+from schemas.flow import CacheSlot, Completion, Round, StageName, Ticket
 from schemas.response import Failure
 from schemas.topics import COMPLETIONS, Topic
 from schemas.wire import DecodeError, InternalEvent
@@ -42,22 +42,36 @@ class Stateless:
 S = TypeVar("S", bound=State)
 
 
+def _nobody_measures() -> int:
+    return 0
+
+
 class View(Struct, Generic[S], frozen=True):
-    """All a decision may look at besides its event. `parked_ms` is when the event was first held back, if it was."""
+    """All a decision may look at besides its event. `parked_ms` is when the event was first held back, if it was.
+    `clock_us` is for how long a part of the decision takes, and says nothing of the time of day.
+    """
 
     control: ControlView
     state: S
     now_ms: int
     delivery: Delivery
     parked_ms: int | None = None
+    clock_us: Callable[[], int] = _nobody_measures
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who must be told when an event cannot be handled. `slot`: others may be waiting for the same answer."""
+    """Who must be told when an event cannot be handled. `slot`: others may be waiting for the same answer. `round`: of
+    its attempts nothing is known here.
+    """
 
     ticket: Ticket
     slot: CacheSlot | None = None
+    round: Round | None = None
+
+
+class _Numbered(InternalEvent):
+    number: int
 
 
 class _Common(InternalEvent):
@@ -65,6 +79,7 @@ class _Common(InternalEvent):
 
     ticket: Ticket
     slot: CacheSlot | None = None
+    round: _Numbered | None = None
 
 
 def requester_of(delivery: Delivery) -> Requester | None:
@@ -73,7 +88,8 @@ def requester_of(delivery: Delivery) -> Requester | None:
         common = _Common.decode(delivery.value or b"")
     except DecodeError:
         return None
-    return Requester(common.ticket, common.slot)
+    asked = None if common.round is None else Round(number=common.round.number, attempts=())
+    return Requester(common.ticket, common.slot, asked)
 
 
 def read_event(topic: Topic, delivery: Delivery) -> Any:
@@ -88,7 +104,9 @@ def completion_record(completion: Completion) -> Record:
 
 
 def complete_as_failed(requester: Requester, failure: Failure, _state: State, _now_ms: int) -> tuple[Record, ...]:
-    completion = Completion(ticket=requester.ticket, slot=requester.slot, status="failed", failure=failure)
+    completion = Completion(
+        ticket=requester.ticket, slot=requester.slot, round=requester.round, status="failed", failure=failure
+    )
     return (completion_record(completion),)
 
 

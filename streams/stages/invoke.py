@@ -60,27 +60,32 @@ def next_step(
     jitter: float,
     backoff: Backoff,
 ) -> Step:
-    """After a failure the next healthy target is asked at once; only when all have failed is there a pause.
+    """After a failure the next healthy target is asked at once; only when all have failed is there a pause. `attempts`
+    are those of the dispatch's own round: they failed. Earlier rounds count against the budget, and their failures
+    against their targets.
 
     `jitter` is in [0, 1) and fixed for the request, so that asking again gives the same answer.
     """
     deadline_ms = dispatch.ticket.deadline_ms
     if deadline_ms is not None and deadline_ms <= now_ms:
         return _expired()
+    earlier, from_target = (dispatch.round.attempts, dispatch.round.from_target) if dispatch.round else ((), 0)
+    made = len(earlier) + len(attempts)
+    failures = [attempt for attempt in (*earlier, *attempts) if attempt.error_class is not None]
     if attempts:
         last = attempts[-1]
         if _is_final(last) or (last.ambiguous and not dispatch.plan.retry_ambiguous):
             return End("failed", failure_of(last))
-        if len(attempts) >= dispatch.plan.max_attempts:
+        if made >= dispatch.plan.max_attempts:
             return End("failed", failure_of(last))
     openings: list[tuple[int, int, int]] = []
-    for index, target in enumerate(dispatch.plan.targets):
-        tries = [attempt for attempt in attempts if attempt.target_index == index]
+    for index, target in enumerate(dispatch.plan.targets[from_target:], from_target):
+        tries = [failure for failure in failures if failure.target_index == index]
         if not any(attempt.error_class in ASK_ELSEWHERE for attempt in tries):
             ready_ms = max(_breaker_ms(control.breakers.get(target.deployment)), _rested_ms(tries, jitter, backoff))
             openings.append((ready_ms, len(tries), index))
     if not openings:
-        return End("failed", failure_of(attempts[-1]))
+        return End("failed", failure_of(failures[-1]))
     ready = [(tries, index) for ready_ms, tries, index in openings if ready_ms <= now_ms]
     if not ready:
         return _wait(min(ready_ms for ready_ms, _, _ in openings), deadline_ms, attempts)
@@ -88,7 +93,7 @@ def next_step(
     timeout_ms = dispatch.plan.timeout_ms
     if deadline_ms is not None:
         timeout_ms = min(timeout_ms, deadline_ms - now_ms)
-    return Call(dispatch.plan.targets[index], index, len(attempts) + 1, timeout_ms)
+    return Call(dispatch.plan.targets[index], index, made + 1, timeout_ms)
 
 
 def _wait(until_ms: int, deadline_ms: int | None, attempts: Sequence[Attempt]) -> Step:

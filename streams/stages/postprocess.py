@@ -1,17 +1,23 @@
-"""The one door to the response topic: prices every attempt, keeps what may be kept, answers each request once."""
+"""The one door to the response topic: prices every attempt, looks at what was answered, keeps what may be kept, and
+answers each request once, or has it asked again.
+"""
 
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 
 from msgspec.structs import replace
-from pydantic import JsonValue
 
-from schemas.base import load_json
 from schemas.cached import Fill, FlightEnded
 from schemas.call import CallRow
-from schemas.flow import Completion, Saved
+from schemas.flow import Completion, Dispatch, Saved
 from schemas.response import Failure, FinishReason, Output, Response, Timings
-from schemas.topics import CACHE, CALLS, COMPLETIONS, RESPONSES
+from schemas.topics import CACHE, CALLS, COMPLETIONS, DISPATCH, RESPONSES
 from schemas.usage import Usage
+from streams.answers.pipeline import Processed, process
+from streams.answers.rounds import next_round
+from streams.answers.step import Draft
+from streams.answers.structure import parsed
 from streams.cost.booking import Booked, book
 from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, unattempted_row
 from streams.cost.price import price
@@ -23,38 +29,79 @@ from streams.state.given_responses import GivenResponses
 NO_TENANT = "-"
 """Key of rows whose sender could not be authenticated."""
 
+NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
+
 REPEATABLE: frozenset[FinishReason] = frozenset({"stop", "length", "tool_calls"})
 """Endings that the same question would meet again; refusals and filters are not kept."""
-
-MAX_PARSED_LEVELS = 100
-"""JSON nested deeper is left as text: from about 200 levels on, readers of the response refuse the whole of it."""
 
 
 def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
     """A request is answered once. What else a completion causes is written again when it is taken again, since the
     first time may have broken off in between; rows and cache records replace themselves.
     """
-    ticket = completion.ticket.stamped("postprocess", view.now_ms)
-    completion = replace(completion, ticket=ticket)
-    booked = [book(view.control, ticket.tenant_id, completion.plan, attempt) for attempt in completion.attempts]
-    response = respond(completion, booked, view.now_ms)
+    plan, tenant_id = completion.plan, completion.ticket.tenant_id
+    paid = [book(view.control, tenant_id, plan, attempt) for attempt in completion.all_attempts]
+    booked = paid[len(paid) - len(completion.attempts) :]  # those of rounds before have their rows
+    seen = _seen(completion, view.clock_us)
+    if seen is not None and seen.wanting is not None:
+        another = next_round(completion, seen.answer, seen.wanting)
+        if another is not None:
+            return _ask_again(completion, another, booked, seen, view)
+    ended = _ended(completion, seen)
+    ticket = ended.ticket.stamped("postprocess", view.now_ms)
+    ended = replace(ended, ticket=ticket)
+    response = respond(ended, paid, view.now_ms, NOTHING_SAID if seen is None else seen.steps)
     is_answered, given_ms = ticket.identity in view.state, view.state.given_ms(response)
     at_ms = view.now_ms if given_ms is None else given_ms
-    kept = _keep(completion, booked, at_ms)
+    kept = _keep(ended, paid, at_ms, passed=seen is None or seen.wanting is None)
     if is_answered and given_ms is None:  # carried out twice: what was paid twice is booked twice
-        repeats = (attempt_row(ticket, completion.plan, a, "priced", cost=c, usage=u) for a, u, c in booked)
-        extra = (*map(_calls_record, repeats), *kept)
+        extra = (*_open_rows(ended, booked, seen), *kept)
         return Forward(extra) if extra else Absorb("answered before")
-    rows = map(_calls_record, rows_of(completion, booked, at_ms))
+    rows = map(_calls_record, rows_of(ended, booked, at_ms, seen))
     answer = () if is_answered else (Record(RESPONSES, ticket.request_id, response),)
     return Forward((*answer, *rows, *kept))
 
 
-def respond(completion: Completion, booked: list[Booked], now_ms: int) -> Response:
+def _seen(completion: Completion, clock_us: Callable[[], int]) -> Processed | None:
+    """None where no step has anything to do. What comes out of the cache was seen to when it was put there."""
+    rules = None if completion.plan is None else completion.plan.rules
+    if rules is None or completion.answer is None:
+        return None
+    return process(Draft(completion.answer, rules, completion.parse_json, completion.json_schema), clock_us)
+
+
+def _ask_again(
+    completion: Completion, another: Dispatch, booked: list[Booked], seen: Processed, view: View[GivenResponses]
+) -> Outcome:
+    """The attempts of a round are booked when it ends: whoever carries it out again names other ones. Who has an answer
+    is not asked for any more, whatever it was answered by.
+    """
+    ticket = completion.ticket.stamped("postprocess", view.now_ms)
+    rows = _open_rows(replace(completion, ticket=ticket), booked, seen)
+    if ticket.identity in view.state:
+        return Forward(rows)
+    return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, another), *rows))
+
+
+def _ended(completion: Completion, seen: Processed | None) -> Completion:
+    """As the requester sees it. An answer that does not pass was paid for, and is shown with what is wrong with it."""
+    if seen is None:
+        return completion
+    wanting, plan = seen.wanting, completion.plan
+    ended = replace(completion, answer=seen.answer)
+    if wanting is None or (plan is not None and plan.rules is not None and plan.rules.otherwise == "answer"):
+        return ended
+    return replace(ended, status="failed", failure=Failure(code="invalid_output", message=wanting.problem))
+
+
+def respond(
+    completion: Completion, paid: list[Booked], now_ms: int, steps: Mapping[str, str] = NOTHING_SAID
+) -> Response:
+    """`paid`: all attempts, of all rounds."""
     ticket, answer, saved = completion.ticket, completion.answer, completion.saved
-    totals = [cost.total_usd for _, _, cost in booked]
+    totals = [cost.total_usd for _, _, cost in paid]
     known = [total for total in totals if total is not None]
-    last = booked[-1] if booked else None
+    last = paid[-1] if paid else None
     return Response(
         request_id=ticket.request_id,
         tenant_id=ticket.tenant_id,
@@ -73,7 +120,9 @@ def respond(completion: Completion, booked: list[Booked], now_ms: int) -> Respon
         cost_usd=None if len(known) < len(totals) or is_unaccounted(completion) else sum(known, Decimal(0)),
         saved_usd=saved.cost_usd if saved else None,
         timings=_timings(completion, now_ms),
-        attempts=len(booked),
+        attempts=len(paid),
+        round=completion.round.number if completion.round else 0,
+        steps=dict(steps),
         labels=ticket.labels,
         answered_at_ms=now_ms,
         config_version=ticket.config_version,
@@ -88,23 +137,15 @@ def _output(completion: Completion) -> Output | None:
     if not completion.parse_json or output.content is None:
         return output
     try:
-        parsed = load_json(output.content)
+        return replace(output, parsed=parsed(output.content))
     except ValueError:  # the model did not keep to JSON: the text says so itself
         return output
-    return replace(output, parsed=parsed) if _is_readable(parsed, MAX_PARSED_LEVELS) else output
-
-
-def _is_readable(value: JsonValue, levels: int) -> bool:
-    if not isinstance(value, dict | list):
-        return True
-    inner = value.values() if isinstance(value, dict) else value
-    return levels > 0 and all(_is_readable(each, levels - 1) for each in inner)
 
 
 def _timings(completion: Completion, now_ms: int) -> Timings:
     ticket = completion.ticket
     total_ms = max(now_ms - ticket.produced_at_ms, 0)
-    provider_ms = sum(max((a.ended_at_ms or a.started_at_ms) - a.started_at_ms, 0) for a in completion.attempts)
+    provider_ms = sum(max((a.ended_at_ms or a.started_at_ms) - a.started_at_ms, 0) for a in completion.all_attempts)
     return Timings(
         total_ms=total_ms,
         provider_ms=provider_ms,
@@ -113,35 +154,56 @@ def _timings(completion: Completion, now_ms: int) -> Timings:
     )
 
 
-def rows_of(completion: Completion, booked: list[Booked], now_ms: int) -> list[CallRow]:
-    """The last attempt's row is the request's final one."""
+def rows_of(completion: Completion, booked: list[Booked], now_ms: int, seen: Processed | None = None) -> list[CallRow]:
+    """The last attempt's row is the request's final one. A round that asked nobody any more ends with a row of its own:
+    those before are closed.
+    """
+    number = completion.round.number if completion.round else 0
     if not booked:
-        return [unattempted_row(completion, now_ms)]
+        return [replace(unattempted_row(completion, now_ms), round=number)]
     *earlier, (attempt, used, cost) = booked
-    ticket, plan = completion.ticket, completion.plan
-    return [
-        *(attempt_row(ticket, plan, a, "priced", cost=c, usage=u) for a, u, c in earlier),
-        attempt_row(
-            ticket,
-            plan,
-            attempt,
-            "priced",
-            cost=cost,
-            usage=used,
-            request_status=completion.status,
-            published_at_ms=now_ms,
-        ),
+    ticket, plan, failure = completion.ticket, completion.plan, completion.failure
+    last = attempt_row(
+        ticket,
+        plan,
+        attempt,
+        "priced",
+        cost=cost,
+        usage=used,
+        request_status=completion.status,
+        published_at_ms=now_ms,
+    )
+    if seen is not None:
+        last = replace(last, steps=seen.steps, step_us=seen.step_us)
+    if failure is not None and last.error_class is None:  # it was answered, but not as it must be
+        last = replace(last, error_class=failure.code)
+    rows = [*(attempt_row(ticket, plan, a, "priced", cost=c, usage=u) for a, u, c in earlier), last]
+    return [replace(row, round=number) for row in rows] if number else rows
+
+
+def _open_rows(completion: Completion, booked: list[Booked], seen: Processed | None) -> tuple[Record, ...]:
+    """Of attempts that did not end the request: another round did, or another who carried it out."""
+    number = completion.round.number if completion.round else 0
+    rows = [
+        replace(attempt_row(completion.ticket, completion.plan, a, "priced", cost=c, usage=u), round=number)
+        for a, u, c in booked
     ]
+    if rows and seen is not None:
+        rows[-1] = replace(rows[-1], steps=seen.steps, step_us=seen.step_us)
+    return tuple(map(_calls_record, rows))
 
 
-def _keep(completion: Completion, booked: list[Booked], now_ms: int) -> tuple[Record, ...]:
-    """What the cache learns of a request that led a question: an answer to keep, or that there is none."""
+def _keep(completion: Completion, paid: list[Booked], now_ms: int, *, passed: bool = True) -> tuple[Record, ...]:
+    """What the cache learns of a request that led a question: an answer to keep, or that there is none. An answer that
+    did not pass is none, even where it is given. A hit saves what all rounds cost.
+    """
     slot, answer = completion.slot, completion.answer
     if slot is None:
         return ()
-    if answer is not None and booked and answer.complete and answer.finish_reason in REPEATABLE:
-        _, used, cost = booked[-1]
-        saved = Saved(request_id=completion.ticket.request_id, usage=used or Usage(), cost_usd=cost.total_usd)
+    if answer is not None and passed and paid and answer.complete and answer.finish_reason in REPEATABLE:
+        saved = Saved(
+            request_id=completion.ticket.request_id, usage=paid[-1][1] or Usage(), cost_usd=_cost_of_answers(paid)
+        )
         fill = Fill(
             namespace=slot.namespace,
             entry=slot.entry,
@@ -164,6 +226,13 @@ def _keep(completion: Completion, booked: list[Booked], now_ms: int) -> tuple[Re
     return (Record(CACHE, key, ended, partition_by=slot.namespace),)
 
 
+def _cost_of_answers(paid: list[Booked]) -> Decimal | None:
+    """Of the attempts that were answered, one a round. None when it is not known of one of them."""
+    costs = [cost.total_usd for attempt, _, cost in paid if attempt.error_class is None]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
+
+
 def _calls_record(row: CallRow) -> Record:
     return Record(CALLS, row.tenant_id or NO_TENANT, row)
 
@@ -175,7 +244,7 @@ def _answer_as_failed(requester: Requester, failure: Failure, state: GivenRespon
     ticket = requester.ticket
     if ticket.identity in state:
         return ()
-    completion = Completion(ticket=ticket, slot=requester.slot, status="failed", failure=failure)
+    completion = Completion(ticket=ticket, slot=requester.slot, round=requester.round, status="failed", failure=failure)
     response = replace(respond(completion, [], now_ms), cost_usd=None)
     row = replace(unattempted_row(completion, now_ms), cost=UNKNOWN)
     return Record(RESPONSES, ticket.request_id, response), _calls_record(row), *_keep(completion, [], now_ms)
@@ -190,7 +259,7 @@ def _load_prices() -> None:
 STAGE: Stage[Completion, GivenResponses] = Stage(
     name="postprocess",
     reads=(COMPLETIONS,),
-    writes=(RESPONSES, CALLS, CACHE),
+    writes=(RESPONSES, CALLS, CACHE, *DISPATCH.values()),
     decide=decide,
     state=GivenResponses,
     tables=(RESPONSES,),

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from schemas.flow import Completion, Dispatch, Miss, Plan, Target, Ticket
 from schemas.response import Failure
 from schemas.topics import DISPATCH, MISSES
+from streams.answers.rules import rules_for
 from streams.control import Choice, ControlView
 from streams.cost.agreed import has_price
 from streams.routes import choose_route
@@ -35,7 +36,7 @@ def decide(event: Miss, view: View[Stateless]) -> Outcome:
         prompt=event.prompt,
         input_tokens=event.input_tokens,
         slot=event.slot,
-        plan=_plan(ticket, choice, healthy_first(targets, view.control, view.now_ms)),
+        plan=_plan(ticket, choice, _ordered(choice, targets, view), view.control),
     )
     return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, dispatch),))
 
@@ -57,7 +58,12 @@ def is_open(control: ControlView, deployment: str, now_ms: int) -> bool:
     return breaker is not None and breaker.state == "open" and now_ms < breaker.until_ms
 
 
-def _plan(ticket: Ticket, choice: Choice, targets: tuple[Target, ...]) -> Plan:
+def _ordered(choice: Choice, targets: tuple[Target, ...], view: View[Stateless]) -> tuple[Target, ...]:
+    """A cascade keeps its order, or it would go on from the dear model to the cheap one."""
+    return targets if choice.route.cascade else healthy_first(targets, view.control, view.now_ms)
+
+
+def _plan(ticket: Ticket, choice: Choice, targets: tuple[Target, ...], control: ControlView) -> Plan:
     return Plan(
         route=choice.route.name,
         reason=choice.reason,
@@ -65,6 +71,7 @@ def _plan(ticket: Ticket, choice: Choice, targets: tuple[Target, ...]) -> Plan:
         max_attempts=choice.route.max_attempts,
         timeout_ms=choice.route.timeout_ms[ticket.priority],
         retry_ambiguous=choice.route.retry_ambiguous,
+        rules=rules_for(control, ticket.tenant_id, choice.route),
     )
 
 

@@ -14,13 +14,16 @@ from pydantic import Field
 from schemas.attempt import ErrorClass
 from schemas.base import Model
 from schemas.call import CallNews, CallRow
+from schemas.response import ErrorCode
 
 Verdict = Literal["answered", "failed"]
 
 PROVIDER_FAULTS: frozenset[ErrorClass] = frozenset(
     {"rate_limited", "overloaded", "server_error", "timeout", "connection", "cut_stream", "malformed_response"}
 )
-ANSWERS_OF_A_HEALTHY_PROVIDER: frozenset[ErrorClass] = frozenset({"bad_request", "content_filtered"})
+ANSWERS_OF_A_HEALTHY_PROVIDER: frozenset[ErrorClass | ErrorCode] = frozenset(
+    {"bad_request", "content_filtered", "invalid_output"}
+)
 _GROWTH = 1.1
 
 

@@ -7,7 +7,8 @@ import pytest
 from schemas.flow import Completion
 from schemas.response import Output, Response
 from schemas.topics import RESPONSES
-from streams.stages.postprocess import MAX_PARSED_LEVELS, decide
+from streams.answers.structure import MAX_PARSED_LEVELS
+from streams.stages.postprocess import decide
 from streams.state.given_responses import GivenResponses
 from tests.unit.examples import answer, completion, forwarded, on, view
 

@@ -1,0 +1,25 @@
+"""Which rules an answer is held to: what its route says, and where that says nothing, its tenant."""
+
+from schemas.control import Route
+from schemas.postprocess import AnswerRules, PostProcess
+from streams.control import ControlView
+
+_SAYS_NOTHING = PostProcess()
+_NO_RULES = AnswerRules()
+
+
+def rules_for(control: ControlView, tenant_id: str | None, route: Route) -> AnswerRules | None:
+    """None where nothing is to be done."""
+    asked, known = (tenant_id, route.name), control.answer_rules
+    if asked not in known:
+        tenant = control.tenants.get(tenant_id or "")
+        known[asked] = together(_SAYS_NOTHING if tenant is None else tenant.postprocess, route)
+    return known[asked]
+
+
+def together(tenant: PostProcess, route: Route) -> AnswerRules | None:
+    said = tenant.model_dump(exclude_none=True) | route.postprocess.model_dump(exclude_none=True)
+    confidence = said.pop("confidence", None)
+    if confidence is not None:
+        said |= {"confidence_field": confidence["field"], "min_confidence": confidence["at_least"]}
+    return None if AnswerRules(**said) == _NO_RULES else AnswerRules(**said, cascade=route.cascade)

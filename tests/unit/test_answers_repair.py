@@ -1,0 +1,104 @@
+"""Mended JSON says what was there and nothing else, whatever is read, and in a time proportional to its length."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.base import dump_json, load_json
+from streams.answers.repair import Unmendable, mended
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+CONTAINERS = st.lists(JSON, max_size=4) | st.dictionaries(st.text(), JSON, max_size=4)
+
+
+def leaves(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return {str(key) for key in value} | {leaf for each in value.values() for leaf in leaves(each)}
+    if isinstance(value, list):
+        return {leaf for each in value for leaf in leaves(each)}
+    return {str(value)}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{\'a\': \'it\\\'s\', "b": "say \\"hi\\""}', {"a": "it's", "b": 'say "hi"'}),
+        ('{"a": True, "b": None, c: false}', {"a": True, "b": None, "c": False}),
+        ('{"a": 1 "b": [1 2,,]}', {"a": 1, "b": [1, 2]}),
+        ('{"a": "line\nbreak\t"}', {"a": "line\nbreak\t"}),
+        ('{"a": 1, // first\n /* none */ "b": 2}', {"a": 1, "b": 2}),
+        ('Sure [see below]: {"a": 1}. It\'s done.', {"a": 1}),
+        ('{"a": {"b": [true, "cut of', {"a": {"b": [True, "cut of"]}}),
+        ('{"a": 1, "b": 12', {"a": 1}),
+        ('{"a": 1, "nam', {"a": 1}),
+        ('{"a": "x\\\\"}', {"a": "x\\"}),
+        ('{"a": "\\x"}', {"a": "x"}),
+    ],
+)
+def test_what_models_get_wrong_is_put_right(text: str, value: object) -> None:
+    assert mended(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "I'm sorry.",
+        '{"a": "un"quoted" x"}',
+        '{"a": 1]',
+        '{"a"}',
+        '{"a": maybe}',
+        '{"a": 01}',
+        '{"a": NaN}',
+        '{"a":',
+        "[" * 200 + "]" * 200,
+        '{"a": "\\ud800"}',
+        "}{",
+    ],
+)
+def test_what_would_have_to_be_guessed_is_left(text: str) -> None:
+    with pytest.raises(Unmendable):
+        mended(text)
+
+
+@given(CONTAINERS)
+def test_json_that_is_right_stays_what_it_is(value: Any) -> None:
+    assert mended(dump_json(value).decode()) == value
+
+
+@given(CONTAINERS, st.data())
+def test_json_that_broke_off_keeps_only_what_it_had_said(value: Any, data: st.DataObject) -> None:
+    text = dump_json(value).decode()
+    cut = text[: data.draw(st.integers(0, len(text)))]
+    try:
+        found = mended(cut)
+    except Unmendable:
+        return
+    whole = leaves(value)
+    assert all(any(each.startswith(leaf) for each in whole) for leaf in leaves(found))
+
+
+@given(st.text(alphabet="{}[]:,\"'\\/*# \n\tatruefalsnl01-.eE`x", max_size=60))
+def test_whatever_is_read_it_is_mended_or_not_and_never_breaks(text: str) -> None:
+    try:
+        value = mended(text)
+    except Unmendable:
+        return
+    assert isinstance(value, dict | list)
+    assert load_json(dump_json(value)) == value
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("piece", ["{'", '"', "[", '{"a":', "{/*", '\\"', '{"a":b:', "{word ", '{"k": "v" "', " ", ","])
+def test_no_text_takes_long_to_mend(piece: str) -> None:
+    for text in (piece * 30_000, '{"a": "' + piece * 30_000):
+        try:
+            mended(text)
+        except Unmendable:
+            continue
