@@ -41,6 +41,7 @@ from tests.unit.examples import (
     ticket,
     view,
 )
+from tests.unit.spending import Ledger, budget
 
 SCHEMA = '{"type":"object","required":["crop"]}'
 GOOD, BAD = '{"crop":"leek"}', '{"crop'
@@ -355,3 +356,18 @@ def test_the_prompt_of_a_later_round_is_as_readable_as_the_first() -> None:
 
     assert Dispatch.decode(again.encode()).round == again.round
     assert isinstance(again.prompt, Raw)
+
+
+def test_a_budget_counts_each_round_once_and_holds_until_the_last() -> None:
+    ledger = Ledger(budget())
+    assert ledger.admits("r-1")
+    first = rows_of(ended(BAD))
+    last = rows_of(second(GOOD))
+
+    for row in first:
+        ledger.take(row, 1, NOW_MS)
+    assert (ledger.spent(), ledger.held() > 0) == (CALL_USD, True)
+
+    for offset, row in ((2, first[0]), (3, last[0]), (4, first[0]), (3, last[0])):
+        ledger.take(row, offset, NOW_MS)
+    assert (ledger.spent(), ledger.held()) == (2 * CALL_USD, 0)
