@@ -1,7 +1,8 @@
 """What the model says: a pure function of the seed and the request.
 
 The prompt's last user message may steer it: `[[answer:TEXT]]` is answered with the text word for word,
-`[[tokens:N]]` with N tokens (8192 at most), and naming a tool, or `[[tool:NAME]]`, calls it.
+`[[answer_of:MODEL TEXT]]` by that model only, `[[tokens:N]]` with N tokens (8192 at most), and naming a tool, or
+`[[tool:NAME]]`, calls it.
 """
 
 from dataclasses import dataclass, replace
@@ -81,9 +82,10 @@ class Author:
         return _within(_stopped(answer, ask.stops, ask.model.encoding), ask.max_tokens)
 
     def _content(self, ask: Ask) -> Answer:
-        steering = dict(commands(ask.text))
+        said = commands(ask.text)
+        steering, own = dict(said), _of_model(ask, said)
         encoding = ask.model.encoding
-        if (literal := steering.get("answer")) is not None:
+        if (literal := own or steering.get("answer")) is not None:
             return Answer(pieces(encoding, literal))
         if tools := wanted_tools(ask, steering.get("tool")):
             return Answer(calls=tuple(self._call(ask, tool, at) for at, tool in enumerate(tools)), finish="tools")
@@ -115,6 +117,15 @@ class Author:
 
     def _draw(self, ask: Ask, purpose: str) -> int:
         return dice.number(self._seed, ask.identity, purpose)
+
+
+def _of_model(ask: Ask, said: list[tuple[str, str]]) -> str | None:
+    """What this model, of all that may be asked the same, is to say."""
+    for name, words in said:
+        model, _, text = words.partition(" ")
+        if name == "answer_of" and model in (ask.model.name, ask.asked_model):
+            return text
+    return None
 
 
 def wanted_tools(ask: Ask, commanded: str | None) -> tuple[Tool, ...]:

@@ -6,7 +6,6 @@ from typing import Any, assert_never
 
 from schemas.flow import Ticket
 from schemas.response import Failure
-from streams.clock import elapsed_us
 from streams.control import ControlView
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
@@ -34,7 +33,7 @@ class Decider:
         control: Callable[[], ControlView],
         now_ms: Callable[[], int],
         metrics: Metrics,
-        clock_us: Callable[[], int] = elapsed_us,
+        clock_us: Callable[[], int],
     ) -> None:
         self._stage = stage
         self._kafka = kafka

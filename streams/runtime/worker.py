@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
+from streams.clock import elapsed_us
 from streams.observe.health import Progress
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
@@ -62,6 +63,7 @@ class Worker:
         now_ms: Callable[[], int],
         metrics: Metrics,
         progress: Progress,
+        clock_us: Callable[[], int] = elapsed_us,
     ) -> None:
         self._stage = stage
         self._kafka = kafka
@@ -85,7 +87,7 @@ class Worker:
         self._consumer = clients.group_consumer(stage.name)
         self._membership = Membership(self._consumer, kafka.membership_holds_ms, now_ms)
         self._is_leaving = False
-        self._decider = Decider(stage, kafka, self._outbox, lambda: self._control.view, now_ms, metrics)
+        self._decider = Decider(stage, kafka, self._outbox, lambda: self._control.view, now_ms, metrics, clock_us)
 
     def run(self, stop: threading.Event) -> None:
         try:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from schemas.call import CallRow
 from schemas.control import Deployment
-from schemas.flow import Completion, Dispatch
+from schemas.flow import Completion, Dispatch, Round
 from schemas.prompt import UserMessage
 from schemas.topics import CALLS, COMPLETIONS, DISPATCH
 from streams.invoke.caller import Caller, Surroundings
@@ -50,7 +50,11 @@ def feed(world: World) -> None:
     for _ in range(world.random.randint(4, 16)):
         after_ms += world.random.choice((0, 20, 400, 2_000))
         name = f"r-{world.random.randrange(12)}"  # some are dispatched twice, as after a crash of `route`
-        event = replace(dispatch(ticket_=ticket(name)), prompt=carried(prompt(name)))
+        number = world.random.choice((0, 0, 1, 2))
+        event = dispatch(ticket_=ticket(name))
+        if number:  # what was asked again is another question, though the request is the same
+            event = replace(event, round=Round(number=number, attempts=()))
+        event = replace(event, prompt=carried(prompt(event.round_name)))
         world.write(DISPATCH["normal"], event, key=name, after_ms=after_ms)
 
 
@@ -67,7 +71,7 @@ class Desk:
         name = str(message.content) if isinstance(message, UserMessage) else ""
         if name == DOOMED:
             raise ZeroDivisionError
-        asked = Asked(f"acme/{name}", self._process.host.name, self._world.timeline.now_ms)
+        asked = Asked(name, self._process.host.name, self._world.timeline.now_ms)
         self._world.asked.append(asked)
         self._look_for_its_row(question, asked)
         self._process.host.call("ask")
@@ -136,8 +140,8 @@ async def _tell(process: Process, told: asyncio.Event) -> None:
 
 
 def judge(world: World) -> list[str]:
-    dispatched = {event.ticket.identity for event in world.events(DISPATCH["normal"], Dispatch)}
-    completed = {event.ticket.identity for event in world.events(COMPLETIONS, Completion)}
+    dispatched = {event.round_name for event in world.events(DISPATCH["normal"], Dispatch)}
+    completed = {event.round_name for event in world.events(COMPLETIONS, Completion)}
     return [f"{identity} was not completed" for identity in sorted(dispatched - completed)] + _paid_twice(world)
 
 
@@ -169,8 +173,8 @@ def _was_broken(world: World, asked: Asked) -> bool:
 
 def leaves_nothing(world: World, stored: Stored) -> bool:
     """A repetition of what is completed."""
-    identity = Dispatch.decode(stored.value or b"").ticket.identity
-    return any(event.ticket.identity == identity for event in world.events(COMPLETIONS, Completion))
+    name = Dispatch.decode(stored.value or b"").round_name
+    return any(event.round_name == name for event in world.events(COMPLETIONS, Completion))
 
 
 INVOKE = Scenario(

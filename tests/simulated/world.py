@@ -237,6 +237,7 @@ def synchronous(stage: Stage[Any, Any]) -> Part:
             now_ms=process.now_ms,
             metrics=world.metrics,
             progress=process.progress,
+            clock_us=lambda: process.now_ms() * 1_000,
         )
         process.worker.run(process.stop)
 

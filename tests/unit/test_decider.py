@@ -73,7 +73,9 @@ class Shell:
         self.outbox = SentRecords()
         self.metrics = Metrics()
         self.work = PartitionWork(stage.state())
-        self.decider = Decider(stage, KAFKA, self.outbox, lambda: self.control, lambda: self.now_ms, self.metrics)
+        self.decider = Decider(
+            stage, KAFKA, self.outbox, lambda: self.control, lambda: self.now_ms, self.metrics, lambda: 0
+        )
         self._offset = 0
 
     def take(self, value: bytes | None, *, topic: Topic | None = None, **changes: Any) -> int:

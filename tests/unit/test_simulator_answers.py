@@ -80,6 +80,12 @@ def test_a_commanded_answer_is_given_word_for_word() -> None:
     assert (answer.text.text, answer.finish) == ('{"a": [1, 2]}', "end")
 
 
+def test_what_one_model_is_told_to_say_another_does_not() -> None:
+    prompt = "[[answer_of:gpt-4o Hm.]] [[answer:Surely two crates.]]"
+    assert AUTHOR.compose(asked(prompt)).text.text == "Hm."
+    assert AUTHOR.compose(asked(prompt, model="gpt-4o-mini")).text.text == "Surely two crates."
+
+
 def test_the_answer_ends_before_the_first_stop_sequence() -> None:
     answer = AUTHOR.compose(asked("[[answer:one two three four]]", stop=["four", " three"]))
     assert (answer.text.text, answer.finish, answer.stop) == ("one two", "stop", " three")
