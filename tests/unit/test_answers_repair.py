@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
 from schemas.base import dump_json, load_json
 from streams.answers.repair import Unmendable, mended
@@ -17,9 +18,9 @@ JSON = st.recursive(
 CONTAINERS = st.lists(JSON, max_size=4) | st.dictionaries(st.text(), JSON, max_size=4)
 
 
-def leaves(value: Any) -> set[str]:
+def leaves(value: JsonValue) -> set[str]:
     if isinstance(value, dict):
-        return {str(key) for key in value} | {leaf for each in value.values() for leaf in leaves(each)}
+        return set(value) | {leaf for each in value.values() for leaf in leaves(each)}
     if isinstance(value, list):
         return {leaf for each in value for leaf in leaves(each)}
     return {str(value)}

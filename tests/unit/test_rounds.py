@@ -46,7 +46,9 @@ from tests.unit.spending import Ledger, budget
 SCHEMA = '{"type":"object","required":["crop"]}'
 GOOD, BAD = '{"crop":"leek"}', '{"crop'
 CALL_USD = Decimal("0.000013")
-ASKS_JSON = {"response_format": JsonSchemaFormat(type="json_schema", json_schema=JsonSchema(name="x", schema={}))}
+ASKS_JSON: dict[str, Any] = {
+    "response_format": JsonSchemaFormat(type="json_schema", json_schema=JsonSchema(name="x", schema={}))
+}
 MENDS = AnswerRules(structure="check", re_ask=True)
 CLIMBS = AnswerRules(structure="check", cascade=True)
 BOTH = AnswerRules(structure="check", re_ask=True, cascade=True)
