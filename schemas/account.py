@@ -117,6 +117,15 @@ class Registration(InternalEvent, tag_field="kind", tag="registration"):
             description="of its final row on llm.calls: once its accounts have counted that, nothing is held; -1: free"
         ),
     ] = None
+    deferred_until_ms: Annotated[
+        EpochMs | None,
+        Meta(description="while it waits on llm.deferred: when it expires; nothing is charged for it yet"),
+    ] = None
+    deferred_tokens: Annotated[int, Meta(description="what it will ask of limits of tokens")] = 0
+    deferred_offset: Annotated[
+        int | None,
+        Meta(description="of the llm.deferred record from which it went on; taken again, that one goes on again"),
+    ] = None
     charged: Annotated[
         tuple[Charged, ...], Meta(description="the accounts it counts on; of a refusal, the one that was used up")
     ] = ()

@@ -32,9 +32,21 @@ class Tenant(Model):
     open: bool = Field(default=False, description="true: no key is asked for (local use)")
     enabled: bool = True
     tier: Name = "standard"
+    weight: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=1, description="requests it may begin in one turn, where tenants wait for each other in a lane"
+    )
     limits: Limits = Limits()
     user_limits: Limits = Limits()
     model_limits: dict[Name, Limits] = Field(default={}, description="by the model that is asked for")
+    on_limit: Literal["reject", "defer"] = Field(
+        default="reject", description="what becomes of a request over a limit; defer: it waits, in order, until it fits"
+    )
+    max_deferred: PositiveInt = Field(
+        default=10_000, le=100_000, description="so many may wait; what is over a limit then is rejected"
+    )
+    defer_max_s: Annotated[int, Field(ge=1, le=43_200)] = Field(
+        default=3_600, description="how long a request without deadline_ms may wait; with one, 12 hours at most"
+    )
     default_max_tokens: PositiveInt | None = Field(
         default=None,
         le=1_000_000,

@@ -90,6 +90,29 @@ class Refused(InternalEvent, tag_field="kind", tag="refused"):
     failure: Failure
 
 
+class Deferred(InternalEvent, tag_field="kind", tag="deferred"):
+    """`llm.deferred`: over a limit of a tenant that defers. Its id is used up, nothing is charged for it yet. Several
+    records of one request are one: its registration says whether it still waits, and from which record it went on.
+    """
+
+    ticket: Ticket
+    prompt: PromptBytes
+    digest: str
+    input_tokens: int
+    summary: Summary = None
+    until_ms: Annotated[EpochMs, Meta(description="when it expires unless it fits before")]
+
+    @property
+    def request(self) -> Accepted:
+        return Accepted(
+            ticket=self.ticket,
+            prompt=self.prompt,
+            digest=self.digest,
+            input_tokens=self.input_tokens,
+            summary=self.summary,
+        )
+
+
 class Admitted(InternalEvent):
     """`llm.admitted`: within its tenant's and user's limits."""
 

@@ -30,6 +30,7 @@ class Traffic:
 TRAFFIC = (
     Traffic(topics.REQUESTS, writers=("producer",), readers=("validate",)),
     Traffic(topics.VALIDATED, writers=("validate",), readers=("limit",)),
+    Traffic(topics.DEFERRED, writers=("limit",), readers=("limit",)),
     Traffic(topics.ADMITTED, writers=("limit",), readers=("cache",)),
     Traffic(topics.CACHE, writers=("cache", "postprocess"), followers=("cache",)),
     Traffic(topics.MISSES, writers=("cache",), readers=("route",)),
@@ -42,6 +43,7 @@ TRAFFIC = (
     ),
     Traffic(topics.HANDOVERS, writers=("invoke",), followers=("invoke",)),
     Traffic(topics.RESPONSES, writers=("postprocess",), readers=("service",), followers=("postprocess",)),
+    Traffic(topics.NOTICES, writers=("limit",), readers=("service",)),
     Traffic(topics.CALLS, writers=("invoke", "postprocess"), readers=("limit", "sink", "watch")),
     Traffic(topics.ACCOUNTS, writers=("limit",), followers=("limit",)),
     Traffic(topics.BUDGETS, writers=("limit",), followers=("limit",)),

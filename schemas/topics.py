@@ -12,9 +12,10 @@ from schemas.cached import Fill, FlightEnded, FlightStarted
 from schemas.call import CallRow
 from schemas.control import CONTROL as CONTROL_OBJECTS
 from schemas.control import Breaker, Deployment, Route, Tenant
-from schemas.flow import Accepted, Admitted, Completion, Dispatch, HandedOver, Miss, Refused
+from schemas.flow import Accepted, Admitted, Completion, Deferred, Dispatch, HandedOver, Miss, Refused
 from schemas.kinds import Kinds, models, structs
 from schemas.money import Budget, Override, Price, SpendStop
+from schemas.notice import Notice
 from schemas.request import Priority, Request
 from schemas.response import Response
 
@@ -69,6 +70,14 @@ VALIDATED = Topic(
     structs(Accepted, Refused),
     fenced=True,
 )
+DEFERRED = Topic(
+    "deferred",
+    "requests that wait until their limits take them",
+    "tenant: beside what limit knows of it",
+    structs(Deferred),
+    retention_ms=2 * _DAY_MS,
+    fenced=True,
+)
 ADMITTED = Topic(
     "admitted",
     "requests within their limits",
@@ -108,6 +117,13 @@ HANDOVERS = Topic(
     retention_ms=_DAY_MS,
 )
 RESPONSES = Topic("responses", "one terminal answer per request", "request id", structs(Response), fenced=True)
+NOTICES = Topic(
+    "notices",
+    "requests that wait, and how long that may take",
+    "request id",
+    structs(Notice),
+    retention_ms=_DAY_MS,
+)
 CALLS = Topic(
     "calls",
     "call rows: attempts started, settled and priced",
@@ -166,6 +182,7 @@ DEAD_LETTERS = Topic(
 TOPICS = (
     REQUESTS,
     VALIDATED,
+    DEFERRED,
     ADMITTED,
     CACHE,
     MISSES,
@@ -173,6 +190,7 @@ TOPICS = (
     COMPLETIONS,
     HANDOVERS,
     RESPONSES,
+    NOTICES,
     CALLS,
     ACCOUNTS,
     BUDGETS,

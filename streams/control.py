@@ -70,6 +70,11 @@ class ControlView:
     def is_configured(self) -> bool:
         return bool(self.tenants and self.deployments and self.routes)
 
+    def weight(self, tenant_id: str) -> int:
+        """How many of a tenant's requests go in one turn of its lane."""
+        tenant = self.tenants.get(tenant_id)
+        return 1 if tenant is None else tenant.weight
+
     @cached_property
     def route_index(self) -> Mapping[Rule, Route]:
         """Which route each rule leads to: made once, since every request asks."""

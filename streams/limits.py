@@ -13,6 +13,7 @@ from streams.gcra import MINUTE_US, Fits, Rate, TooLarge, TooSoon, meter
 from streams.questions import summarized
 from streams.state.accounts import NO_METERS, Accounts
 from streams.state.registered import NOTHING, Held
+from streams.state.waiting import Line
 
 EXPECTED_OUTPUT_TOKENS = 512
 """Held for a request that names no max_tokens; corrected when the call is settled."""
@@ -30,6 +31,11 @@ class Asker(Struct, frozen=True):
     tenant_id: str
     user_id: str | None
     model: str | None
+
+    @property
+    def line(self) -> Line:
+        """Where it waits, if it must."""
+        return self.user_id, self.model
 
     def meters(self, accounts: Accounts, scope: Scope) -> Meters | None:
         match scope:
@@ -62,6 +68,13 @@ class Charge(Struct, frozen=True):
 NO_CHARGE = Charge({}, NOTHING)
 
 
+class Short(Struct, frozen=True):
+    """It does not fit yet. `demand` is the one that takes longest."""
+
+    demand: Demand
+    wait_ms: int
+
+
 def tokens_of(event: Accepted) -> int:
     return event.input_tokens + expected_output(event)
 
@@ -85,11 +98,13 @@ def limited(tenant: Tenant, user_id: str | None, model: str | None) -> tuple[tup
 
 
 def demands_of(event: Accepted, tenant: Tenant | None) -> tuple[Demand, ...]:
-    if tenant is None:
-        return ()
+    return () if tenant is None else demands(tenant, event.ticket.user_id, event.ticket.model, tokens_of(event))
+
+
+def demands(tenant: Tenant, user_id: str | None, model: str | None, tokens: int) -> tuple[Demand, ...]:
     return tuple(
-        Demand(scope, unit, rate, 1 if unit == "requests" else tokens_of(event))
-        for scope, limits in limited(tenant, event.ticket.user_id, event.ticket.model)
+        Demand(scope, unit, rate, 1 if unit == "requests" else tokens)
+        for scope, limits in limited(tenant, user_id, model)
         for unit, rate in rates_of(limits)
     )
 
@@ -115,8 +130,8 @@ def counts_tokens(limits: Limits) -> bool:
     return next(token_rates(limits), None) is not None
 
 
-def weigh(demands: tuple[Demand, ...], accounts: Accounts, asker: Asker, now_ms: int) -> Charge | Failure:
-    """All meters take the request, or none does."""
+def weigh(demands: tuple[Demand, ...], accounts: Accounts, asker: Asker, now_ms: int) -> Charge | Short | Failure:
+    """All meters take the request, or none does. A Failure is of one that never fits."""
     now_us = now_ms * 1000
     moved: dict[Scope, Meters] = {}
     held = NOTHING
@@ -136,10 +151,10 @@ def weigh(demands: tuple[Demand, ...], accounts: Accounts, asker: Asker, now_ms:
                 return _never_fits(demand, burst)
             case _ as unreachable:
                 assert_never(unreachable)
-    return Charge(moved, held) if blocker is None else _too_soon(blocker, -(-wait_us // 1000))
+    return Charge(moved, held) if blocker is None else Short(blocker, -(-wait_us // 1000))
 
 
-def _too_soon(demand: Demand, retry_after_ms: int) -> Failure:
+def too_soon(demand: Demand, retry_after_ms: int) -> Failure:
     return Failure(
         code="rate_limited",
         message=(

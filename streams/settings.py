@@ -131,6 +131,13 @@ class InvokeSettings(BaseSettings):
     in_flight_high: Annotated[int, Field(ge=1)] = Field(default=256, description="Calls at once in the high lane.")
     in_flight_normal: Annotated[int, Field(ge=1)] = Field(default=512, description="Calls at once in the normal lane.")
     in_flight_low: Annotated[int, Field(ge=1)] = Field(default=128, description="Calls at once in the low lane.")
+    read_ahead: Annotated[int, Field(ge=0)] = Field(
+        default=20_000,
+        description="Requests a lane reads ahead of its places, so that tenants take turns; beyond that, in order.",
+    )
+    read_ahead_mib: Annotated[int, Field(ge=1)] = Field(
+        default=64, description="The same in MiB, by lane; about a kilobyte is counted for each request beside itself."
+    )
     drain_ms: Annotated[int, Field(ge=0)] = Field(
         default=20_000, description="Longest wait for calls in flight on SIGTERM, when the group is left already."
     )

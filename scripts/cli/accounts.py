@@ -1,7 +1,7 @@
-"""`millrace accounts`: is what is kept of spending what history says, and why was a request stopped?"""
+"""`millrace accounts`: is what is kept of spending what history says, why was a request stopped, and who waits?"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from time import time_ns
 from typing import Annotated
@@ -14,6 +14,7 @@ from schemas.topics import CALLS
 from schemas.wire import DecodeError
 from scripts.cli.account_fold import Checked, Row, checked, shares, shown_usd, stopped
 from scripts.cli.account_tables import Tables, charged, read_tables
+from scripts.cli.account_waits import waits
 from scripts.cli.command_group import command_app
 from scripts.cli.control_topic import read_control
 from scripts.cli.fault import Fault
@@ -94,6 +95,32 @@ def _verdict(each: Checked) -> str:
     if each.history_usd is None:
         return "cannot be told any more"
     return "agrees" if each.agrees else "DIFFERS"
+
+
+@app.command(epilog="Example: millrace accounts waiting --tenant acme")
+def waiting(
+    tenant: Annotated[str | None, typer.Option(help="Of this tenant only.")] = None,
+    as_json: AsJson = False,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Who waits until limits take it: how many of each tenant, since when, and about how long the next one would."""
+    cluster, now_ms = reach(bootstrap_servers), time_ns() // 1_000_000
+    view, tables = read_control(cluster).view, read_tables(cluster, tenant, now_ms)
+    found = waits(tables, view.tenants, now_ms)
+    if as_json:
+        show_json({"waiting": [asdict(each) for each in found]})
+        return
+    if not found:
+        print("nobody waits for a limit")
+        return
+    show_table(
+        ("tenant", "waiting", "oldest", "the next would wait"),
+        [
+            (w.tenant, w.requests, f"{w.oldest_wait_ms / 1_000:.0f} s", f"{w.estimated_wait_ms / 1_000:.0f} s")
+            for w in found
+        ],
+        right=("waiting", "oldest", "the next would wait"),
+    )
 
 
 @app.command(epilog="Example: millrace accounts explain --tenant acme --at 2026-11-28T14:03")

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from schemas.attempt import Attempt
 from schemas.call import CallRow
 from schemas.control import Deployment
-from schemas.flow import Answer, Completion, Dispatch
+from schemas.flow import Answer, Completion, Dispatch, Ticket
 from schemas.prompt import Prompt
 from schemas.response import Failure, Status
 from schemas.usage import Cost, Usage
@@ -76,7 +76,7 @@ class Caller:
         self._world = world
         self._backoff = backoff
         self._metrics = metrics
-        self._places = Places(self._limit)
+        self._places = Places(self._limit, lambda tenant: control().weight(tenant))
         self._probes = Probes()
 
     async def complete(self, dispatch: Dispatch, book: Book, aside: Aside = nullcontext) -> Completion:
@@ -129,7 +129,7 @@ class Caller:
         step: Step = call
         if not self._places.take_at_once(name):
             with aside():
-                if not await self._queued(name, dispatch.ticket.deadline_ms):
+                if not await self._queued(name, dispatch.ticket):
                     return None
             step = self._next_step(dispatch, attempts)
         try:
@@ -142,12 +142,12 @@ class Caller:
         attempts.append(attempt)
         return reply
 
-    async def _queued(self, name: str, deadline_ms: int | None) -> bool:
+    async def _queued(self, name: str, ticket: Ticket) -> bool:
         """False, and without a place, when the deadline comes first."""
-        left_s = None if deadline_ms is None else (deadline_ms - self._world.now_ms()) / 1000
+        left_s = None if ticket.deadline_ms is None else (ticket.deadline_ms - self._world.now_ms()) / 1000
         try:
             async with asyncio.timeout(left_s):
-                await self._places.take(name)
+                await self._places.take(name, ticket.priority, ticket.tenant_id or "")
         except TimeoutError:
             return False
         return True

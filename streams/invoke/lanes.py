@@ -21,10 +21,6 @@ class Lanes:
         self._taken: dict[Priority, int] = dict.fromkeys(IN_ORDER, 0)
         self._beside: dict[Priority, int] = dict.fromkeys(IN_ORDER, 0)
 
-    def open(self) -> list[Priority]:
-        """Those with room, the most urgent first."""
-        return [priority for priority in IN_ORDER if self.room(priority) > 0]
-
     def room(self, priority: Priority) -> int:
         size, taken = self._sizes[priority], self._taken[priority]
         return max(min(size - (taken - self._beside[priority]), size * (1 + WAITING_PER_PLACE) - taken), 0)

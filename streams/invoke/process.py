@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.clock import now_ms
 from streams.garbage import keep_garbage_young
+from streams.invoke.backlog import ReadAhead
 from streams.invoke.caller import Caller, Surroundings
 from streams.invoke.clients import consumer_options, producer_options
 from streams.invoke.lanes import Lanes
@@ -108,6 +109,7 @@ async def _run(
             metrics=metrics,
             progress=progress,
             reconfigured=lambda view: providers.keep(view.deployments),
+            read_ahead=ReadAhead(invoke.read_ahead, invoke.read_ahead_mib * 1024 * 1024),
         ).run(stop)
     finally:
         _arm(last_resort)

@@ -1,5 +1,5 @@
-"""The loop of the invoke stage on aiokafka: takes what its lanes have room for, finishes in any order, commits the
-contiguous frontier.
+"""The loop of the invoke stage on aiokafka: reads ahead of its places, finishes in any order, commits the contiguous
+frontier.
 
 Promise: an offset is committed only after the completion is acknowledged. What partitions it takes from, and what
 happens when they are taken away, is its `Tenure`'s.
@@ -14,9 +14,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.request import Priority
 from schemas.topics import DISPATCH, HANDOVERS
 from streams.control import ControlView
+from streams.invoke.backlog import ReadAhead
 from streams.invoke.caller import Caller
 from streams.invoke.fetched import Fetched, delivery_of
-from streams.invoke.lanes import Lanes
+from streams.invoke.lanes import IN_ORDER, Lanes
 from streams.invoke.offsets import Offsets
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
@@ -64,6 +65,7 @@ class InvokeWorker:
         metrics: Metrics,
         progress: Progress,
         reconfigured: Callable[[ControlView], Awaitable[None]],
+        read_ahead: ReadAhead | None = None,
     ) -> None:
         self._consumer = consumer
         self._follower = follower
@@ -79,7 +81,14 @@ class InvokeWorker:
         self._pulse = Pulse(kafka.session_timeout_ms / 1000 - UNHEARD_S, self._lose, clock_s)
         self._work = Work(outbox, caller, others, kafka, now_ms, metrics, self._pulse)
         self._offsets = Offsets(consumer, self._pulse, now_ms)
-        self._pool = Pool(lanes, now_ms, self._fail)
+        self._pool = Pool(
+            lanes,
+            now_ms,
+            self._fail,
+            read_ahead,
+            weight=self._weight,
+            may_begin=self._may_begin,
+        )
         self._lag = Lag(STAGE, metrics, now_ms)
         self._tenure = Tenure(
             consumer,
@@ -123,11 +132,13 @@ class InvokeWorker:
             return
         took = 0
         open_partitions: list[TopicPartition] = []
-        for priority in self._lanes.open():
-            mine = [where for where in self._offsets.frontiers if self._topics[where.topic] == priority]
+        for priority in IN_ORDER:
+            most = min(self._pool.room(priority), AT_ONCE)
+            mine = [where for where in self._offsets.frontiers if most and self._topics[where.topic] == priority]
             open_partitions += mine
             if mine:
-                took += self._take(await self._fetch(mine, 0, min(self._lanes.room(priority), AT_ONCE)))
+                took += self._take(await self._fetch(mine, 0, most))
+        self._pool.end_overdue()
         if took:
             await asyncio.sleep(0)  # what is fetched already is given without a turn of the loop
         else:
@@ -137,7 +148,7 @@ class InvokeWorker:
         await self._report()
 
     async def _wait_for_work(self, open_partitions: list[TopicPartition]) -> None:
-        """One event from any lane with room; with no room anywhere, until a call ends."""
+        """One event from any lane that may take more; with room nowhere, until a call ends."""
         poll_ms = self._settings.poll_ms
         still_ours = [where for where in open_partitions if where in self._offsets.frontiers]
         if still_ours:
@@ -173,11 +184,19 @@ class InvokeWorker:
     def _start(self, where: TopicPartition, delivery: Delivery) -> None:
         frontier = self._offsets.frontiers[where]
         frontier.take(delivery.offset)
-        self._pool.start(
+        self._pool.take(
             self._topics[where.topic],
+            delivery.value or b"",
             lambda aside: self._work.do(delivery, aside),
             lambda: frontier.finish(delivery.offset),
         )
+
+    def _weight(self, tenant: str) -> int:
+        return self._follower.view.weight(tenant)
+
+    def _may_begin(self) -> bool:
+        self._pulse.check()
+        return self._tenure.is_taking
 
     def _lose(self) -> None:
         self._tenure.lose()
@@ -196,6 +215,7 @@ class InvokeWorker:
         """Work that is done and cannot be committed is unfinished too: a crash would do it again."""
         for priority, count in self._lanes.counts():
             self._metrics.set("millrace_in_flight", STAGE, priority, to=count)
+            self._metrics.set("millrace_waiting", priority, to=self._pool.waiting(priority))
         held_up = self._offsets.is_held_up
         moves = self._work.moves()
         self._progress.looped(max(len(self._pool), int(held_up)), moved=moves and not held_up)

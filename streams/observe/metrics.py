@@ -23,6 +23,8 @@ CounterName = Literal[
 GaugeName = Literal[
     "millrace_lag_records",  # records not yet committed, per topic and partition; grows when a stage is too slow
     "millrace_in_flight",  # events taken and not finished
+    "millrace_waiting",  # requests that a lane of invoke has read and has no place for yet; tenants take turns
+    "millrace_deferred",  # requests that wait until the limits of their tenant take them
     "millrace_parked",  # events held back: followers of a question in flight
     "millrace_state_entries",  # ids, meters, answers and flights in memory; some 400 bytes each for `limit`
     "millrace_oldest_unfinished_seconds",  # age of the oldest unfinished event; growing means stuck
@@ -36,6 +38,7 @@ HistogramName = Literal[
     "millrace_provider_seconds",  # one provider call, by deployment
     "millrace_added_seconds",  # total less provider time, per answered request
     "millrace_total_seconds",  # request's timestamp to response, per answered request
+    "millrace_deferral_seconds",  # the wait for limits: estimated when it begins, waited when it is over
     "millrace_insert_seconds",  # one ClickHouse insert
 ]
 
@@ -58,6 +61,8 @@ GAUGES: Mapping[GaugeName, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
         "millrace_lag_records": ("Records not yet committed.", ("stage", "topic", "partition")),
         "millrace_in_flight": ("Events taken and not finished.", ("stage", "lane")),
+        "millrace_waiting": ("Requests read and not begun, by lane.", ("lane",)),
+        "millrace_deferred": ("Requests that wait for their limits.", ("stage",)),
         "millrace_parked": ("Events held back.", ("stage",)),
         "millrace_state_entries": ("Entries of state in memory.", ("stage",)),
         "millrace_oldest_unfinished_seconds": ("Age of the oldest unfinished event.", ("stage",)),
@@ -73,6 +78,7 @@ HISTOGRAMS: Mapping[HistogramName, tuple[str, tuple[str, ...]]] = MappingProxyTy
         "millrace_provider_seconds": ("One provider call.", ("deployment", "model")),
         "millrace_added_seconds": ("Total less provider time of an answered request.", ()),
         "millrace_total_seconds": ("Request's timestamp to response.", ()),
+        "millrace_deferral_seconds": ("Waits for the limits of a tenant.", ("lane", "kind")),
         "millrace_insert_seconds": ("One ClickHouse insert.", ()),
     }
 )

@@ -118,6 +118,8 @@ class Stage(Generic[E, S]):
     `changelog_first`: what others act on is written only once the tables know of it, so that what was decided and seen
     by anybody is never decided otherwise when it is taken again. A batch then waits for the broker twice.
     `prepare`: loads what the first decision would otherwise wait for.
+    `holds`: of these inputs the stage itself bounds how many are held back and for how long; they are no sign of a
+    worker that does not get on, and hold up nobody else.
     `measure`: what to count about each event the stage writes.
     `give_up`: how the requester is told when the decision itself fails.
     """
@@ -131,6 +133,7 @@ class Stage(Generic[E, S]):
     tables: tuple[Topic, ...] = ()
     follow: bool = False
     changelog_first: bool = False
+    holds: tuple[Topic, ...] = ()
     restore: Literal["whole", "window"] = "whole"
     requester: Callable[[Delivery], Requester | None] = requester_of
     prepare: Callable[[], None] | None = None

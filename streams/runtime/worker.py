@@ -73,6 +73,7 @@ class Worker:
         self._progress = progress
         self._tables = tuple(kafka.topic(table) for table in stage.tables)
         self._inputs = frozenset(kafka.topic(topic) for topic in stage.reads)
+        self._holds = frozenset(kafka.topic(topic) for topic in stage.holds)
         self._partitions: dict[int, PartitionWork] = {}
         self._backlog: deque[Message] = deque()
         self._is_paused = False
@@ -215,7 +216,10 @@ class Worker:
 
     def _steer(self) -> None:
         """Reports progress, and stops taking events while too many are held back."""
-        parked = sum(work.parked_count for work in self._partitions.values())
+        deferred = sum(work.parked_of(topic) for work in self._partitions.values() for topic in self._holds)
+        parked = sum(work.parked_count for work in self._partitions.values()) - deferred
+        if self._holds:
+            self._metrics.set("millrace_deferred", self._stage.name, to=deferred)
         self._metrics.set("millrace_parked", self._stage.name, to=parked)
         self._metrics.set("millrace_in_flight", self._stage.name, "all", to=self._unfinished())
         # whatever is not parked is confirmed by now, and what is parked has a time limit of its own: what may stand
@@ -226,8 +230,8 @@ class Worker:
             self._lag.show(self._committed, self._ends.of(self._committed))
             entries = sum(len(work.state) for work in self._partitions.values())
             self._metrics.set("millrace_state_entries", self._stage.name, to=entries)
-            held = [work.parked_since_ms for work in self._partitions.values() if work.parked_since_ms is not None]
-            self._lag.show_oldest(min(held, default=None))
+            held = [work.parked_since_ms(self._holds) for work in self._partitions.values()]
+            self._lag.show_oldest(min((since_ms for since_ms in held if since_ms is not None), default=None))
         if parked >= self._settings.max_parked:
             self._pause()
         elif self._is_paused and not self._backlog:
@@ -241,7 +245,8 @@ class Worker:
             self._is_paused = True
 
     def _unfinished(self) -> int:
-        return sum(work.unfinished for work in self._partitions.values())
+        held = sum(work.parked_of(topic) for work in self._partitions.values() for topic in self._holds)
+        return sum(work.unfinished for work in self._partitions.values()) - held
 
     def _on_assign(self, consumer: GroupConsumer, assigned: list[TopicPartition]) -> None:
         """Rebuilds each partition's state before its first event is decided. Runs inside poll, on our thread."""

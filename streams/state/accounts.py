@@ -8,6 +8,7 @@ from schemas.account import Account, Meter, Meters, Registration
 from schemas.base import Event
 from streams.state.registered import DIGEST_BYTES, Registered, registered
 from streams.state.spending import Spending
+from streams.state.waiting import Crowd, Waiting
 
 REMEMBERED_MS = 24 * 3_600_000
 """A request id repeated within a day is recognised; its changelog is kept for two."""
@@ -25,6 +26,7 @@ class Accounts:
 
     def __init__(self) -> None:
         self.spending = Spending()
+        self.waiting = Waiting()
         self._meters: OrderedDict[_Whose, Meters] = OrderedDict()
         self._registered: dict[bytes, Registered] = {}
         self._oldest: deque[bytes] = deque()  # an OrderedDict would take 100 bytes more for each id
@@ -32,7 +34,7 @@ class Accounts:
         self._newest_ms = 0
 
     def __len__(self) -> int:
-        return len(self._meters) + len(self._registered) + len(self.spending)
+        return len(self._meters) + len(self._registered) + len(self.spending) + len(self.waiting)
 
     def meters(self, tenant_id: str, user_id: str | None) -> Meters | None:
         """Of the tenant as a whole where no user is named; None when they have never moved, or rest."""
@@ -40,6 +42,10 @@ class Accounts:
 
     def model_meters(self, tenant_id: str, model: str) -> Meters | None:
         return self._meters.get((tenant_id, None, model))
+
+    def is_first(self, crowd: Crowd, tenant_id: str, request_id: str) -> bool:
+        """Whether nobody of its line waits before it."""
+        return crowd.is_first(_key(tenant_id, request_id))
 
     def registered(self, tenant_id: str, request_id: str) -> Registered | None:
         return self._registered.get(_key(tenant_id, request_id))
@@ -62,7 +68,9 @@ class Accounts:
                 known = self._registered[key] = registered(event)
                 self.spending.hold(key, known, self._newest_ms)
                 self._newest_ms = max(self._newest_ms, min(event.seen_at_ms, now_ms))
+                woken = self.waiting.take_in(key, event)
                 self._forget(self._newest_ms - REMEMBERED_MS)
+                return woken
             case Account():
                 self.spending.take_in(event)
             case _:

@@ -78,6 +78,8 @@ class Registered(Struct, frozen=True):
     held_usd: Decimal | None = None
     closed_offset: int | None = None
     charged: tuple[AccountKey, ...] = ()
+    deferred_until_ms: int | None = None
+    deferred_offset: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -137,6 +139,7 @@ class Registered(Struct, frozen=True):
             model_meters=model_meters,
             held_usd=self.held_usd,
             closed_offset=self.closed_offset,
+            deferred_offset=self.deferred_offset,
             charged=to_charged(self.charged),
         )
 
@@ -170,6 +173,8 @@ def registered(event: Registration) -> Registered:
         charged=tuple(AccountKey(event.tenant_id, each.budget, each.subject, each.period) for each in event.charged)
         if event.charged
         else (),
+        deferred_until_ms=event.deferred_until_ms,
+        deferred_offset=event.deferred_offset,
     )
 
 

@@ -1,0 +1,105 @@
+"""What is over a limit and may wait: who goes before whom, until when, and about how long that takes.
+
+Whoever waits is weighed by the clock, not by its record's time: what is let in then is what the limits allow then. Its
+registration says when it went on, so that a repetition decides the same.
+"""
+
+from schemas.control import Tenant
+from schemas.flow import Ticket
+from schemas.response import Failure
+from streams.limits import Asker, Charge, Demand, Short, demands, weigh
+from streams.state.accounts import Accounts
+from streams.state.waiting import Crowd
+
+MOST_MS = 12 * 3_600_000
+"""Far below a day, after which a request id is forgotten."""
+CARRY_MS = 600_000
+"""Who has waited so long is written again behind the others. Otherwise the topic could not be committed beyond it, and
+a restart would read all that has gone on since.
+"""
+NAP_MS = 1_000
+"""Whoever is first in line is looked at again this often: limits change, and what others held is given back."""
+
+
+def deferring(tenant: Tenant | None) -> Tenant | None:
+    """The tenant, if what is over a limit of its waits."""
+    return tenant if tenant is not None and tenant.on_limit == "defer" else None
+
+
+def until_ms(ticket: Ticket, tenant: Tenant, now_ms: int) -> int:
+    if ticket.deadline_ms is None:
+        return now_ms + tenant.defer_max_s * 1_000
+    return min(ticket.deadline_ms, now_ms + MOST_MS)
+
+
+def is_behind(crowd: Crowd, tenant: Tenant | None, asker: Asker, offset: int, accounts: Accounts, now_ms: int) -> bool:
+    """Whether somebody who asked before waits for a meter that this one needs too, or is about to go on. Who waits for
+    a meter of another user holds nobody up.
+    """
+    if tenant is None:
+        return False
+    for (user_id, model), head in crowd.heads():
+        if head.offset >= offset:
+            continue
+        other = Asker(asker.tenant_id, user_id, model)
+        found = weigh(demands(tenant, user_id, model, head.tokens), accounts, other, now_ms)
+        match found:
+            case Charge():
+                return True
+            case Short(demand):
+                if _needs(asker, demand, other):
+                    return True
+            case Failure():
+                pass
+    return False
+
+
+def _needs(asker: Asker, demand: Demand, other: Asker) -> bool:
+    """Whether the meter that holds up the other is this one's too."""
+    match demand.scope:
+        case "tenant":
+            return True
+        case "user":
+            return asker.user_id == other.user_id
+        case "model":
+            return asker.model == other.model
+
+
+def estimated_wait_ms(
+    crowd: Crowd | None, tenant: Tenant | None, asker: Asker, tokens: int, accounts: Accounts, now_ms: int
+) -> int:
+    """If all who wait before it go on and nothing is given back. Others of its model or user in other lines are not
+    counted there.
+    """
+    if tenant is None:
+        return 0
+    now_us, wait_us = now_ms * 1_000, 0
+    for demand in demands(tenant, asker.user_id, asker.model, tokens):
+        count, before = (0, 0) if crowd is None else crowd.line(asker.line)
+        if crowd is not None and demand.scope == "tenant":
+            count, before = crowd.count, crowd.tokens
+        units = demand.units + (count if demand.unit == "requests" else before)
+        meters = asker.meters(accounts, demand.scope)
+        stand_us = (None if meters is None else meters.of(demand.unit)) or now_us
+        ahead_us = max(stand_us, now_us) + demand.rate.span_us(units) - now_us
+        wait_us = max(wait_us, ahead_us - demand.rate.span_us(demand.rate.burst))
+    return -(-wait_us // 1_000)
+
+
+def too_many(tenant: Tenant, wait_ms: int) -> Failure:
+    return Failure(
+        code="rate_limited",
+        message=f"over a limit, and {tenant.max_deferred} requests of the tenant wait already, as many as may; send it "
+        f"again under a new request_id in {wait_ms} ms",
+        field="tenant_id",
+        retryable=True,
+        retry_after_ms=wait_ms,
+    )
+
+
+def waited_too_long(ticket: Ticket) -> Failure:
+    if ticket.deadline_ms is None:
+        message = "the tenant's limits left no room for it as long as it could wait; send it again, or set deadline_ms"
+    else:
+        message = "deadline_ms passed while the request waited; send it again with more time"
+    return Failure(code="deadline_exceeded", message=message, field="deadline_ms", retryable=True)
