@@ -100,7 +100,9 @@ class Waiting:
         if not crowd.count:
             del self._crowds[event.tenant_id]
             return ()
-        firsts = {crowd.oldest().request_id} | ({first.request_id} if first is not None else set())
+        firsts = {crowd.oldest().request_id}
+        if first is not None:
+            firsts.add(first.request_id)
         return [held_as(event.tenant_id, request_id) for request_id in firsts]
 
 

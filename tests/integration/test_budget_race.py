@@ -25,6 +25,8 @@ from schemas.topics import (
     COMPLETIONS,
     CONTROL,
     DEAD_LETTERS,
+    DEFERRED,
+    NOTICES,
     VALIDATED,
 )
 from schemas.usage import Cost
@@ -52,7 +54,9 @@ WITHIN_S = 120
 def bench(kafka: KafkaSettings) -> Iterator[Bench]:
     with Bench(kafka) as bench:
         bench.configure()
-        bench.log.create(DEAD_LETTERS, VALIDATED, ADMITTED, CALLS, ACCOUNTS, BUDGETS, COMPLETIONS, ALERTS)
+        bench.log.create(
+            DEAD_LETTERS, VALIDATED, ADMITTED, DEFERRED, NOTICES, CALLS, ACCOUNTS, BUDGETS, COMPLETIONS, ALERTS
+        )
         yield bench
 
 

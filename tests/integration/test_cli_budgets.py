@@ -26,6 +26,8 @@ from schemas.topics import (
     COMPLETIONS,
     CONTROL,
     DEAD_LETTERS,
+    DEFERRED,
+    NOTICES,
     VALIDATED,
 )
 from schemas.usage import Cost
@@ -59,7 +61,9 @@ def bench(kafka: KafkaSettings) -> Iterator[Bench]:
     """Room for two requests, of which the third was refused; the first has cost something, the second is under way."""
     with Bench(kafka) as bench:
         bench.configure()
-        bench.log.create(DEAD_LETTERS, VALIDATED, ADMITTED, CALLS, ACCOUNTS, BUDGETS, COMPLETIONS, ALERTS, AUDIT)
+        bench.log.create(
+            DEAD_LETTERS, VALIDATED, ADMITTED, DEFERRED, NOTICES, CALLS, ACCOUNTS, BUDGETS, COMPLETIONS, ALERTS, AUDIT
+        )
         month = Budget(name="acme-month", tenant="acme", period="month", usd=str(ESTIMATE * 2))
         bench.log.write(CONTROL, deployment(models={"gpt-5-mini": "gpt-5-mini"}), key="deployment/openai-1")
         bench.log.write(CONTROL, month, key="budget/acme-month")

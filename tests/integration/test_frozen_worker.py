@@ -18,6 +18,8 @@ from schemas.topics import (
     COMPLETIONS,
     CONTROL,
     DEAD_LETTERS,
+    DEFERRED,
+    NOTICES,
     RESPONSES,
     TOPICS,
     VALIDATED,
@@ -111,7 +113,7 @@ def test_a_worker_that_wakes_after_its_partitions_moved_answers_nobody_a_second_
 
 
 def test_a_worker_that_wakes_after_its_partitions_moved_overwrites_no_account(bench: Bench, handover: Handover) -> None:
-    bench.log.create(VALIDATED, ADMITTED, ACCOUNTS, BUDGETS, COMPLETIONS, CALLS)
+    bench.log.create(VALIDATED, ADMITTED, DEFERRED, NOTICES, ACCOUNTS, BUDGETS, COMPLETIONS, CALLS)
     bench.log.write(CONTROL, limited_tenant(requests_per_minute=100_000), key="tenant/acme")
     for number in range(COUNT):
         bench.log.write(VALIDATED, accepted(f"r-{number}"), key="acme")

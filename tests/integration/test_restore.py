@@ -20,7 +20,9 @@ from schemas.topics import (
     COMPLETIONS,
     CONTROL,
     DEAD_LETTERS,
+    DEFERRED,
     MISSES,
+    NOTICES,
     RESPONSES,
     VALIDATED,
 )
@@ -63,7 +65,7 @@ def configure(bench: Bench, tenant: Tenant) -> None:
 
 def test_a_new_worker_knows_how_much_of_a_limit_is_used_and_charges_nothing_twice(bench: Bench) -> None:
     configure(bench, limited_tenant(requests_per_minute=1, burst_requests=2))
-    bench.log.create(VALIDATED, CALLS, ADMITTED, ACCOUNTS, BUDGETS, COMPLETIONS)
+    bench.log.create(VALIDATED, CALLS, ADMITTED, DEFERRED, NOTICES, ACCOUNTS, BUDGETS, COMPLETIONS)
     for name in ("r-0", "r-1"):
         bench.log.write(VALIDATED, accepted(name), key="acme")
     bench.log.flush()
@@ -172,7 +174,7 @@ def test_what_is_rebuilt_after_a_kill_is_what_the_log_says(bench: Bench, reader:
     """The log's own account: of each key the newest record."""
     limits = Limits(requests_per_minute=100_000, tokens_per_minute=10_000_000)
     configure(bench, limited_tenant(**limits.model_dump(), user_limits=limits))
-    bench.log.create(VALIDATED, CALLS, ADMITTED, ACCOUNTS, BUDGETS, COMPLETIONS)
+    bench.log.create(VALIDATED, CALLS, ADMITTED, DEFERRED, NOTICES, ACCOUNTS, BUDGETS, COMPLETIONS)
     for number in range(3_000):
         bench.log.write(VALIDATED, accepted(f"r-{number}", user_id=f"u-{number % 7}"), key="acme")
         bench.log.write(CALLS, call_row(number, request_id=f"r-{number}", tenant_id="acme"), key="acme")
@@ -203,7 +205,7 @@ def test_what_is_rebuilt_after_a_kill_is_what_the_log_says(bench: Bench, reader:
 
 
 def test_a_worker_told_to_stop_while_it_reads_its_state_back_stops(bench: Bench) -> None:
-    bench.log.create(VALIDATED, CALLS, ADMITTED, ACCOUNTS, BUDGETS, COMPLETIONS)
+    bench.log.create(VALIDATED, CALLS, ADMITTED, DEFERRED, NOTICES, ACCOUNTS, BUDGETS, COMPLETIONS)
     worker = bench.start(limit.STAGE, clients=Deaf(bench.kafka))
     assert holds_within(WITHIN_S, lambda: worker.progress.health().state == "restoring")
 

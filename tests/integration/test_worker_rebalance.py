@@ -16,7 +16,9 @@ from schemas.topics import (
     COMPLETIONS,
     CONTROL,
     DEAD_LETTERS,
+    DEFERRED,
     MISSES,
+    NOTICES,
     RESPONSES,
     VALIDATED,
 )
@@ -66,7 +68,7 @@ def test_a_request_completed_twice_is_answered_once_however_workers_come_and_go(
 
 
 def test_a_worker_that_takes_over_a_tenant_knows_what_it_has_used(bench: Bench) -> None:
-    bench.log.create(VALIDATED, CALLS, ADMITTED, ACCOUNTS, BUDGETS, COMPLETIONS)
+    bench.log.create(VALIDATED, CALLS, ADMITTED, DEFERRED, NOTICES, ACCOUNTS, BUDGETS, COMPLETIONS)
     tenants = [f"tenant-{n}" for n in range(6)]
     for name in tenants:
         bench.log.write(CONTROL, limited_tenant(name, requests_per_minute=1, burst_requests=1), key=f"tenant/{name}")

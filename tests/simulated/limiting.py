@@ -1,17 +1,18 @@
 """Limit: an id is decided once, nobody gets or spends more than allowed, and both are known after every crash."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, cast
 
 from msgspec.structs import replace
 
-from schemas.account import Account
+from schemas.account import Account, Registration
 from schemas.call import CallRow
 from schemas.control import Limits
 from schemas.flow import Accepted, Admitted, Completion
 from schemas.money import Budget
-from schemas.topics import ADMITTED, BUDGETS, CALLS, COMPLETIONS, VALIDATED
+from schemas.topics import ACCOUNTS, ADMITTED, BUDGETS, CALLS, COMPLETIONS, DEFERRED, VALIDATED
 from schemas.usage import Cost, Usage
 from streams.runtime.stage import State
 from streams.stages import limit
@@ -24,7 +25,9 @@ from tests.unit.examples import DIGEST, OTHER_DIGEST, accepted, deployment, rout
 
 PER_MINUTE, BURST = 6, 4
 USERS = (None, "ada", "bob")
-TENANTS = ("acme", "globex")
+TENANTS = ("acme", "globex", "initech")
+PATIENT = "initech"
+"""What is over a limit of this one waits."""
 COST, MOST_USD = Decimal("0.0007"), Decimal("0.0025")
 """Of one call, which is held with 0.0010265, and of a tenant in a month."""
 OF_UNKNOWN_COST = ("r-3", "r-7")
@@ -32,7 +35,17 @@ OF_UNKNOWN_COST = ("r-3", "r-7")
 
 def feed(world: World) -> None:
     limits = Limits(requests_per_minute=PER_MINUTE, burst_requests=BURST, tokens_per_minute=60_000)
-    tenants = (tenant(name, limits=limits, user_limits=Limits(tokens_per_minute=30_000)) for name in TENANTS)
+    of_users = Limits(tokens_per_minute=30_000)
+    tenants = (
+        tenant(
+            name,
+            limits=limits,
+            user_limits=of_users,
+            on_limit="defer" if name == PATIENT else "reject",
+            defer_max_s=world.random.choice((5, 30)),
+        )
+        for name in TENANTS
+    )
     budgets = (Budget(name=f"{name}-month", tenant=name, period="month", usd=str(MOST_USD)) for name in TENANTS)
     world.configure(deployment(models={"gpt-5-mini": "gpt-5-mini"}), route(), *tenants, *budgets)
     world.on_written(ADMITTED, lambda stored: _call(world, stored))
@@ -72,12 +85,33 @@ def judge(world: World) -> list[str]:
     wrong = [f"{identity} led to nothing" for identity in sorted(asked - admitted - refused)]
     wrong += [f"{identity} was admitted and refused" for identity in sorted(admitted & refused)]
     times = [stored.timestamp_ms for stored in world.cluster.records(world.kafka.topic(VALIDATED))]
-    most = BURST + PER_MINUTE * (max(times) - min(times)) / 60_000 + 1
+    ends = [stored.timestamp_ms for stored in world.cluster.records(world.kafka.topic(ADMITTED))]
     for name in TENANTS:
+        span_ms = max((*times, *ends) if name == PATIENT else times) - min(times)
+        most = BURST + PER_MINUTE * span_ms / 60_000 + 1
         count = sum(identity.startswith(f"{name}/") for identity in admitted)
         if count > most:
             wrong.append(f"{count} requests of {name} were admitted, {most:.1f} is the most")
-    return wrong + _overspent(world, admitted)
+    return wrong + _overtaken(world) + _overspent(world, admitted)
+
+
+def _overtaken(world: World) -> list[str]:
+    """Nobody whose requests wait is let in before what it asked before, as far as that is let in at all."""
+    wrong: list[str] = []
+    let_in: dict[str | None, list[int]] = defaultdict(list)
+    known: set[str] = set()
+    for stored in world.history:
+        if stored.topic != world.kafka.topic(ACCOUNTS):
+            continue
+        change = Registration.decode(stored.value or b"")
+        goes_on = change.refusal is None and change.deferred_until_ms is None
+        if change.tenant_id == PATIENT and goes_on and change.request_id not in known:
+            known.add(change.request_id)
+            let_in[change.user_id].append(change.offset)
+    for user, offsets in let_in.items():
+        if offsets != sorted(offsets):
+            wrong.append(f"{user} of {PATIENT} was let in in this order: {offsets}")
+    return wrong
 
 
 def _overspent(world: World, admitted: Iterable[str]) -> list[str]:
@@ -106,6 +140,8 @@ def leaves_nothing(world: World, stored: Stored) -> bool:
         for each in world.cluster.log((stored.topic, stored.partition)).records
         if each.offset < stored.offset and world.unfit(each) is None
     ]
+    if stored.topic == world.kafka.topic(DEFERRED):  # one of several may be looked at when another has gone on
+        return True
     if stored.topic == world.kafka.topic(CALLS):
         row = CallRow.decode(stored.value or b"")
         earlier = [CallRow.decode(each.value or b"").attempt_id for each in before]
@@ -119,7 +155,10 @@ def leaves_nothing(world: World, stored: Stored) -> bool:
 def picture(_world: World, state: State) -> Any:
     known = cast("Any", state)
     spending = known.spending
-    return dict(known._meters), dict(known._registered), dict(spending._accounts), dict(spending._held)
+    waiting = {
+        name: {line: [*each] for line, each in crowd._lines.items()} for name, crowd in known.waiting._crowds.items()
+    }
+    return dict(known._meters), dict(known._registered), dict(spending._accounts), dict(spending._held), waiting
 
 
 LIMIT = Scenario("limit", synchronous(limit.STAGE), feed, judge, leaves_nothing, picture)

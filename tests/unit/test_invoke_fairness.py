@@ -23,8 +23,8 @@ class Office:
     weight: Callable[[str], int] = lambda _tenant: 1
     may_begin: bool = True
     now_ms: int = NOW_MS
-    begun: list[str] = field(default_factory=list)
-    finished: list[str] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list[str])
+    finished: list[str] = field(default_factory=list[str])
 
     def __post_init__(self) -> None:
         self.gates: dict[str, asyncio.Event] = {}
