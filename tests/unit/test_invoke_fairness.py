@@ -1,17 +1,19 @@
 """Who gets a place that becomes free: lanes keep theirs, tenants take turns, and a deadline needs none."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from schemas.request import Priority
 from streams.invoke.backlog import OVERHEAD_BYTES, ReadAhead
 from streams.invoke.caller import Aside
 from streams.invoke.lanes import Lanes
 from streams.invoke.places import Places
-from streams.invoke.pool import Pool
+from streams.invoke.pool import Pool, ended_within
 from tests.unit.examples import NOW_MS, dispatch, ticket
 
 
@@ -57,14 +59,32 @@ class Office:
         for _ in range(5):
             await asyncio.sleep(0)
 
+    async def close(self) -> None:
+        """What still calls is let go."""
+        self.may_begin = False
+        await ended_within(5, self.pool.let_go(()))
+
     async def end(self, name: str) -> None:
         self.gates[name].set()
         await self.settle()
 
 
+@pytest_asyncio.fixture
+async def offices() -> AsyncIterator[Callable[..., Office]]:
+    opened: list[Office] = []
+
+    def open_(*args: Any, **facts: Any) -> Office:
+        opened.append(Office(*args, **facts))
+        return opened[-1]
+
+    yield open_
+    for office in opened:
+        await office.close()
+
+
 @pytest.mark.asyncio
-async def test_behind_one_tenants_flood_the_next_place_is_another_tenants() -> None:
-    office = Office()
+async def test_behind_one_tenants_flood_the_next_place_is_another_tenants(offices: Callable[..., Office]) -> None:
+    office = offices()
     for number in range(50):
         office.take(f"flood-{number}", tenant="flood")
     office.take("acme-0")
@@ -80,8 +100,8 @@ async def test_behind_one_tenants_flood_the_next_place_is_another_tenants() -> N
 
 
 @pytest.mark.asyncio
-async def test_a_place_goes_to_who_waits_before_it_goes_to_who_comes() -> None:
-    office = Office()
+async def test_a_place_goes_to_who_waits_before_it_goes_to_who_comes(offices: Callable[..., Office]) -> None:
+    office = offices()
     for name in ("calls", "waits"):
         office.take(name)
     await office.settle()
@@ -94,8 +114,8 @@ async def test_a_place_goes_to_who_waits_before_it_goes_to_who_comes() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_flood_of_the_urgent_leaves_the_low_lane_its_places() -> None:
-    office = Office()
+async def test_a_flood_of_the_urgent_leaves_the_low_lane_its_places(offices: Callable[..., Office]) -> None:
+    office = offices()
     for number in range(200):
         office.take(f"urgent-{number}", lane="high")
 
@@ -107,8 +127,8 @@ async def test_a_flood_of_the_urgent_leaves_the_low_lane_its_places() -> None:
 
 
 @pytest.mark.asyncio
-async def test_whose_deadline_comes_while_it_waits_is_ended_without_a_place() -> None:
-    office = Office()
+async def test_whose_deadline_comes_while_it_waits_is_ended_without_a_place(offices: Callable[..., Office]) -> None:
+    office = offices()
     for name, deadline_ms in (("calls", None), ("waits", None), ("late", NOW_MS + 10), ("later", NOW_MS + 20)):
         office.take(name, deadline_ms=deadline_ms)
     await office.settle()
@@ -122,8 +142,8 @@ async def test_whose_deadline_comes_while_it_waits_is_ended_without_a_place() ->
 
 
 @pytest.mark.asyncio
-async def test_what_is_not_begun_is_forgotten_when_its_partition_is_gone() -> None:
-    office = Office()
+async def test_what_is_not_begun_is_forgotten_when_its_partition_is_gone(offices: Callable[..., Office]) -> None:
+    office = offices()
     for name in ("calls", "waits", "waits-too"):
         office.take(name)
     await office.settle()
@@ -136,8 +156,8 @@ async def test_what_is_not_begun_is_forgotten_when_its_partition_is_gone() -> No
 
 
 @pytest.mark.asyncio
-async def test_nothing_is_begun_by_a_worker_that_may_have_lost_its_partitions() -> None:
-    office = Office()
+async def test_nothing_is_begun_by_a_worker_that_may_have_lost_its_partitions(offices: Callable[..., Office]) -> None:
+    office = offices()
     for name in ("calls", "waits"):
         office.take(name)
     await office.settle()
@@ -153,8 +173,8 @@ async def test_nothing_is_begun_by_a_worker_that_may_have_lost_its_partitions() 
 @pytest.mark.parametrize(
     "bound", [ReadAhead(requests=3), ReadAhead(bytes=3 * OVERHEAD_BYTES)], ids=["requests", "bytes"]
 )
-async def test_a_lane_reads_no_further_ahead_than_it_may(bound: ReadAhead) -> None:
-    office = Office(bound)
+async def test_a_lane_reads_no_further_ahead_than_it_may(bound: ReadAhead, offices: Callable[..., Office]) -> None:
+    office = offices(bound)
     number = 0
     while office.pool.room("normal"):
         office.take(f"r-{number}")
