@@ -71,8 +71,10 @@ def attempt_row(
         target_index=attempt.target_index,
         provider_request_id=attempt.provider_request_id,
         model_used=attempt.model_reported or attempt.model,
+        model_sent=attempt.model,
         provider=attempt.provider,
         deployment=attempt.deployment,
+        price_as=price_as(plan, attempt),
         region=attempt.region,
         route=plan.route if plan else None,
         route_reason=plan.reason if plan else None,
@@ -97,6 +99,13 @@ def attempt_row(
         complete=attempt.error_class != "cut_stream",
         **_identity(ticket),
     )
+
+
+def price_as(plan: Plan | None, attempt: Attempt) -> str:
+    """Whose prices it has: those that its target names, or else those of the protocol it speaks."""
+    targets = plan.targets if plan else ()
+    named = next((target.price_as for target in targets if target.deployment == attempt.deployment), None)
+    return named or attempt.provider
 
 
 def is_unaccounted(completion: Completion) -> bool:
