@@ -75,7 +75,7 @@ def attempt_row(
         deployment=attempt.deployment,
         region=attempt.region,
         route=plan.route if plan else None,
-        route_reason=plan.reason if plan else None,
+        route_reason=route_reason(plan, attempt),
         service_tier=attempt.service_tier,
         usage=usage or Usage(),
         usage_raw=attempt.usage_raw,
@@ -97,6 +97,13 @@ def attempt_row(
         complete=attempt.error_class != "cut_stream",
         **_identity(ticket),
     )
+
+
+def route_reason(plan: Plan | None, attempt: Attempt | None) -> str | None:
+    """Why that route, and why there: numbers are left out, since rows are grouped by it."""
+    if plan is None or attempt is None or attempt.why is None:
+        return plan.reason if plan else None
+    return f"{plan.reason}; {attempt.why}"
 
 
 def is_unaccounted(completion: Completion) -> bool:
