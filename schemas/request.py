@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from schemas.base import EpochMs, Model, Name, Several, TenantId
+from schemas.money import Money
 from schemas.prompt import MOST_MESSAGES, Message, Params
 
 MAX_REQUEST_ID_CHARS = 128
@@ -36,6 +37,9 @@ class Request(Model):
     priority: Priority = "normal"
     deadline_ms: EpochMs | None = Field(
         default=None, description="UTC, milliseconds since 1970; answered or expired by then"
+    )
+    max_cost_usd: Money | None = Field(
+        default=None, description="a model that may cost more, by one call for this request, is not asked"
     )
     cache: CacheMode = "default"
     stream: bool = False

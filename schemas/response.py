@@ -24,6 +24,7 @@ ErrorCode = Literal[
     "deadline_exceeded",
     "cache_miss",
     "no_route",
+    "no_target",
     "provider_rejected",
     "provider_unavailable",
     "provider_timeout",
@@ -90,6 +91,9 @@ class Response(PublishedEvent):
     provider: str | None = None
     deployment: str | None = None
     route: str | None = None
+    route_reason: Annotated[
+        str | None, Meta(description="why that route, and why there who answered, or was asked last")
+    ] = None
     cache: CacheKind = "none"
     usage: Usage | None = None
     cost_usd: Annotated[Usd | None, Meta(description="all attempts of this request; null while unknown")] = None

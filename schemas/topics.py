@@ -17,6 +17,7 @@ from schemas.kinds import Kinds, models, structs
 from schemas.money import Budget, Override, Price, SpendStop
 from schemas.request import Priority, Request
 from schemas.response import Response
+from schemas.routing import Latency
 
 Cleanup = Literal["delete", "compact", "compact,delete"]
 
@@ -139,7 +140,7 @@ CONTROL = Topic(
     "control",
     "the newest state of each object of the configuration, and of what watch and operators decide",
     "kind/name",
-    models(CONTROL_OBJECTS, Tenant, Deployment, Route, Breaker, Price, Budget, Override, SpendStop),
+    models(CONTROL_OBJECTS, Tenant, Deployment, Route, Breaker, Latency, Price, Budget, Override, SpendStop),
     cleanup="compact",
     retention_ms=-1,
     partitions=1,

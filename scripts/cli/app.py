@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "tables": "Create the tables and views in ClickHouse, and show which are there.",
         "rollup": "Add up the days whose calls have changed, so that questions are answered fast.",
         "config": "Apply and show tenants, deployments, routes, prices and budgets.",
+        "route": "Show where a request would go, and why there.",
         "stage": "Run one stage of the pipeline until it is told to stop.",
         "sink": "Move call rows from Kafka into ClickHouse until told to stop.",
         "watch": "Watch provider health and spending until told to stop.",

@@ -21,8 +21,8 @@ from scripts.cli.operator_word import now_ms, operator, say
 from scripts.cli.screen import AsJson, show_json, show_table
 from scripts.cli.since import while_ms
 from sinks.budget_accounts import store_budgets
-from streams.budgets import plain
 from streams.control import ControlView
+from streams.cost.amount import plain
 from streams.state.registered import AccountKey
 from streams.state.spending import period_of
 

@@ -77,7 +77,7 @@ def attempt_row(
         price_as=price_as(plan, attempt),
         region=attempt.region,
         route=plan.route if plan else None,
-        route_reason=plan.reason if plan else None,
+        route_reason=route_reason(plan, attempt),
         service_tier=attempt.service_tier,
         usage=usage or Usage(),
         usage_raw=attempt.usage_raw,
@@ -106,6 +106,13 @@ def price_as(plan: Plan | None, attempt: Attempt) -> str:
     targets = plan.targets if plan else ()
     named = next((target.price_as for target in targets if target.deployment == attempt.deployment), None)
     return named or attempt.provider
+
+
+def route_reason(plan: Plan | None, attempt: Attempt | None) -> str | None:
+    """Why that route, and why there: numbers are left out, since rows are grouped by it."""
+    if plan is None or attempt is None or attempt.why is None:
+        return plan.reason if plan else None
+    return f"{plan.reason}; {attempt.why}"
 
 
 def is_unaccounted(completion: Completion) -> bool:

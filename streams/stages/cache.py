@@ -115,7 +115,13 @@ def _lead(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outcome:
 
 def _ask(event: Admitted, slot: CacheSlot | None, view: View[KeptAnswers], *also: Record) -> Outcome:
     ticket = event.ticket.stamped("cache", view.now_ms)
-    miss = Miss(ticket=ticket, prompt=event.prompt, input_tokens=event.input_tokens, slot=slot)
+    miss = Miss(
+        ticket=ticket,
+        prompt=event.prompt,
+        input_tokens=event.input_tokens,
+        slot=slot,
+        needs=None if event.summary is None else event.summary.needs,
+    )
     return Forward((Record(MISSES, ticket.request_id, miss), *also))
 
 

@@ -19,7 +19,7 @@ from streams.answers.rounds import next_round
 from streams.answers.step import Draft
 from streams.answers.structure import parsed
 from streams.cost.booking import Booked, book
-from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, unattempted_row
+from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, route_reason, unattempted_row
 from streams.cost.price import price
 from streams.observe.business import measure
 from streams.runtime.outcome import Absorb, Forward, Outcome, Record
@@ -115,6 +115,7 @@ def respond(
         provider=answer.provider if answer else None,
         deployment=answer.deployment if answer else None,
         route=completion.plan.route if completion.plan else None,
+        route_reason=route_reason(completion.plan, last[0] if last else None),
         cache=completion.cache,
         usage=last[1] if last and answer else None,
         cost_usd=None if len(known) < len(totals) or is_unaccounted(completion) else sum(known, Decimal(0)),
