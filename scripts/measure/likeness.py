@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from streams.semantic.embedder import Vector
 from streams.semantic.guard import guard_of, is_alike
 
 PAIRS = Path(__file__).with_name("semantic_pairs.txt")
+STORED = Path(__file__).with_name("semantic_similarities.json")
 PARAPHRASE = "paraphrase"
 """Of this kind one answer serves both questions; of every other kind it does not."""
 THRESHOLDS = (0.85, 0.88, 0.90, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
@@ -50,6 +52,20 @@ def read_pairs(path: Path = PAIRS) -> list[Pair]:
             raise ValueError(f"{path.name}:{number}: write it as `one question | another`, under a [kind]")
         found.append(Pair(kind, one, other))
     return found
+
+
+def stored(pairs: Sequence[Pair], path: Path = STORED) -> list[Judged]:
+    """With the similarities as they were last measured, which takes minutes. Raises ValueError for a pair without."""
+    known = {(one, other): similarity for one, other, similarity in orjson.loads(path.read_bytes())}
+    missing = [pair.one for pair in pairs if (pair.one, pair.other) not in known]
+    if missing:
+        raise ValueError(f"{len(missing)} pairs were not measured, such as {missing[0]!r}; run the measurement again")
+    return [Judged(pair, known[pair.one, pair.other], _passes(pair)) for pair in pairs]
+
+
+def store(judged: Sequence[Judged], path: Path = STORED) -> None:
+    lines = [orjson.dumps([each.pair.one, each.pair.other, round(each.similarity, 4)]) for each in judged]
+    path.write_bytes(b"[\n" + b",\n".join(lines) + b"\n]\n")
 
 
 def judge(pairs: Sequence[Pair], embed: Callable[[str], Vector]) -> list[Judged]:

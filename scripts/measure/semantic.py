@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scripts.measure.likeness import THRESHOLDS, Judged, judge, rate, read_pairs, split
+from scripts.measure.likeness import THRESHOLDS, Judged, judge, rate, read_pairs, split, store, stored
 from streams.semantic.minilm import load
 
 DEFAULT = 0.95
@@ -21,11 +21,12 @@ def main(
     ] = False,
 ) -> None:
     """Print hit rates and false-hit rates by threshold and by kind, with and without the guard."""
-    embed = load()
     pairs = read_pairs()
     started_ns = perf_counter_ns()
-    judged = judge(pairs, embed)
+    judged = judge(pairs, load())
     each_ms = (perf_counter_ns() - started_ns) / 1_000_000 / len({text for p in pairs for text in (p.one, p.other)})
+    store(judged)
+    judged = stored(pairs)
     print("\n".join([*by_threshold(judged), "", *by_kind(judged, DEFAULT)]))
     print(f"\n{each_ms:.1f} ms for a question")
     if wrong:

@@ -33,13 +33,13 @@ _TOKEN = re.compile(
     (?P<quoted> ```.*?``` | `[^`]*` | "[^"]*" | (?<!\w)'[^']+'(?!\w) )
   | (?P<number> (?<![\w.]) [-+]? \d+ (?: [.,:/]\d+ )* (?: st|nd|rd|th | \s?[ap]m )? (?![\w]) )
   | (?P<odd>    [^\W_]*[\d_@/\\\#<>=*^&|~{}\[\]+]\S* | \w+(?:[.@]\w+)+ )
-  | (?P<word>   [^\W\d_]+ (?: '[^\W\d_]+ )? )
+  | (?P<word>   (?: [nN]on- )? [^\W\d_]+ (?: '[^\W\d_]+ )? )
   | (?P<sign>   [%$€£¥] )
   | (?P<end>    [.!?:\n]+ )
     """,
     re.VERBOSE | re.DOTALL,
 )
-_DENYING = re.compile(r"(un|dis|non|il|ir|mis)\w{3,}|\w{3,}less")
+_DENYING = re.compile(r"(un|dis|non-?|il|ir|mis)\w{3,}|\w{3,}less")
 _SUFFIX = re.compile(r"(ing|ed|es|s|e)$")
 
 
@@ -93,12 +93,18 @@ def _marks(plain: str, said: list[str]) -> Iterator[tuple[str, str]]:
             case _:
                 small = value.lower()
                 yield from _of_word(value, begins=begins)
+                if before in _WHO and small in _DO:  # whom Plato taught, and not who taught Plato
+                    yield "asks", "whom"
                 if before != "how" and _stem(small) in _OPPOSED:  # who asks how long does not mean: not short
                     yield "opposite", _stem(small)
                 before = small
                 if small not in STOP_WORDS:
                     said.append(_stem(small))
         begins = False
+
+
+_WHO = frozenset({"who", "whom", "whose"})
+_DO = frozenset({"do", "does", "did", "don't", "doesn't", "didn't"})
 
 
 def _of_word(word: str, *, begins: bool) -> Iterator[tuple[str, str]]:
