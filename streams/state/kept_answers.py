@@ -137,7 +137,7 @@ class KeptAnswers:
                 return ()
             case FlightEnded():
                 self._end(event.entry, event.identity, event.ended_at_ms, event.failure)
-                flight = self._flights.get(event.entry)
+                flight = self.flight(event.entry, now_ms)  # one that is given up may be forgotten already, or not
                 if flight is not None and flight.identity != event.identity:
                     return ()
                 self._landed[event.entry] = Landed(event, now_ms)
