@@ -23,6 +23,14 @@ class Limits(Model):
     burst_requests: PositiveInt | None = Field(default=None, description="default: one minute's worth")
 
 
+class Semantic(Model):
+    """Answers to questions that mean the same as the one that is asked, in other words."""
+
+    threshold: Annotated[float, Field(ge=0.8, le=1)] = Field(
+        default=0.95, description="least cosine similarity; what is likely at which: docs/semantic-cache.md"
+    )
+
+
 class Tenant(Model):
     kind: Literal["tenant"] = "tenant"
     name: TenantId
@@ -50,6 +58,9 @@ class Tenant(Model):
     spend_rate: SpendRate = SpendRate()
     cache: CacheMode = Field(default="default", description="off: this tenant's answers are never kept")
     cache_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
+    semantic: Semantic | None = Field(
+        default=None, description="also give answers to questions that mean the same; off unless there is a table"
+    )
     daily_spend_alert_usd: Annotated[str, Field(pattern=r"^\d+(\.\d{1,9})?$")] | None = None
     postprocess: PostProcess = PostProcess()
 

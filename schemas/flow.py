@@ -115,6 +115,18 @@ class Admitted(InternalEvent):
     summary: Summary = None
 
 
+class Meaning(InternalEvent):
+    """What a question is compared by with others that may mean the same. No word of it can be read from here."""
+
+    frame: Annotated[
+        str, Meta(description="namespace, earlier turns and embedder, as a digest: only within it is compared")
+    ]
+    vector: Annotated[bytes, Meta(description="of unit length: 16-bit floats, the lowest byte first")]
+    must: Annotated[str, Meta(description="digest of negations, numbers, names and quotes: must be the same")]
+    words: Annotated[str, Meta(description="digest of the words that carry meaning, in no order")]
+    order: Annotated[str, Meta(description="digest of those words in their order")]
+
+
 class CacheSlot(InternalEvent):
     """Where the answer of this request may be kept."""
 
@@ -123,6 +135,10 @@ class CacheSlot(InternalEvent):
     ]
     entry: Annotated[str, Meta(description="namespace and messages: the exact question")]
     expires_after_ms: int
+    meaning: Annotated[Meaning | None, Meta(description="null unless the tenant's `semantic` is on")] = None
+    refused_similarity: Annotated[
+        float | None, Meta(description="of a kept answer to what looked alike and is not the same question")
+    ] = None
 
 
 class Miss(InternalEvent):

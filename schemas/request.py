@@ -13,7 +13,8 @@ MAX_REQUEST_ID_CHARS = 128
 PRINTED_PATTERN = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"  # no control characters, and not only blanks
 RequestId = Annotated[str, Field(min_length=1, max_length=MAX_REQUEST_ID_CHARS, pattern=PRINTED_PATTERN)]
 UserId = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTED_PATTERN)]
-LabelKey = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+LABEL_KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+LabelKey = Annotated[str, Field(min_length=1, max_length=64, pattern=LABEL_KEY_PATTERN)]
 LabelValue = Annotated[str, Field(max_length=256)]
 Priority = Literal["high", "normal", "low"]
 CacheMode = Literal["default", "off", "refresh", "only"]
@@ -42,6 +43,10 @@ class Request(Model):
         default=None, description="a model that may cost more, by one call for this request, is not asked"
     )
     cache: CacheMode = "default"
+    cache_namespace: LabelKey | None = Field(
+        default=None,
+        description="answers are shared only within it: a prompt's version, an environment; invalidated by its name",
+    )
     stream: bool = False
     session_id: Name | None = None
     labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(

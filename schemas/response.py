@@ -95,6 +95,10 @@ class Response(PublishedEvent):
         str | None, Meta(description="why that route, and why there who answered, or was asked last")
     ] = None
     cache: CacheKind = "none"
+    similarity: Annotated[
+        float | None,
+        Meta(description="of the question that was answered to the one asked, where they only mean the same"),
+    ] = None
     usage: Usage | None = None
     cost_usd: Annotated[Usd | None, Meta(description="all attempts of this request; null while unknown")] = None
     saved_usd: Annotated[Usd | None, Meta(description="what the cache hit would have cost")] = None

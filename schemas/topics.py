@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from schemas.account import Account, Meter, Registration
 from schemas.alert import Alert
 from schemas.audit import Audit
-from schemas.cached import Fill, FlightEnded, FlightStarted
+from schemas.cached import Fill, FlightEnded, FlightStarted, Invalidated
 from schemas.call import CallRow
 from schemas.control import CONTROL as CONTROL_OBJECTS
 from schemas.control import Breaker, Deployment, Route, Tenant
@@ -79,9 +79,9 @@ ADMITTED = Topic(
 )
 CACHE = Topic(
     "cache",
-    "answers that may be given again, and questions in flight",
-    "cache entry; the partition is the namespace's",
-    structs(Fill, FlightStarted, FlightEnded),
+    "answers that may be given again, questions in flight, and what was taken back",
+    "cache entry; the partition is the namespace's, what was taken back is on all",
+    structs(Fill, FlightStarted, FlightEnded, Invalidated),
     cleanup="compact,delete",
     fenced=True,
     compacts_within_ms=_HOUR_MS,

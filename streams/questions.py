@@ -32,7 +32,8 @@ def carried(ticket: Ticket, asked: Prompt | Request) -> tuple[Raw, PromptSummary
     """The prompt as it travels, and its summary: the messages are written once, for both."""
     said = _messages(asked)
     written = dump_json(said, sort_keys=True)
-    namespace = _namespace(ticket.tenant_id or "", ticket, said, asked.params)
+    chosen = asked.cache_namespace if isinstance(asked, Request) else None
+    namespace = _namespace(ticket.tenant_id or "", ticket, said, asked.params, chosen)
     prompt = Raw(b'{"messages":%b,"params":%b}' % (written, asked.params.encode()))
     return prompt, _summary(namespace, _entry(namespace, written), asked)
 
@@ -99,14 +100,22 @@ def needs_in(summary: PromptSummary) -> Needs:
     return summary.needs or Needs(max_tokens=summary.max_tokens)
 
 
-def _namespace(tenant_id: str, ticket: Ticket, said: list[JsonObject], params: Params) -> str:
+def chosen_namespace(tenant_id: str, name: str) -> str:
+    """How the namespaces of a tenant's requests begin that name one. No name has a colon, and no digest."""
+    return f"{tenant_id}/{name}:"
+
+
+def _namespace(
+    tenant_id: str, ticket: Ticket, said: list[JsonObject], params: Params, chosen: str | None = None
+) -> str:
     frame = {
         "model": ticket.model,
         "task": ticket.task,
         "system": [message for message in said if message["role"] in _FRAMING],
         "params": params.model_dump(mode="json", by_alias=True, exclude_defaults=True),
     }
-    return f"{tenant_id}/{_digest(dump_json(frame, sort_keys=True))}"
+    start = f"{tenant_id}/" if chosen is None else chosen_namespace(tenant_id, chosen)
+    return f"{start}{_digest(dump_json(frame, sort_keys=True))}"
 
 
 def _entry(namespace: str, written: bytes) -> str:

@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "reprice": "Price history again by the prices that are known now for then.",
         "estimate": "Say what traffic would cost on other models, with a cache, at another scale.",
         "report": "Write a week's costs, waste, errors and latencies as one HTML file.",
+        "cache": "Take back answers that are kept, and put answers there from the log.",
         "dlq": "Look at the records that could not be handled.",
         "audit": "Compare requests with responses: what is missing, open or answered twice.",
     }

@@ -17,10 +17,10 @@ from schemas.participants import PARTS, TRAFFIC
 from schemas.topics import TOPICS
 
 DRAFT_07_KEYWORDS = {
-    "$ref", "additionalProperties", "anyOf", "const", "default", "description", "enum", "examples", "exclusiveMaximum",
-    "exclusiveMinimum", "format", "items", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength",
-    "minProperties", "minimum", "oneOf", "pattern", "patternProperties", "properties", "propertyNames", "required",
-    "title", "type",
+    "$ref", "additionalProperties", "anyOf", "const", "contentEncoding", "default", "description", "enum", "examples",
+    "exclusiveMaximum", "exclusiveMinimum", "format", "items", "maxItems", "maxLength", "maxProperties", "maximum",
+    "minItems", "minLength", "minProperties", "minimum", "oneOf", "pattern", "patternProperties", "properties",
+    "propertyNames", "required", "title", "type",
 }  # fmt: skip
 
 
