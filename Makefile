@@ -83,7 +83,7 @@ lock: setup ## resolve the dependencies anew, from releases at least a week old,
 	@$(BIN)/uv lock --quiet --upgrade --exclude-newer "7 days" && $(BIN)/uv export --quiet --frozen --no-emit-project --all-extras --group dev --output-file requirements.lock
 	@$(BIN)/uv export --quiet --frozen --no-emit-project --only-group security --output-file requirements.security.lock
 	@$(BIN)/uv export --quiet --frozen --no-emit-project --only-group analytics --output-file requirements.analytics.lock
-	@$(BIN)/uv export --quiet --frozen --no-emit-project --no-dev --output-file requirements.runtime.lock
+	@$(BIN)/uv export --quiet --frozen --no-emit-project --no-dev --extra semantic --output-file requirements.runtime.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --exclude-newer "7 days" --generate-hashes --python-version 3.11 requirements.bench.in --output-file requirements.bench.lock
 
 clean: ## remove what runs leave behind; the environment stays

@@ -6,7 +6,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Literal, Self
 
-from schemas.usage import CostStatus, Usage
+from schemas.usage import CostStatus, Usage, UsageSource
 
 AdjustmentKind = Literal["reprice", "reconcile"]
 NOTHING = Decimal("0e-9")
@@ -23,6 +23,8 @@ def adjustment_id(kind: AdjustmentKind, *said: str) -> str:
 class Adjustment:
     """`before_usd` is None where nobody knew the cost until then. `tenant_id` is empty for a call of which no row is
     known. Money has at most nine digits behind the point.
+
+    `charged_at_ms` is when the provider had the call, by the record that says so; None where no record does.
     """
 
     adjustment_id: str
@@ -42,6 +44,7 @@ class Adjustment:
     before_usd: Decimal | None
     after_usd: Decimal
     price_version: str | None
+    charged_at_ms: int | None
     reason: str
     run_id: str
 
@@ -53,6 +56,12 @@ class Adjustment:
     def is_withdrawn(self) -> bool:
         return self.reason == _WITHDRAWN
 
+    @property
+    def is_stray(self) -> bool:
+        """Whether it books a charge of the provider's that no call of ours accounts for."""
+        said = (self.tenant_id, str(self.produced_at_ms), self.request_id, self.attempt_id)
+        return self.kind == "reconcile" and self.adjustment_id != adjustment_id("reconcile", *said)
+
     def withdrawn(self, run_id: str) -> Self:
         """The row that takes its place when it no longer holds: it moves nothing, and makes nothing known."""
         return replace(
@@ -61,6 +70,7 @@ class Adjustment:
             before_usd=NOTHING,
             after_usd=NOTHING,
             price_version=None,
+            charged_at_ms=None,
             reason=_WITHDRAWN,
             run_id=run_id,
         )
@@ -71,7 +81,9 @@ class BookedCall:
     """A call to a provider as `call_rows` has it, and what was added to it since.
 
     `is_open`: it is not priced yet, so that what it costs may still be booked.
-    `model_used` is the name that the provider reports, `model_requested` the one that was asked for.
+    `model_used` is the name that the provider reports, `model_sent` the one it was sent, `model_requested` the one that
+    was asked for. `price_as` is whose prices it was booked by. A row of before they were kept has neither `model_sent`
+    nor `price_as`.
     """
 
     tenant_id: str
@@ -89,8 +101,11 @@ class BookedCall:
     provider: str
     deployment: str | None
     service_tier: str | None
+    model_sent: str | None
+    price_as: str | None
     is_open: bool
     usage: Usage
+    usage_source: UsageSource
     cost_status: CostStatus
     booked_usd: Decimal | None
     price_version: str | None
@@ -140,6 +155,7 @@ class BookedCall:
         run_id: str,
         price_version: str | None = None,
         provider_request_id: str | None = None,
+        charged_at_ms: int | None = None,
     ) -> Adjustment:
         """What makes its amount this one, whatever was added before by others."""
         return Adjustment(
@@ -160,6 +176,7 @@ class BookedCall:
             before_usd=self.amount_without(own_id),
             after_usd=after_usd,
             price_version=price_version,
+            charged_at_ms=charged_at_ms,
             reason=reason,
             run_id=run_id,
         )

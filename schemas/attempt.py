@@ -36,6 +36,9 @@ class Attempt(InternalEvent):
     provider: Literal["openai", "anthropic"]
     model: Annotated[str, Meta(description="as sent to the provider")]
     region: str | None = None
+    why: Annotated[
+        str | None, Meta(description="its target was where it was in the plan, where an order other than given says so")
+    ] = None
     started_at_ms: EpochMs
     first_token_at_ms: EpochMs | None = None
     ended_at_ms: EpochMs | None = None

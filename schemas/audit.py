@@ -6,7 +6,15 @@ from pydantic import Field
 
 from schemas.base import EpochMs, Model
 
-Action = Literal["budget_override", "override_ended", "spend_stop_lifted", "repriced", "reconciled"]
+Action = Literal[
+    "budget_override",
+    "override_ended",
+    "spend_stop_lifted",
+    "repriced",
+    "reconciled",
+    "cache_invalidated",
+    "cache_warmed",
+]
 
 
 class Audit(Model):

@@ -1,11 +1,11 @@
-"""What `llm.cache` remembers: answers, and which question is being asked right now."""
+"""What `llm.cache` remembers: answers, which question is being asked right now, and what was taken back."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
 from schemas.base import EpochMs
-from schemas.flow import Answer, Saved
+from schemas.flow import Answer, Meaning, Saved
 from schemas.request import Priority
 from schemas.response import Failure, Status
 from schemas.wire import InternalEvent
@@ -20,6 +20,11 @@ class Fill(InternalEvent, tag_field="kind", tag="fill"):
     saved: Saved
     stored_at_ms: EpochMs
     expires_at_ms: EpochMs
+    asked_at_ms: Annotated[EpochMs, Meta(description="when its question was asked; 0 where its writer did not say")] = 0
+    again: Annotated[
+        bool, Meta(description="written once more because it is used, so that others make room before it")
+    ] = False
+    meaning: Annotated[Meaning | None, Meta(description="null unless the tenant's `semantic` was on")] = None
 
 
 class FlightStarted(InternalEvent, tag_field="kind", tag="flight_started"):
@@ -44,4 +49,15 @@ class FlightEnded(InternalEvent, tag_field="kind", tag="flight_ended"):
     ended_at_ms: Annotated[EpochMs, Meta(description="0 where its writer did not say")] = 0
 
 
-CacheRecord = Fill | FlightStarted | FlightEnded
+class Invalidated(InternalEvent, tag_field="kind", tag="invalidated"):
+    """Answers that an operator takes back: what a tenant's questions were answered that were asked until `before_ms`,
+    in one namespace or all, to one request or all. On every partition, since any may hold some.
+    """
+
+    tenant_id: str
+    namespace: Annotated[str | None, Meta(description="as requests name it in `cache_namespace`; null: any")] = None
+    response: Annotated[str | None, Meta(description="id of the request whose answer was kept; null: any")] = None
+    before_ms: EpochMs
+
+
+CacheRecord = Fill | FlightStarted | FlightEnded | Invalidated

@@ -55,8 +55,10 @@ class CallRow(CallOutline):
     task: str | None = None
     model_requested: str
     model_used: str | None = None
+    model_sent: Annotated[str | None, Meta(description="the name the provider was sent; null on older rows")] = None
     provider: str | None = None
     deployment: str | None = None
+    price_as: Annotated[str | None, Meta(description="whose prices it was booked by; null on older rows")] = None
     region: str | None = None
     route: str | None = None
     route_reason: str | None = None

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from schemas.base import NAME_PATTERN, Model
 from schemas.field_path import Place, shape_of
+from schemas.money import MONEY_PATTERN
 from schemas.request import PRINTED_PATTERN, Request
 
 MAX_MESSAGE_CHARS = 400
@@ -58,6 +59,7 @@ PATTERNS: dict[str, str] = {
     NAME_PATTERN: "must start with a letter or digit and hold only letters, digits and . _ : @ / -",
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "must start with a letter or digit and hold only letters, digits and . _ -",
     r"^[A-Za-z0-9_-]{1,64}$": "must be 1 to 64 letters, digits, _ or -",
+    MONEY_PATTERN: 'must be an amount of USD such as "0.05", with at most nine digits behind the point',
     PRINTED_PATTERN: "must not hold control characters, nor blanks only",
 }
 _CHOICES = frozenset({"literal_error", "union_tag_invalid"})

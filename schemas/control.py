@@ -5,9 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, model_validator
 
 from schemas.base import EpochMs, Model, Name, TenantId
-from schemas.money import Budget, Override, Price, SpendRate, SpendStop
+from schemas.money import Budget, Money, Override, Price, SpendRate, SpendStop
 from schemas.postprocess import PostProcess
 from schemas.request import CacheMode, Priority
+from schemas.routing import Features, Latency, Order
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -20,6 +21,14 @@ class Limits(Model):
     tokens_per_hour: PositiveInt | None = None
     tokens_per_day: PositiveInt | None = None
     burst_requests: PositiveInt | None = Field(default=None, description="default: one minute's worth")
+
+
+class Semantic(Model):
+    """Answers to questions that mean the same as the one that is asked, in other words."""
+
+    threshold: Annotated[float, Field(ge=0.8, le=1)] = Field(
+        default=0.95, description="least cosine similarity; what is likely at which: docs/semantic-cache.md"
+    )
 
 
 class Tenant(Model):
@@ -52,9 +61,18 @@ class Tenant(Model):
         le=1_000_000,
         description="for requests that name no params.max_tokens: then no answer is longer than what is held for it",
     )
+    max_request_usd: Money | None = Field(
+        default=None, description="a target at which a request may cost more is not asked, nor one without a price"
+    )
+    regions: tuple[Name, ...] = Field(
+        default=(), description="where its data may go: a deployment elsewhere, or of no region, does not exist for it"
+    )
     spend_rate: SpendRate = SpendRate()
     cache: CacheMode = Field(default="default", description="off: this tenant's answers are never kept")
     cache_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
+    semantic: Semantic | None = Field(
+        default=None, description="also give answers to questions that mean the same; off unless there is a table"
+    )
     daily_spend_alert_usd: Annotated[str, Field(pattern=r"^\d+(\.\d{1,9})?$")] | None = None
     postprocess: PostProcess = PostProcess()
 
@@ -77,13 +95,20 @@ class Deployment(Model):
     key_ref: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     price_as: Name | None = Field(default=None, description="provider id for prices; default: `provider`")
     models: dict[Name, str] = Field(description="our model name -> the provider's")
+    features: dict[Name, Features] = Field(
+        default={}, description="by our model name; a model that is not named can do everything"
+    )
     region: Name | None = None
+    tiers: tuple[Name, ...] = Field(default=(), description="only for tenants of these tiers; default: for all")
     max_concurrency: PositiveInt = 256
 
 
 class RouteTarget(Model):
     deployment: Name
     model: Name | None = Field(default=None, description="default: the model that was asked for")
+    weight: Annotated[int, Field(ge=0, le=1_000)] = Field(
+        default=1, description="its share of requests where order is `weighted`; 0: only when the others have failed"
+    )
 
 
 def _default_timeouts() -> dict[Priority, int]:
@@ -97,7 +122,8 @@ def _with_default_timeouts(given: dict[Priority, int]) -> dict[Priority, int]:
 class Route(Model):
     """Which requests take it, and its targets in order: the first that is healthy is asked, the others are fallbacks.
 
-    The most specific route wins: tenant and task, tenant and model, task, model; then the route named `default`.
+    The most specific route wins: tenant and task, tenant and model, tenant; the same by its tier; task, model; then
+    the route named `default`.
     """
 
     kind: Literal["route"] = "route"
@@ -105,13 +131,20 @@ class Route(Model):
     models: tuple[Name, ...] = ()
     tasks: tuple[Name, ...] = ()
     tenants: tuple[TenantId, ...] = ()
+    tiers: tuple[Name, ...] = Field(default=(), description="of tenants; default: for all")
     targets: Annotated[tuple[RouteTarget, ...], Field(min_length=1)]
+    order: Order = Field(
+        default=("given",), description="how targets are ordered; the first counts, each next one breaks ties"
+    )
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     timeout_ms: Annotated[dict[Priority, PositiveInt], AfterValidator(_with_default_timeouts)] = Field(
         default_factory=_default_timeouts, description="for one attempt, by priority"
     )
     retry_ambiguous: bool = Field(default=True, description="try again when the provider may already have billed")
     refuse_unpriced: bool = Field(default=False, description="targets whose model has no price are not asked")
+    max_request_usd: Money | None = Field(
+        default=None, description="a target at which a request may cost more is not asked, nor one without a price"
+    )
     postprocess: PostProcess = PostProcess()
     cascade: bool = Field(
         default=False,
@@ -122,6 +155,12 @@ class Route(Model):
     def _a_cascade_has_somewhere_to_go(self) -> Self:
         if self.cascade and len(self.targets) < 2:  # noqa: PLR2004  # a first one and a next
             raise ValueError("cascade needs a second of targets: name the next model there, or leave cascade out")
+        return self
+
+    @model_validator(mode="after")
+    def _for_tenants_or_tiers(self) -> Self:
+        if self.tenants and self.tiers:
+            raise ValueError("names both tenants and tiers: name the tenants, or make a second route for the tiers")
         return self
 
 
@@ -138,7 +177,7 @@ class Breaker(Model):
     since_ms: EpochMs
 
 
-AnyControl = Tenant | Deployment | Route | Breaker | Price | Budget | Override | SpendStop
+AnyControl = Tenant | Deployment | Route | Breaker | Latency | Price | Budget | Override | SpendStop
 ControlObject = Annotated[AnyControl, Field(discriminator="kind")]
 CONTROL: TypeAdapter[AnyControl] = TypeAdapter(ControlObject)
 

@@ -60,6 +60,20 @@ class Ticket(InternalEvent):
         return f"{self.tenant_id}/{self.request_id}"
 
 
+class Needs(InternalEvent):
+    """What a request asks of the model that answers it, and what that may cost."""
+
+    max_tokens: int | None = None
+    tools: bool = False
+    images: bool = False
+    structured_output: bool = False
+    max_cost_usd: Usd | None = None
+
+
+NO_NEEDS = Needs()
+MaybeNeeds = Annotated[Needs | None, Meta(description="null when any model will do")]
+
+
 class PromptSummary(InternalEvent):
     """What stages that do not read the prompt need to know of it. Made where it is read anyway."""
 
@@ -67,6 +81,7 @@ class PromptSummary(InternalEvent):
     entry: Annotated[str, Meta(description="namespace and digest of the messages: the exact question")]
     max_tokens: int | None
     wants_json: bool
+    needs: MaybeNeeds = None
 
 
 Summary = Annotated[PromptSummary | None, Meta(description="null from a process that did not make one yet")]
@@ -123,6 +138,18 @@ class Admitted(InternalEvent):
     summary: Summary = None
 
 
+class Meaning(InternalEvent):
+    """What a question is compared by with others that may mean the same. No word of it can be read from here."""
+
+    frame: Annotated[
+        str, Meta(description="namespace, earlier turns and embedder, as a digest: only within it is compared")
+    ]
+    vector: Annotated[bytes, Meta(description="of unit length: 16-bit floats, the lowest byte first")]
+    must: Annotated[str, Meta(description="digest of negations, numbers, names and quotes: must be the same")]
+    words: Annotated[str, Meta(description="digest of the words that carry meaning, in no order")]
+    order: Annotated[str, Meta(description="digest of those words in their order")]
+
+
 class CacheSlot(InternalEvent):
     """Where the answer of this request may be kept."""
 
@@ -131,6 +158,10 @@ class CacheSlot(InternalEvent):
     ]
     entry: Annotated[str, Meta(description="namespace and messages: the exact question")]
     expires_after_ms: int
+    meaning: Annotated[Meaning | None, Meta(description="null unless the tenant's `semantic` is on")] = None
+    refused_similarity: Annotated[
+        float | None, Meta(description="of a kept answer to what looked alike and is not the same question")
+    ] = None
 
 
 class Miss(InternalEvent):
@@ -140,6 +171,7 @@ class Miss(InternalEvent):
     prompt: PromptBytes
     input_tokens: int
     slot: CacheSlot | None = None
+    needs: MaybeNeeds = None
 
 
 class Target(InternalEvent):
@@ -150,6 +182,9 @@ class Target(InternalEvent):
     model: Annotated[str, Meta(description="the provider's own name for the model")]
     region: str | None = None
     price_as: Annotated[str | None, Meta(description="whose prices it has; default: `provider`'s")] = None
+    why: Annotated[
+        str | None, Meta(description="it is where it is in the plan; null: the route's own order says so")
+    ] = None
 
 
 class Plan(InternalEvent):

@@ -8,8 +8,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from schemas.base import EpochMs, Model, Name, TenantId
 
+MONEY_PATTERN = r"^\d{1,9}(\.\d{1,9})?$"
 Money = Annotated[
-    str, Field(pattern=r"^\d{1,9}(\.\d{1,9})?$", description="USD as text, exact: at most nine digits behind the point")
+    str, Field(pattern=MONEY_PATTERN, description="USD as text, exact: at most nine digits behind the point")
 ]
 Share = Annotated[str, Field(pattern=r"^(0(\.\d{1,6})?|1(\.0{1,6})?)$", description="from 0 to 1, as text, exact")]
 Margin = Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,6})?$", description="0.2 charges a fifth more than the cost")]

@@ -32,7 +32,7 @@ TRAFFIC = (
     Traffic(topics.VALIDATED, writers=("validate",), readers=("limit",)),
     Traffic(topics.DEFERRED, writers=("limit",), readers=("limit",)),
     Traffic(topics.ADMITTED, writers=("limit",), readers=("cache",)),
-    Traffic(topics.CACHE, writers=("cache", "postprocess"), followers=("cache",)),
+    Traffic(topics.CACHE, writers=("cache", "postprocess", "operator"), followers=("cache",)),
     Traffic(topics.MISSES, writers=("cache",), readers=("route",)),
     *(Traffic(topic, writers=("route", "postprocess"), readers=("invoke",)) for topic in topics.DISPATCH.values()),
     Traffic(

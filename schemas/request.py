@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from schemas.base import EpochMs, Model, Name, Several, TenantId
+from schemas.money import Money
 from schemas.prompt import MOST_MESSAGES, Message, Params
 
 MAX_REQUEST_ID_CHARS = 128
@@ -12,7 +13,8 @@ MAX_REQUEST_ID_CHARS = 128
 PRINTED_PATTERN = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"  # no control characters, and not only blanks
 RequestId = Annotated[str, Field(min_length=1, max_length=MAX_REQUEST_ID_CHARS, pattern=PRINTED_PATTERN)]
 UserId = Annotated[str, Field(min_length=1, max_length=128, pattern=PRINTED_PATTERN)]
-LabelKey = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+LABEL_KEY_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+LabelKey = Annotated[str, Field(min_length=1, max_length=64, pattern=LABEL_KEY_PATTERN)]
 LabelValue = Annotated[str, Field(max_length=256)]
 Priority = Literal["high", "normal", "low"]
 CacheMode = Literal["default", "off", "refresh", "only"]
@@ -37,7 +39,14 @@ class Request(Model):
     deadline_ms: EpochMs | None = Field(
         default=None, description="UTC, milliseconds since 1970; answered or expired by then"
     )
+    max_cost_usd: Money | None = Field(
+        default=None, description="a model that may cost more, by one call for this request, is not asked"
+    )
     cache: CacheMode = "default"
+    cache_namespace: LabelKey | None = Field(
+        default=None,
+        description="answers are shared only within it: a prompt's version, an environment; invalidated by its name",
+    )
     stream: bool = False
     session_id: Name | None = None
     labels: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(

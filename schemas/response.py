@@ -24,6 +24,7 @@ ErrorCode = Literal[
     "deadline_exceeded",
     "cache_miss",
     "no_route",
+    "no_target",
     "provider_rejected",
     "provider_unavailable",
     "provider_timeout",
@@ -90,7 +91,14 @@ class Response(PublishedEvent):
     provider: str | None = None
     deployment: str | None = None
     route: str | None = None
+    route_reason: Annotated[
+        str | None, Meta(description="why that route, and why there who answered, or was asked last")
+    ] = None
     cache: CacheKind = "none"
+    similarity: Annotated[
+        float | None,
+        Meta(description="of the question that was answered to the one asked, where they only mean the same"),
+    ] = None
     usage: Usage | None = None
     cost_usd: Annotated[Usd | None, Meta(description="all attempts of this request; null while unknown")] = None
     saved_usd: Annotated[Usd | None, Meta(description="what the cache hit would have cost")] = None

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from schemas.account import Account, Meter, Registration
 from schemas.alert import Alert
 from schemas.audit import Audit
-from schemas.cached import Fill, FlightEnded, FlightStarted
+from schemas.cached import Fill, FlightEnded, FlightStarted, Invalidated
 from schemas.call import CallRow
 from schemas.control import CONTROL as CONTROL_OBJECTS
 from schemas.control import Breaker, Deployment, Route, Tenant
@@ -18,6 +18,7 @@ from schemas.money import Budget, Override, Price, SpendStop
 from schemas.notice import Notice
 from schemas.request import Priority, Request
 from schemas.response import Response
+from schemas.routing import Latency
 
 Cleanup = Literal["delete", "compact", "compact,delete"]
 
@@ -87,9 +88,9 @@ ADMITTED = Topic(
 )
 CACHE = Topic(
     "cache",
-    "answers that may be given again, and questions in flight",
-    "cache entry; the partition is the namespace's",
-    structs(Fill, FlightStarted, FlightEnded),
+    "answers that may be given again, questions in flight, and what was taken back",
+    "cache entry; the partition is the namespace's, what was taken back is on all",
+    structs(Fill, FlightStarted, FlightEnded, Invalidated),
     cleanup="compact,delete",
     fenced=True,
     compacts_within_ms=_HOUR_MS,
@@ -155,7 +156,7 @@ CONTROL = Topic(
     "control",
     "the newest state of each object of the configuration, and of what watch and operators decide",
     "kind/name",
-    models(CONTROL_OBJECTS, Tenant, Deployment, Route, Breaker, Price, Budget, Override, SpendStop),
+    models(CONTROL_OBJECTS, Tenant, Deployment, Route, Breaker, Latency, Price, Budget, Override, SpendStop),
     cleanup="compact",
     retention_ms=-1,
     partitions=1,

@@ -11,13 +11,12 @@ AMOUNTS = """
         uncached_input_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens + image_input_tokens
             + audio_input_tokens AS input_tokens,
         text_output_tokens + reasoning_tokens + audio_output_tokens AS output_tokens,
-        cost_total_usd AS cost, saved_usd AS saved, toInt8(cost_total_usd IS NULL) AS unknown,
-        attempt_no > 0 AND NOT (is_final AND ifNull(request_status, '') = 'ok') AND phase != 'started' AS is_wasted
+        cost_total_usd AS cost, saved_usd AS saved, toInt8(cost_total_usd IS NULL) AS unknown
     FROM {database:Identifier}.call_rows FINAL
     UNION ALL
     SELECT
         produced_at, tenant_id, user_id, feature, model, provider, deployment, labels, false, false, 0, 0,
-        toNullable(delta_usd), NULL, -toInt8(before_usd IS NULL), false
+        toNullable(delta_usd), NULL, -toInt8(before_usd IS NULL)
     FROM {database:Identifier}.adjustments FINAL
 )
 """

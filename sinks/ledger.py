@@ -23,7 +23,8 @@ SELECT
     toUnixTimestamp64Milli(produced_at) AS produced_at_ms,
     toUnixTimestamp64Milli(assumeNotNull(started_at)) AS started_at_ms,
     provider_ms, user_id, feature, labels, model_requested, model_used, assumeNotNull(provider) AS provider,
-    deployment, service_tier, phase != 'priced' AS is_open, cost_status, cost_total_usd, price_version, {tokens}
+    deployment, service_tier, model_sent, price_as, phase != 'priced' AS is_open, usage_source, cost_status,
+    cost_total_usd, price_version, {tokens}
 FROM {{database:Identifier}}.call_rows FINAL
 WHERE attempt_no > 0 AND provider IS NOT NULL AND started_at IS NOT NULL
     AND started_at >= fromUnixTimestamp64Milli({{start_ms:Int64}}, 'UTC')
@@ -43,11 +44,15 @@ WHERE started_at IS NOT NULL
 _ADJUSTMENTS = """
 SELECT
     adjustment_id, kind, tenant_id, toUnixTimestamp64Milli(produced_at), request_id, attempt_id, provider_request_id,
-    user_id, feature, model, provider, deployment, labels, delta_usd, before_usd, after_usd, price_version, reason,
-    run_id
+    user_id, feature, model, provider, deployment, labels, delta_usd, before_usd, after_usd, price_version,
+    toUnixTimestamp64Milli(charged_at), reason, run_id
 FROM {database:Identifier}.adjustments FINAL
 WHERE produced_at >= fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')
     AND produced_at <= fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')
+"""
+_KEPT = """
+SELECT toUnixTimestamp64Milli(toDateTime64(toDate32(now('UTC')) - days + 1, 3, 'UTC'))
+FROM {database:Identifier}.rows_kept
 """
 _INSERT_SETTINGS = {"async_insert": 0, "wait_end_of_query": 1, "max_partitions_per_insert_block": 0}
 
@@ -88,9 +93,16 @@ class Ledger:
         produced = [int(row[4]) for row in rows]
         added: dict[tuple[str, int, str, str], list[Adjustment]] = {}
         for each in self.adjustments(min(produced), max(produced)):
+            if each.is_stray:  # with the attempt id of a call, and of its millisecond, it is still none of the call's
+                continue
             key = each.tenant_id, each.produced_at_ms, each.request_id, each.attempt_id
             added.setdefault(key, []).append(each)
         return [_call(row, added) for row in rows]
+
+    def whole_since_ms(self) -> int:
+        """The first day of which no row can have been deleted for its age, UTC."""
+        ((since_ms,),) = self._connection.query(_KEPT, parameters={"database": self._database}).result_rows
+        return int(since_ms)
 
     def parts(self, chosen: Chosen, span_ms: int) -> Iterator[list[BookedCall]]:
         """The same, no more than `span_ms` of them in memory; times of which there are no calls are passed over."""
@@ -132,7 +144,7 @@ class Ledger:
 def _call(row: Sequence[Any], added: Mapping[tuple[str, int, str, str], Iterable[Adjustment]]) -> BookedCall:
     fixed, counts = row[: -len(_TOKENS)], row[-len(_TOKENS) :]
     tenant_id, request_id, attempt_id, provider_request_id, produced_at_ms, *rest = fixed
-    *rest, is_open, cost_status, booked_usd, price_version = rest
+    *rest, sent, price_as, is_open, usage_source, cost_status, booked_usd, price_version = rest
     started_at_ms, provider_ms, user_id, feature, labels, requested, used, provider, deployment, tier = rest
     return BookedCall(
         tenant_id=tenant_id,
@@ -150,8 +162,11 @@ def _call(row: Sequence[Any], added: Mapping[tuple[str, int, str, str], Iterable
         provider=provider,
         deployment=deployment,
         service_tier=tier,
+        model_sent=sent,
+        price_as=price_as,
         is_open=bool(is_open),
         usage=Usage(**dict(zip(_TOKENS, map(int, counts), strict=True))),
+        usage_source=usage_source,
         cost_status=cost_status,
         booked_usd=booked_usd,
         price_version=price_version,

@@ -73,6 +73,7 @@ def migrate(
         connection.command(
             _RECORD, parameters={"database": database, "name": migration.name, "checksum": migration.checksum}
         )
+    _say_kept(connection, database, retention_days)
     for table, (since, days) in _kept(retention_days, sums_retention_days).items():
         _retain(connection, f"{database}.{table}", since, days)
     return tuple(migration.name for migration in due)
@@ -87,6 +88,15 @@ def _kept(rows_days: int, sums_days: int) -> Mapping[str, tuple[str, int]]:
         "adjustments": ("greatest(produced_at, made_at)", rows_days),
         "call_days": ("greatest(toDateTime(day), rolled_up_at)", sums_days),
     }
+
+
+def _say_kept(connection: Connection, database: str, days: int) -> None:
+    """Before the rows are dropped for it: a day is closed before it is no longer whole."""
+    said = connection.query("SELECT days FROM {database:Identifier}.rows_kept", {"database": database}).result_rows
+    if [int(row[0]) for row in said] != [days]:
+        connection.command(
+            f"CREATE OR REPLACE VIEW {database}.rows_kept SQL SECURITY INVOKER AS SELECT toUInt32({days}) AS days"
+        )
 
 
 def _retain(connection: Connection, table: str, since: str, days: int) -> None:

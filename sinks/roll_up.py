@@ -1,7 +1,8 @@
 """Rolls up the days whose rows have changed, so that the views need not add them up for every question.
 
 May run at any time, any number of times and in several processes, and be broken off anywhere: a tenant's day is
-replaced as a whole, and never by what was computed from less.
+replaced as a whole, and never by what was computed from less. Sums are kept longer than rows: once a day's first rows
+may be gone, its sums stay as they are.
 """
 
 from collections.abc import Iterator, Sequence

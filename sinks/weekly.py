@@ -13,15 +13,6 @@ _SPAN = """
 WHERE produced_at >= fromUnixTimestamp64Milli({start_ms:Int64}, 'UTC')
     AND produced_at < fromUnixTimestamp64Milli({end_ms:Int64}, 'UTC')
 """
-_LEARNED = """
-(
-    SELECT tenant_id, request_id, attempt_id, sum(delta_usd) AS delta, true AS is_learned
-    FROM {database:Identifier}.adjustments FINAL
-    WHERE reason != 'withdrawn'
-    GROUP BY tenant_id, request_id, attempt_id
-) AS learned
-USING (tenant_id, request_id, attempt_id)
-"""
 _DAYS = "SELECT toDate(produced_at) AS day, model, sum(cost) AS usd FROM {amounts} {span} GROUP BY day, model"
 _TOP = """
 SELECT toString({{dimension:Identifier}}) AS name, countIf(is_request), sum(cost) AS usd
@@ -30,11 +21,9 @@ GROUP BY name ORDER BY usd DESC NULLS LAST, name LIMIT 10
 """
 _WASTE = """
 SELECT
-    ifNull(error_class, 'answered by another attempt') AS name, count(),
-    sum(if(is_learned, ifNull(cost_total_usd, 0) + delta, cost_total_usd)) AS usd
-FROM (SELECT * FROM {{database:Identifier}}.call_rows FINAL {span}) AS calls
-LEFT JOIN {learned}
-WHERE attempt_no > 0 AND phase != 'started' AND NOT (is_final AND ifNull(request_status, '') = 'ok')
+    ifNull(error_class, 'answered by another attempt') AS name, count(), sum(adjusted_usd) AS usd
+FROM {{database:Identifier}}.calls_adjusted {span}
+    AND attempt_no > 0 AND phase != 'started' AND NOT (is_final AND ifNull(status, '') = 'ok')
 GROUP BY name ORDER BY usd DESC NULLS LAST, 2 DESC, name
 """
 _SAVED = """
@@ -50,10 +39,8 @@ FROM {{database:Identifier}}.call_rows FINAL {span}
 GROUP BY day ORDER BY day
 """
 _UNCERTAIN = """
-SELECT toString(cost_status) AS name, count(), sum(cost_total_usd)
-FROM (SELECT * FROM {{database:Identifier}}.call_rows FINAL {span}) AS calls
-LEFT ANTI JOIN {learned}
-WHERE cost_status != 'priced'
+SELECT reason AS name, count(), sum(amount_usd)
+FROM {{database:Identifier}}.unreconciled {span} AND reason IN ('unpriced', 'estimated', 'unknown_billable')
 GROUP BY name ORDER BY name
 """
 _SUM = "SELECT 'total', countIf(is_request), sum(cost) FROM {amounts} {span}"
@@ -100,7 +87,7 @@ def figures(connection: Connection, database: str, start: datetime, end: datetim
 
     def rows(statement: str, since: datetime = start, until: datetime = end, **more: str) -> Sequence[Sequence[Any]]:
         span = {"start_ms": int(since.timestamp() * 1_000), "end_ms": int(until.timestamp() * 1_000)}
-        text = statement.format(amounts=AMOUNTS, span=_SPAN, learned=_LEARNED)
+        text = statement.format(amounts=AMOUNTS, span=_SPAN)
         return connection.query(text, parameters={"database": database, **span, **more}).result_rows
 
     def amounts(found: Sequence[Sequence[Any]]) -> tuple[Amount, ...]:

@@ -1,20 +1,20 @@
 """What becomes of a request that `limit` has decided about: its registration, and whatever must be written with it."""
 
 from typing import assert_never
-from urllib.parse import quote
 
-from schemas.account import Account, Registration
+from schemas.account import Registration
 from schemas.flow import Accepted, Admitted, Completion, Refused, Ticket
 from schemas.notice import Notice, NoticeState
 from schemas.response import Failure, Status
-from schemas.topics import ACCOUNTS, ADMITTED, ALERTS, BUDGETS, DEFERRED, NOTICES, VALIDATED, Topic
-from streams.budgets import NO_BUDGET, Exceeded, Reserved, alerts_at, newly_due, reserve, with_told
+from schemas.topics import ADMITTED, DEFERRED, NOTICES, VALIDATED, Topic
+from streams.budgets import NO_BUDGET, Exceeded, Reserved, newly_due, reserve, with_told
 from streams.control import BudgetRule
 from streams.deferral import estimated_wait_ms
 from streams.limits import NO_CHARGE, Charge, asker_of, tokens_of
 from streams.questions import summarized
 from streams.runtime.outcome import Finish, Forward, Outcome, Record
 from streams.runtime.stage import View
+from streams.stages.limit_records import account_records, registration_record, rule_of
 from streams.state.accounts import Accounts
 from streams.state.registered import AccountKey, Registered, to_charged
 
@@ -136,30 +136,6 @@ def go_on(
 def _refusal(ticket: Ticket, failure: Failure) -> Completion:
     status: Status = "expired" if failure.code == "deadline_exceeded" else "rejected"
     return Completion(ticket=ticket, status=status, failure=failure)
-
-
-def rule_of(key: AccountKey, view: View[Accounts]) -> BudgetRule | None:
-    """None for a budget that was removed since."""
-    rules = view.control.budget_index.get(key.tenant_id, ())
-    return next((rule for rule in rules if rule.budget.name == key.budget), None)
-
-
-def account_records(
-    rule: BudgetRule | None, account: Account, cause: Topic, view: View[Accounts]
-) -> tuple[Record, ...]:
-    # what people name may hold a slash, and two accounts under one key would compact each other away
-    key = f"{account.tenant_id}/{account.period}/{quote(account.budget, safe='')}/{quote(account.subject, safe='')}"
-    own = Record(BUDGETS, key, account, partition_by=account.tenant_id)
-    if rule is None:
-        return (own,)
-    at_ms = view.delivery.timestamp_ms
-    alerts = alerts_at(account, cause.name, view.delivery.offset, at_ms)
-    return (own, *(Record(ALERTS, alert.subject, alert) for alert in alerts))
-
-
-def registration_record(change: Registration) -> Record:
-    key = f"id/{change.tenant_id}/{change.request_id}"
-    return Record(ACCOUNTS, key, change, partition_by=change.tenant_id)
 
 
 def deferred_notice(event: Accepted, until_ms: int, view: View[Accounts]) -> Record:

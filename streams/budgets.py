@@ -17,9 +17,11 @@ from schemas.flow import Accepted, Ticket
 from schemas.money import Budget
 from schemas.response import Failure
 from streams.control import BudgetRule, ControlView
-from streams.cost.agreed import estimated_usd
-from streams.limits import expected_output
+from streams.cost.amount import plain
+from streams.questions import needs_in, summarized
 from streams.routes import choose_route
+from streams.routing.choose import may_be_asked
+from streams.routing.qualify import Inquiry
 from streams.state.registered import AccountKey
 from streams.state.spending import Spending, period_of, resets_at_ms
 
@@ -85,15 +87,22 @@ def estimate_usd(event: Accepted, control: ControlView, now_ms: int) -> Decimal 
     target: then nobody will be asked.
     """
     choice = choose_route(control, event.ticket)
-    if choice is None or not choice.targets:
+    inquiry = inquiry_of(event, now_ms)
+    targets = () if choice is None else may_be_asked(choice, inquiry, control)
+    if not targets:
         return _NOTHING
-    tenant_id, output = event.ticket.tenant_id or "", expected_output(event)
-    known = [
-        usd
-        for target in choice.targets
-        if (usd := estimated_usd(control, tenant_id, target, event.input_tokens, output, now_ms)) is not None
-    ]
+    known = [usd for target in targets if (usd := inquiry.usd(control, target)) is not None]
     return max(known, default=None)
+
+
+def inquiry_of(event: Accepted, at_ms: int) -> Inquiry:
+    return Inquiry(
+        tenant_id=event.ticket.tenant_id or "",
+        identity=event.ticket.identity,
+        needs=needs_in(summarized(event)),
+        input_tokens=event.input_tokens,
+        at_ms=at_ms,
+    )
 
 
 def subject_of(budget: Budget, ticket: Ticket) -> str | None:
@@ -199,12 +208,6 @@ def _unpriced(rule: BudgetRule, ticket: Ticket) -> Failure:
         "through: ask another model, or the operator for a price",
         field="model",
     )
-
-
-def plain(usd: Decimal) -> str:
-    """Without an exponent or trailing zeros."""
-    text = format(usd, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _whose(tenant_id: str, subject: str) -> str:

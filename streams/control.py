@@ -10,10 +10,11 @@ from typing import Any
 from msgspec import Struct
 
 from schemas.control import AnyControl, Breaker, Deployment, Route, Tenant
-from schemas.flow import Target
 from schemas.money import Budget, Override, Price, SpendStop
 from schemas.postprocess import AnswerRules
+from schemas.routing import Latency
 from streams.cost.terms import Terms
+from streams.routing.choice import Choice
 
 AUTO = "auto"
 """In a model's place: whichever the route leads to."""
@@ -23,14 +24,6 @@ Asked = tuple[str | None, str, str | None]
 """Tenant, model and task of a request."""
 Sold = tuple[str, str, str, tuple[str, ...]]
 """Tenant, deployment, whose prices, and the model's names: what decides which price is for a call."""
-
-
-class Choice(Struct, frozen=True):
-    """The route that a request takes, why, and where it leads: see `streams.routes`."""
-
-    route: Route
-    reason: str
-    targets: tuple[Target, ...]
 
 
 class Priced(Struct, frozen=True):
@@ -60,6 +53,7 @@ class ControlView:
     deployments: Mapping[str, Deployment] = field(default_factory=_empty)
     routes: Mapping[str, Route] = field(default_factory=_empty)
     breakers: Mapping[str, Breaker] = field(default_factory=_empty)
+    latencies: Mapping[str, Latency] = field(default_factory=_empty)
     prices: Mapping[str, Priced] = field(default_factory=_empty)
     budgets: Mapping[str, Budget] = field(default_factory=_empty)
     overrides: Mapping[str, Override] = field(default_factory=_empty)
@@ -115,6 +109,12 @@ class ControlView:
         )
 
     @cached_property
+    def timed_deployments(self) -> frozenset[str]:
+        """Those whose latency decides anything."""
+        timed = (route for route in self.routes.values() if "fastest" in route.order)
+        return frozenset(target.deployment for route in timed for target in route.targets)
+
+    @cached_property
     def choices(self) -> dict[Asked, Choice | None]:
         """What has been chosen so far. It cannot change while nothing else here does."""
         return {}
@@ -131,12 +131,13 @@ class ControlView:
 
 
 def _rules_of(route: Route) -> Iterator[Rule]:
-    for tenant in route.tenants:
-        yield from (("tenant and task", tenant, task) for task in route.tasks)
-        yield from (("tenant and model", tenant, model) for model in route.models)
-        if not route.tasks and not route.models:
-            yield "tenant, any model", tenant, AUTO
-    if not route.tenants:
+    for whose, names in (("tenant", route.tenants), ("tier", route.tiers)):
+        for name in names:
+            yield from ((f"{whose} and task", name, task) for task in route.tasks)
+            yield from ((f"{whose} and model", name, model) for model in route.models)
+            if not route.tasks and not route.models:
+                yield f"{whose}, any model", name, AUTO
+    if not route.tenants and not route.tiers:
         yield from (("task", AUTO, task) for task in route.tasks)
         yield from (("model", None, model) for model in route.models)
 
@@ -147,6 +148,7 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
         "deployment": "deployments",
         "route": "routes",
         "breaker": "breakers",
+        "latency": "latencies",
         "price": "prices",
         "budget": "budgets",
         "override": "overrides",
@@ -155,10 +157,15 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
 )
 
 
+_WHAT_IS_MEASURED = frozenset({"breaker", "latency"})
+"""Written by `watch` every few seconds while there is traffic: nothing that is worked out depends on it."""
+_WORKED_OUT = ("route_index", "budget_index", "override_index", "timed_deployments", "choices", "answer_rules", "terms")
+
+
 def with_object(view: ControlView, obj: AnyControl, version: int) -> ControlView:
     known = _FIELDS[obj.kind]
     held = Priced(obj, version) if isinstance(obj, Price) else obj
-    return replace(view, version=version, **{known: {**getattr(view, known), obj.name: held}})
+    return _changed(view, obj.kind, {**getattr(view, known), obj.name: held}, version)
 
 
 def without_object(view: ControlView, key: str, version: int) -> ControlView:
@@ -168,4 +175,11 @@ def without_object(view: ControlView, key: str, version: int) -> ControlView:
     if known is None:
         return replace(view, version=version)
     left = {each: obj for each, obj in getattr(view, known).items() if each != name}
-    return replace(view, version=version, **{known: left})
+    return _changed(view, kind, left, version)
+
+
+def _changed(view: ControlView, kind: str, objects: Mapping[str, Any], version: int) -> ControlView:
+    after = replace(view, version=version, **{_FIELDS[kind]: objects})
+    if kind in _WHAT_IS_MEASURED:
+        vars(after).update({name: vars(view)[name] for name in _WORKED_OUT if name in vars(view)})
+    return after

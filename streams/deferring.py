@@ -8,12 +8,13 @@ from schemas.control import Tenant
 from schemas.flow import Accepted, Deferred
 from schemas.response import Failure
 from schemas.topics import DEFERRED
-from streams.admission import deferred_notice, go_on, let_in, register, registration, registration_record, told_again
+from streams.admission import deferred_notice, go_on, let_in, register, registration, told_again
 from streams.deferral import CARRY_MS, NAP_MS, estimated_wait_ms, is_behind, too_many, until_ms, waited_too_long
 from streams.limits import Asker, Charge, Short, asker_of, demands_of, tokens_of, weigh
 from streams.limits_stop import stopped
 from streams.runtime.outcome import Absorb, Forward, Outcome, Park, Record
 from streams.runtime.stage import View
+from streams.stages.limit_records import registration_record
 from streams.state.accounts import Accounts
 from streams.state.registered import Registered
 from streams.state.waiting import held_as

@@ -5,13 +5,14 @@ one tenant's answer to another.
 """
 
 import hashlib
+from decimal import Decimal
 
 from msgspec import Raw
 from pydantic import ValidationError
 
 from schemas.base import JsonObject, dump_json
-from schemas.flow import Accepted, Admitted, PromptSummary, Ticket
-from schemas.prompt import Params, Prompt
+from schemas.flow import Accepted, Admitted, Needs, PromptSummary, Ticket
+from schemas.prompt import ImagePart, Message, Params, Prompt, UserMessage
 from schemas.request import Request
 from schemas.wire import DecodeError
 
@@ -31,14 +32,15 @@ def carried(ticket: Ticket, asked: Prompt | Request) -> tuple[Raw, PromptSummary
     """The prompt as it travels, and its summary: the messages are written once, for both."""
     said = _messages(asked)
     written = dump_json(said, sort_keys=True)
-    namespace = _namespace(ticket.tenant_id or "", ticket, said, asked.params)
+    chosen = asked.cache_namespace if isinstance(asked, Request) else None
+    namespace = _namespace(ticket.tenant_id or "", ticket, said, asked.params, chosen)
     prompt = Raw(b'{"messages":%b,"params":%b}' % (written, asked.params.encode()))
-    return prompt, _summary(namespace, _entry(namespace, written), asked.params)
+    return prompt, _summary(namespace, _entry(namespace, written), asked)
 
 
 def summary_of(ticket: Ticket, prompt: Prompt) -> PromptSummary:
     namespace = namespace_of(ticket.tenant_id or "", ticket, prompt)
-    return _summary(namespace, entry_of(namespace, prompt), prompt.params)
+    return _summary(namespace, entry_of(namespace, prompt), prompt)
 
 
 def summarized(event: Accepted | Admitted) -> PromptSummary:
@@ -60,23 +62,60 @@ def _messages(asked: Prompt | Request) -> list[JsonObject]:
     return asked.model_dump(mode="json", include={"messages"})["messages"]
 
 
-def _summary(namespace: str, entry: str, params: Params) -> PromptSummary:
+def _summary(namespace: str, entry: str, asked: Prompt | Request) -> PromptSummary:
     return PromptSummary(
         namespace=namespace,
         entry=entry,
-        max_tokens=params.max_tokens,
-        wants_json=params.wants_json,
+        max_tokens=asked.params.max_tokens,
+        wants_json=asked.params.wants_json,
+        needs=needs_of(asked),
     )
 
 
-def _namespace(tenant_id: str, ticket: Ticket, said: list[JsonObject], params: Params) -> str:
+def needs_of(asked: Prompt | Request) -> Needs | None:
+    """None when any model will do. What may be paid is no part of the question: an answer that is kept is free."""
+    params, usd = asked.params, asked.max_cost_usd if isinstance(asked, Request) else None
+    has_images = any(map(_has_image, asked.messages))
+    if params.max_tokens is None and usd is None and not (params.tools or has_images or params.wants_json):
+        return None
+    return Needs(
+        max_tokens=params.max_tokens,
+        tools=bool(params.tools),
+        images=has_images,
+        structured_output=params.wants_json,
+        max_cost_usd=None if usd is None else Decimal(usd),
+    )
+
+
+def _has_image(message: Message) -> bool:
+    return (
+        isinstance(message, UserMessage)
+        and not isinstance(message.content, str)
+        and any(isinstance(part, ImagePart) for part in message.content)
+    )
+
+
+def needs_in(summary: PromptSummary) -> Needs:
+    """Of an older process's summary, what it says of them."""
+    return summary.needs or Needs(max_tokens=summary.max_tokens)
+
+
+def chosen_namespace(tenant_id: str, name: str) -> str:
+    """How the namespaces of a tenant's requests begin that name one. No name has a colon, and no digest."""
+    return f"{tenant_id}/{name}:"
+
+
+def _namespace(
+    tenant_id: str, ticket: Ticket, said: list[JsonObject], params: Params, chosen: str | None = None
+) -> str:
     frame = {
         "model": ticket.model,
         "task": ticket.task,
         "system": [message for message in said if message["role"] in _FRAMING],
         "params": params.model_dump(mode="json", by_alias=True, exclude_defaults=True),
     }
-    return f"{tenant_id}/{_digest(dump_json(frame, sort_keys=True))}"
+    start = f"{tenant_id}/" if chosen is None else chosen_namespace(tenant_id, chosen)
+    return f"{start}{_digest(dump_json(frame, sort_keys=True))}"
 
 
 def _entry(namespace: str, written: bytes) -> str:

@@ -1,8 +1,14 @@
 """Which route a request takes, and where it leads. `validate` asks whether there is one, `route` takes it."""
 
-from schemas.control import Route, RouteTarget
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+from schemas.control import Deployment, Route, RouteTarget, Tenant
 from schemas.flow import Target, Ticket
-from streams.control import AUTO, Choice, ControlView
+from schemas.routing import Features
+from streams.control import AUTO, ControlView, Rule
+from streams.routing.choice import Choice, Offer
+from streams.routing.reasons import Cap, Gone, NoModel, OtherRegion, OtherTier, PassedOver, Reason
 
 DEFAULT_ROUTE = "default"
 MOST_REMEMBERED = 4_096
@@ -11,7 +17,7 @@ MOST_REMEMBERED = 4_096
 
 def choose_route(control: ControlView, ticket: Ticket) -> Choice | None:
     """None when nothing leads to the model that was asked for. Most specific first. A task's route is taken when the
-    producer left the model to us, or when its tenant has one. Ties go to the first name in the alphabet.
+    producer left the model to us, or when its tenant or tier has one. Ties go to the first name in the alphabet.
     """
     asked, choices = (ticket.tenant_id, ticket.model, ticket.task), control.choices
     if asked not in choices:
@@ -21,25 +27,41 @@ def choose_route(control: ControlView, ticket: Ticket) -> Choice | None:
     return choices[asked]
 
 
-def _choose(control: ControlView, tenant: str | None, model: str, task: str | None) -> Choice | None:
-    for rule in (
-        ("tenant and task", tenant, task),
-        ("tenant and model", tenant, model),
-        ("tenant, any model", tenant, model),
+def rules_for(control: ControlView, tenant_id: str | None, model: str, task: str | None) -> tuple[Rule, ...]:
+    """What a route may be found by, the most specific first."""
+    tenant = control.tenants.get(tenant_id or "")
+    tier = None if tenant is None else tenant.tier
+    return (
+        ("tenant and task", tenant_id, task),
+        ("tenant and model", tenant_id, model),
+        ("tenant, any model", tenant_id, model),
+        ("tier and task", tier, task),
+        ("tier and model", tier, model),
+        ("tier, any model", tier, model),
         ("task", model, task),
         ("model", None, model),
-    ):
+    )
+
+
+def _choose(control: ControlView, tenant_id: str | None, model: str, task: str | None) -> Choice | None:
+    tenant = control.tenants.get(tenant_id or "")
+    for rule in rules_for(control, tenant_id, model, task):
         route = control.route_index.get(rule)
         if route is not None:
-            return Choice(route, f"{rule[0]}: {route.name}", targets_of(control, route, model))
+            return choice_of(control, route, tenant, model, f"{rule[0]}: {route.name}")
+    default = default_route(control, tenant, model)
+    return None if default is None else choice_of(control, default, tenant, model, "default route")
+
+
+def default_route(control: ControlView, tenant: Tenant | None, model: str) -> Route | None:
+    """It carries a named model only where a deployment of it has that very model."""
     default = control.routes.get(DEFAULT_ROUTE)
-    if default is not None and (model == AUTO or _serves(control, default, model)):
-        return Choice(default, "default route", targets_of(control, default, model))
-    return None
+    if default is None or (default.tiers and (tenant is None or tenant.tier not in default.tiers)):
+        return None
+    return default if model == AUTO or _serves(control, default, model) else None
 
 
 def _serves(control: ControlView, route: Route, model: str) -> bool:
-    """The default route carries a named model only where a deployment of it has that very model."""
     return any(target.model is None and _deployed(control, target, model) for target in route.targets)
 
 
@@ -48,20 +70,62 @@ def _deployed(control: ControlView, target: RouteTarget, model: str) -> bool:
     return deployment is not None and model in deployment.models
 
 
+def choice_of(control: ControlView, route: Route, tenant: Tenant | None, model: str, reason: str) -> Choice:
+    found = [_offered(control, each, tenant, model) for each in route.targets]
+    offers = tuple(each for each in found if isinstance(each, Offer))
+    caps = tuple(_caps(tenant, route))
+    is_plain = not caps and not route.refuse_unpriced and route.order[0] == "given"
+    return Choice(
+        route=route,
+        reason=reason,
+        offers=offers,
+        targets=tuple(offer.target for offer in offers),
+        passed_over=tuple(each for each in found if isinstance(each, PassedOver)),
+        caps=caps,
+        context_tokens=_smallest_context(offer.features for offer in offers),
+        is_plain=is_plain and all(offer.features is None for offer in offers),
+    )
+
+
 def targets_of(control: ControlView, route: Route, model: str) -> tuple[Target, ...]:
     """The route's targets that exist, in its order, with the provider's own names for the model."""
-    found: list[Target] = []
-    for target in route.targets:
-        deployment = control.deployments.get(target.deployment)
-        name = target.model or model
-        if deployment is not None and name in deployment.models:
-            found.append(
-                Target(
-                    deployment=deployment.name,
-                    provider=deployment.provider,
-                    model=deployment.models[name],
-                    region=deployment.region,
-                    price_as=deployment.price_as,
-                )
-            )
-    return tuple(found)
+    return choice_of(control, route, None, model, "").targets
+
+
+def _offered(control: ControlView, target: RouteTarget, tenant: Tenant | None, model: str) -> Offer | PassedOver:
+    deployment, name = control.deployments.get(target.deployment), target.model or model
+    if deployment is None:
+        return PassedOver(target.deployment, name, Gone())
+    if name not in deployment.models:
+        return PassedOver(target.deployment, name, NoModel())
+    barred = None if tenant is None else _barred(deployment, tenant)
+    if barred is not None:
+        return PassedOver(target.deployment, name, barred)
+    asked = Target(
+        deployment=deployment.name,
+        provider=deployment.provider,
+        model=deployment.models[name],
+        region=deployment.region,
+        price_as=deployment.price_as,
+    )
+    return Offer(asked, name, deployment.features.get(name), target.weight)
+
+
+def _barred(deployment: Deployment, tenant: Tenant) -> Reason | None:
+    if tenant.regions and deployment.region not in tenant.regions:
+        return OtherRegion(deployment.region, tenant.regions)
+    if deployment.tiers and tenant.tier not in deployment.tiers:
+        return OtherTier(tenant.tier, deployment.tiers)
+    return None
+
+
+def _caps(tenant: Tenant | None, route: Route) -> Iterator[Cap]:
+    if tenant is not None and tenant.max_request_usd is not None:
+        yield Cap(Decimal(tenant.max_request_usd), "tenant")
+    if route.max_request_usd is not None:
+        yield Cap(Decimal(route.max_request_usd), "route")
+
+
+def _smallest_context(known: Iterable[Features | None]) -> int | None:
+    windows = (each.context_tokens for each in known if each is not None)
+    return min((tokens for tokens in windows if tokens is not None), default=None)

@@ -10,7 +10,7 @@ from schemas.account import Account, Registration
 from schemas.call import CallRow
 from schemas.money import Budget
 from scripts.cli.account_tables import charged
-from streams.budgets import plain
+from streams.cost.amount import plain
 from streams.state.registered import AccountKey
 from streams.state.spending import period_of
 

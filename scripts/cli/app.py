@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "tables": "Create the tables and views in ClickHouse, and show which are there.",
         "rollup": "Add up the days whose calls have changed, so that questions are answered fast.",
         "config": "Apply and show tenants, deployments, routes, prices and budgets.",
+        "route": "Show where a request would go, and why there.",
         "stage": "Run one stage of the pipeline until it is told to stop.",
         "sink": "Move call rows from Kafka into ClickHouse until told to stop.",
         "watch": "Watch provider health and spending until told to stop.",
@@ -29,6 +30,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "reprice": "Price history again by the prices that are known now for then.",
         "estimate": "Say what traffic would cost on other models, with a cache, at another scale.",
         "report": "Write a week's costs, waste, errors and latencies as one HTML file.",
+        "cache": "Take back answers that are kept, and put answers there from the log.",
         "dlq": "Look at the records that could not be handled.",
         "audit": "Compare requests with responses: what is missing, open or answered twice.",
     }

@@ -1,7 +1,6 @@
 """`millrace budgets`: what is spent of each budget, and an operator's word to let more through."""
 
 import re
-import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -12,6 +11,7 @@ import uuid_utils
 from schemas.audit import Audit
 from schemas.money import Budget, Override
 from scripts.cli.account_tables import Tables, read_tables
+from scripts.cli.again import EveryS, again
 from scripts.cli.clickhouse import clickhouse
 from scripts.cli.command_group import command_app
 from scripts.cli.control_topic import read_control
@@ -21,8 +21,8 @@ from scripts.cli.operator_word import now_ms, operator, say
 from scripts.cli.screen import AsJson, show_json, show_table
 from scripts.cli.since import while_ms
 from sinks.budget_accounts import store_budgets
-from streams.budgets import plain
 from streams.control import ControlView
+from streams.cost.amount import plain
 from streams.state.registered import AccountKey
 from streams.state.spending import period_of
 
@@ -58,23 +58,19 @@ def list_(
 
 
 @app.command(epilog="Example: millrace budgets store --every-s 60")
-def store(
-    every_s: Annotated[int, typer.Option(min=0, help="Do it again after so many seconds, until Ctrl-C; 0: once.")] = 0,
-    bootstrap_servers: BootstrapServers = None,
-) -> None:
+def store(every_s: EveryS = 0, bootstrap_servers: BootstrapServers = None) -> None:
     """Copy where the budgets stand into ClickHouse, for the view budget_status."""
-    cluster = reach(bootstrap_servers)
-    while True:
-        at_ms = now_ms()
+
+    def work() -> None:
+        cluster, at_ms = reach(bootstrap_servers), now_ms()
         view = read_control(cluster).view
         lines = standing(view, read_tables(cluster, None, at_ms), None, at_ms, past=False)
         rows = [_stored(line, at_ms) for line in lines if line["spent"] and line["limit"] != _REMOVED]
         with clickhouse() as (connection, settings):
             store_budgets(connection, settings.database, rows)
         print(f"{len(rows)} accounts stored", flush=True)
-        if not every_s:
-            return
-        threading.Event().wait(every_s)
+
+    again(every_s, work)
 
 
 def _stored(line: dict[str, str], at_ms: int) -> dict[str, str | int]:

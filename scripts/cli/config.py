@@ -37,7 +37,7 @@ def apply(
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Make the configuration what a file says; only what differs is written."""
-    given = _assignments(values or [])
+    given = assignments(values or [])
     cluster = reach(bootstrap_servers)
     changed = planned(file, given, read_control(cluster).view, prune=prune)
     if not changed:
@@ -67,7 +67,7 @@ def planned(file: Path, given: Mapping[str, str], view: ControlView, *, prune: b
     return changed
 
 
-def _assignments(given: Sequence[str]) -> dict[str, str]:
+def assignments(given: Sequence[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in given]
     for name, sign, _ in pairs:
         if not sign or not name:
@@ -80,13 +80,14 @@ def show(as_json: AsJson = False, bootstrap_servers: BootstrapServers = None) ->
     """Show the configuration that the stages obey."""
     state = read_control(reach(bootstrap_servers))
     objects = configured(state.view)
-    breakers = state.view.breakers.values()
+    breakers, latencies = state.view.breakers.values(), state.view.latencies.values()
     if as_json:
-        shown = [each.model_dump(mode="json") for each in (*objects.values(), *breakers)]
+        shown = [each.model_dump(mode="json") for each in (*objects.values(), *breakers, *latencies)]
         show_json({"version": state.view.version, "unreadable": state.unreadable, "objects": shown})
         return
     rows = [(key, summary(each)) for key, each in objects.items()]
     rows += [(f"breaker/{each.name}", f"{each.state}, {each.failure_share:.0%} failed") for each in breakers]
+    rows += [(f"latency/{each.name}", f"half within {each.p50_ms} ms, 95 % within {each.p95_ms}") for each in latencies]
     show_table(("object", "fields"), rows)
     print(f"{len(objects)} objects at version {state.view.version}")
     for key in state.unreadable:

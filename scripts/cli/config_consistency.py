@@ -9,13 +9,25 @@ from streams.routes import targets_of
 
 def inconsistencies(view: ControlView) -> tuple[str, ...]:
     """One sentence for each, naming the object and what to do."""
-    return (*_tenants(view), *_targets(view), *_routes(view), *_prices(view), *_budgets(view))
+    checks = (_tenants, _deployments, _targets, _routes, _prices, _budgets)
+    return tuple(problem for check in checks for problem in check(view))
 
 
 def _tenants(view: ControlView) -> Iterator[str]:
+    regions = {deployment.region for deployment in view.deployments.values() if deployment.region is not None}
     for tenant in view.tenants.values():
         if tenant.enabled and not tenant.open and not tenant.key_sha256:
             yield f"tenant {tenant.name}: nobody can prove to be it; add a key_sha256 (millrace config hash-key)"
+        if tenant.regions and not regions & set(tenant.regions):
+            known = ", ".join(sorted(regions)) or "none"
+            yield f"tenant {tenant.name}: no deployment is in its regions; deployments are in: {known}"
+
+
+def _deployments(view: ControlView) -> Iterator[str]:
+    for deployment in view.deployments.values():
+        for model in deployment.features:
+            if model not in deployment.models:
+                yield f"deployment {deployment.name}: features names {model}, which is none of its models; rename it"
 
 
 def _targets(view: ControlView) -> Iterator[str]:
@@ -34,6 +46,8 @@ def _routes(view: ControlView) -> Iterator[str]:
         for name in route.tenants:
             if name not in view.tenants:
                 yield f"route {route.name}: there is no tenant {name}; add it, or take the name out"
+        if "weighted" in route.order and not any(target.weight for target in route.targets):
+            yield f"route {route.name}: order is weighted and no target has a weight; give one to a target"
         for model in asked_for(route):
             if not targets_of(view, route, model):
                 yield f"route {route.name}: no target serves model {model}; name the `model` its targets shall be asked"

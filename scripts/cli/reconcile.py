@@ -12,6 +12,7 @@ from schemas.adjustment import BookedCall
 from scripts.cli.clickhouse import clickhouse
 from scripts.cli.command_group import command_app
 from scripts.cli.fault import Fault
+from scripts.cli.horizon import refuse_what_is_gone
 from scripts.cli.kafka import BootstrapServers, reach
 from scripts.cli.operator_word import audited, tell
 from scripts.cli.screen import AsJson, show_json, show_table
@@ -77,6 +78,9 @@ def reconcile(
     run_id = str(uuid_utils.uuid7())
     with clickhouse() as (connection, settings):
         ledger = Ledger(connection, settings.database)
+        refuse_what_is_gone(
+            ledger, period.start_ms, AROUND_MS, "what was charged for them would be taken for charges of nobody's"
+        )
         result = compared(
             ledger, records, chosen, period, is_complete=not incomplete, run_id=run_id, open_since_ms=now_ms
         )
@@ -108,20 +112,24 @@ def compared(
     young_ms = period.end_ms if open_since_ms is None else open_since_ms - STILL_OPEN_MS
     found = ledger.calls(chosen)
     calls = [call for call in found if not call.is_open or call.started_at_ms < young_ms]
-    open_ids = {call.attempt_id for call in found} - {call.attempt_id for call in calls}
+    waiting = [call for call in found if call.is_open and call.started_at_ms >= young_ms]
+    ours = {(call.provider, call.attempt_id) for call in waiting}
+    theirs = {(call.provider, call.provider_request_id) for call in waiting if call.provider_request_id}
     around = [
         record
         for record in records
-        if chosen.start_ms <= record.at_ms < chosen.end_ms and record.client_request_id not in open_ids
+        if chosen.start_ms <= record.at_ms < chosen.end_ms
+        and (record.provider, record.client_request_id) not in ours
+        and (record.provider, record.request_id) not in theirs
     ]
     standing = [
         each
         for each in ledger.adjustments(period.start_ms, period.end_ms)
-        if each.kind == "reconcile"
-        and (not chosen.providers or each.provider in chosen.providers)
-        and (not chosen.deployments or each.deployment in (None, *chosen.deployments))
+        if each.kind == "reconcile" and (not chosen.providers or each.provider in chosen.providers)
     ]
-    return settle(calls, around, standing, period, is_complete=is_complete, run_id=run_id)
+    return settle(
+        calls, around, standing, period, is_complete=is_complete, run_id=run_id, deployments=chosen.deployments
+    )
 
 
 def as_object(result: Settlement, *, dry_run: bool) -> dict[str, object]:
@@ -186,7 +194,7 @@ def _row(outcome: Outcome) -> dict[str, str | None]:
             return _line("not charged", call, None)
         case NotFound(call):
             return _line("not found", call, None)
-        case Stray(record, owner):
+        case Stray(record, owner, _):
             return {
                 "what": "unknown to us",
                 "tenant": owner.tenant_id if owner else None,

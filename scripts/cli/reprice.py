@@ -13,6 +13,7 @@ from scripts.cli.clickhouse import clickhouse
 from scripts.cli.command_group import command_app
 from scripts.cli.control_topic import read_control
 from scripts.cli.fault import Fault
+from scripts.cli.horizon import refuse_what_is_gone
 from scripts.cli.kafka import BootstrapServers, reach
 from scripts.cli.operator_word import audited, tell
 from scripts.cli.screen import AsJson, show_json, show_table
@@ -54,6 +55,7 @@ def reprice_history(
     pricing = agreed_prices(read_control(cluster).view)
     with clickhouse() as (connection, settings):
         ledger = Ledger(connection, settings.database)
+        refuse_what_is_gone(ledger, start_ms, 0, "no sum would have what is added to them")
         lines = summed(_repriced(ledger, chosen, pricing, str(uuid_utils.uuid7()), dry_run=dry_run))
     changed = sum(line.changed for line in lines)
     if changed and not dry_run:
@@ -77,11 +79,11 @@ def reprice_history(
 
 
 def _repriced(ledger: Ledger, chosen: Chosen, pricing: Pricing, run_id: str, *, dry_run: bool) -> Iterator[Repriced]:
-    """Stored, part by part, before it is told; what is stored already is not stored again."""
+    """Stored, part by part, before it is told."""
     for part in ledger.parts(chosen, _AT_ONCE_MS):
         found = [made for call in part if (made := reprice(call, pricing, run_id))]
         if not dry_run:
-            ledger.add([each.adjustment for each in found if each.is_news])
+            ledger.add([each.adjustment for each in found])
         yield from found
 
 

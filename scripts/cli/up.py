@@ -31,8 +31,9 @@ def up(
 ) -> None:
     """Run Kafka, ClickHouse, a provider simulator and every stage here, restarting what dies, until Ctrl-C.
 
-    Topics, rows and configuration are kept in .millrace/run and are there again at the next start; delete the folder
-    to begin anew. The other commands find the running stack by themselves when started in the same directory.
+    Beside them days are rolled up and budgets copied for analysts. Topics, rows and configuration are kept in
+    .millrace/run and are there again at the next start; delete the folder to begin anew. The other commands find the
+    running stack by themselves when started in the same directory.
     """
     console = Console()
     stop = threading.Event()
@@ -47,7 +48,7 @@ def up(
     try:
         with LocalStack(
             layout,
-            Wishes(config=config, live=live, workers=workers),
+            Wishes(config=config, live=live, workers=workers, upkeep=True),
             lambda what: console.print(f"· {what}", highlight=False),
             supervisor=Supervisor(on_change=told),
         ) as stack:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from schemas.participants import STAGES
 from scripts.local.doors import local_url
@@ -36,6 +37,8 @@ class Wishes:
     """`live` calls the real providers, with the keys in the environment. `simulator` holds the simulator's flags; None
     starts none, where the configuration names a provider that runs already and takes any key.
 
+    `upkeep` is what makes analysts' answers fast and shows them budgets; nothing that is asked for needs it.
+
     `tuning` is added to the environment of every process. `kafka` says all but where the brokers are; `properties` are
     settings of the brokers themselves.
     """
@@ -45,6 +48,7 @@ class Wishes:
     workers: int = 1
     simulator: tuple[str, ...] | None = ("--latency-ms", "150", "--ttft-ms", "40", "--tokens-per-s", "600")
     sinks: int = 1
+    upkeep: bool = False
     brokers: int = 1
     heap_mb: int = 320
     kafka: KafkaSettings = field(default_factory=_one_machine)
@@ -56,6 +60,12 @@ def programs(wishes: Wishes) -> dict[str, list[str]]:
     """Arguments of `millrace` by process name."""
     stages = {name: ["stage", part] for part in STAGES for name in numbered(part, wishes.workers)}
     return {**stages, **{name: ["sink"] for name in numbered("sink", wishes.sinks)}, "watch": ["watch"]}
+
+
+UPKEEP: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"rollup": ("rollup", "--every-s", "300"), "budgets": ("budgets", "store", "--every-s", "60")}
+)
+"""Arguments of `millrace` by process name."""
 
 
 def numbered(part: str, count: int) -> list[str]:
@@ -102,6 +112,14 @@ def millrace(layout: Layout, name: str, arguments: Sequence[str], variables: Map
     )
     ready = healthy(port_file, "/healthz")
     return ProcessSpec(name, command, ready=ready, ready_within_s=READY_WITHIN_S, grace_s=GRACE_S)
+
+
+def upkeep(layout: Layout, variables: Mapping[str, str]) -> list[ProcessSpec]:
+    """They answer nobody, and wait where what they need is away: to run is all that can be asked of them."""
+    return [
+        ProcessSpec(name, Command([sys.executable, "-m", "scripts.cli", *arguments], layout.log(name), env=variables))
+        for name, arguments in UPKEEP.items()
+    ]
 
 
 def _serving(layout: Layout, name: str, arguments: Sequence[str], port: int, health: str) -> ProcessSpec:

@@ -20,6 +20,7 @@ from scripts.local.parts import (
     infrastructure,
     millrace,
     programs,
+    upkeep,
 )
 from scripts.stack.broker import Cluster as Broker
 from scripts.stack.broker import start_cluster
@@ -114,6 +115,8 @@ class LocalStack:
         }
         self._announce("starting the stages")
         self.supervisor.start(*(self.part(name, *arguments) for name, arguments in programs(self._wishes).items()))
+        if self._wishes.upkeep:
+            self.supervisor.start(*upkeep(self.layout, self._inside))
 
     def _start_brokers(self) -> Broker:
         return start_cluster(

@@ -29,7 +29,7 @@ _WEEK = ("--since", "2026-11-16", "--until", "2026-11-23")
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "costs": ("costs", "--by", "label:team", *_WEEK),
     "estimate": ("estimate", "--since", "2026-11-16", "--model", "gpt-4o-mini=0.8", "--model", "claude-haiku-4-5=0.2",
-                 "--cache-rate", "0.3", "--requests", "1000000"),
+                 "--cache-rate", "0.3", "--requests", "1000000", "--list-prices"),
     "reconcile": ("reconcile", "--usage", "november.csv", "--from", "2026-11-16", "--to", "2026-11-23", "--dry-run"),
 }  # fmt: skip
 # rich asks for a font of somebody else's host; a picture in a document asks nobody

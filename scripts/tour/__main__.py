@@ -18,10 +18,11 @@ from scripts.local.stack import LocalStack
 from scripts.stack.errors import StackError
 from scripts.tour.guide import Guide, NotSeenError
 from scripts.tour.scene import DidNotHappenError, Scene
+from scripts.tour.scenes.answers import CASCADE, REPAIRED
 from scripts.tour.scenes.crowds import COALESCED, EXPIRY
 from scripts.tour.scenes.providers import BREAKER, FALLBACK
 
-SCENES = (FALLBACK, BREAKER, COALESCED, EXPIRY)
+SCENES = (FALLBACK, BREAKER, CASCADE, COALESCED, EXPIRY, REPAIRED)
 CONFIG = Path(__file__).with_name("tour.toml")
 QUICK = ("--latency-ms", "120", "--ttft-ms", "30", "--tokens-per-s", "2000")
 SOON = {"MILLRACE_WATCH_OPEN_S": "5"}
@@ -69,7 +70,7 @@ def chosen(names: Sequence[str]) -> Sequence[Scene]:
 
 
 def shown(console: Console, guide: Guide, number: int, scene: Scene) -> bool:
-    console.print(f"\n[bold]{number}. {scene.title}[/bold]")
+    console.print(f"\n[bold]{number}. {scene.title}[/bold]", soft_wrap=True)
     try:
         for line in scene.play(guide):
             console.print(f"   {line}", markup=False, soft_wrap=True)

@@ -122,8 +122,16 @@ PARTITION BY toYYYYMM(day)
 ORDER BY (tenant_id, day)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
+-- For how long rows are kept: said again by whoever applies these files, together with their TTL, whenever it changes.
+CREATE VIEW IF NOT EXISTS {database}.rows_kept
+SQL SECURITY INVOKER
+AS SELECT toUInt32(36500) AS days;
+
 -- Days of which rows were stored since they were rolled up, or up to ten minutes before: an insert is stamped when it
 -- begins and seen when it ends. The views take these days from the rows themselves, so that they are never behind.
+--
+-- A day that was rolled up is closed once its first rows may be gone: what is left of it says less than its sums do,
+-- which stay as they are. What is learned of such a day later is in `ledger` and `adjustments` only.
 CREATE OR REPLACE VIEW {database}.stale_days
 SQL SECURITY INVOKER
 AS SELECT
@@ -143,4 +151,6 @@ FROM
 LEFT JOIN (SELECT tenant_id, day, rolled_up_at FROM {database}.call_days FINAL) AS rolled
     ON stored.tenant_id = rolled.tenant_id AND stored.day = rolled.day
 WHERE ifNull(rolled.rolled_up_at, toDateTime64(0, 3, 'UTC')) < stored.last_at + INTERVAL 10 MINUTE
+    AND (ifNull(rolled.rolled_up_at, toDateTime64(0, 3, 'UTC')) = toDateTime64(0, 3, 'UTC')
+        OR stored.day > (SELECT toDate32(now('UTC')) - days FROM {database}.rows_kept))
 GROUP BY tenant_id, day;

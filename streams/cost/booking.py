@@ -7,7 +7,7 @@ from schemas.flow import Plan
 from schemas.usage import Cost, Usage
 from streams.control import ControlView
 from streams.cost.agreed import Priceable, cost_of
-from streams.cost.ledger import FREE, UNKNOWN
+from streams.cost.ledger import FREE, UNKNOWN, price_as
 from streams.cost.usage import UnusableUsage, usage
 
 Booked = tuple[Attempt, Usage | None, Cost]
@@ -50,13 +50,11 @@ def _reported(attempt: Attempt) -> Usage | None:
 
 
 def _cost(control: ControlView, tenant_id: str | None, plan: Plan | None, attempt: Attempt, used: Usage) -> Cost:
-    targets = plan.targets if plan else ()
-    named = next((target.price_as for target in targets if target.deployment == attempt.deployment), None)
     reported, sent = attempt.model_reported, attempt.model
     call = Priceable(
         tenant_id=tenant_id or "",
         deployment=attempt.deployment,
-        provider=named or attempt.provider,
+        provider=price_as(plan, attempt),
         models=(sent,) if reported is None or reported == sent else (reported, sent),
         at_ms=attempt.started_at_ms,
         duration_ms=max((attempt.ended_at_ms or attempt.started_at_ms) - attempt.started_at_ms, 0),

@@ -71,11 +71,13 @@ def attempt_row(
         target_index=attempt.target_index,
         provider_request_id=attempt.provider_request_id,
         model_used=attempt.model_reported or attempt.model,
+        model_sent=attempt.model,
         provider=attempt.provider,
         deployment=attempt.deployment,
+        price_as=price_as(plan, attempt),
         region=attempt.region,
         route=plan.route if plan else None,
-        route_reason=plan.reason if plan else None,
+        route_reason=route_reason(plan, attempt),
         service_tier=attempt.service_tier,
         usage=usage or Usage(),
         usage_raw=attempt.usage_raw,
@@ -97,6 +99,20 @@ def attempt_row(
         complete=attempt.error_class != "cut_stream",
         **_identity(ticket),
     )
+
+
+def price_as(plan: Plan | None, attempt: Attempt) -> str:
+    """Whose prices it has: those that its target names, or else those of the protocol it speaks."""
+    targets = plan.targets if plan else ()
+    named = next((target.price_as for target in targets if target.deployment == attempt.deployment), None)
+    return named or attempt.provider
+
+
+def route_reason(plan: Plan | None, attempt: Attempt | None) -> str | None:
+    """Why that route, and why there: numbers are left out, since rows are grouped by it."""
+    if plan is None or attempt is None or attempt.why is None:
+        return plan.reason if plan else None
+    return f"{plan.reason}; {attempt.why}"
 
 
 def is_unaccounted(completion: Completion) -> bool:

@@ -4,13 +4,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from schemas.usage import Cost, Usage
+from streams.cost.agreed import Priceable
 
 DAYS_A_MONTH = 30
 _NOTHING = Decimal(0)
 
-PriceOf = Callable[[str, str, Usage], Cost]
-"""Provider, model and usage to the cost by the prices of now."""
+Call = tuple[Priceable, Usage]
+PriceOf = Callable[[Priceable, Usage], Cost]
+"""By the prices of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seller:
+    """`deployment` is empty where it may be any that sells the model."""
+
+    provider: str
+    model: str
+    deployment: str = ""
 
 
 class NoPrice(ValueError):
@@ -20,18 +33,20 @@ class NoPrice(ValueError):
 @dataclass(frozen=True, slots=True)
 class Portion:
     """A part of the traffic that one model answers. `share` is of all requests, from 0 to 1; `calls`, at least one,
-    stand for what its requests use.
+    stand for what its requests use and how long they take.
     """
 
     provider: str
     model: str
     share: Decimal
-    calls: Sequence[Usage]
+    calls: Sequence[Call]
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Of one model, USD. `request_usd` is the mean over its requests, those that the cache answers included."""
+    """Of one model, USD. `request_usd` is the mean over its requests, those that the cache answers included.
+    `price_versions` say whose prices these are.
+    """
 
     provider: str
     model: str
@@ -40,6 +55,7 @@ class Expected:
     input_usd: Decimal
     output_usd: Decimal
     request_usd: Decimal
+    price_versions: tuple[str, ...]
 
     @property
     def month_usd(self) -> Decimal:
@@ -59,30 +75,41 @@ def outlook(
     return [_expected(each, requests_a_month * each.share, cache_rate, price_of) for each in portions]
 
 
-def mixed(calls: Sequence[Usage], mix: Mapping[tuple[str, str], Decimal]) -> list[Portion]:
-    """Every model, by provider and name, gets the same kind of requests."""
-    return [Portion(provider, model, share, calls) for (provider, model), share in mix.items()]
+def mixed(calls: Sequence[Call], mix: Mapping[Seller, Decimal]) -> list[Portion]:
+    """Every seller gets the same kind of requests, in its standard tier; they are taken to last as long as they did."""
+    return [
+        Portion(seller.provider, seller.model, share, [(_sold_by(seller, call), used) for call, used in calls])
+        for seller, share in mix.items()
+    ]
 
 
-def as_measured(calls: Sequence[tuple[str, str, Usage]]) -> list[Portion]:
-    """Every model gets what it got: provider, model and usage of each call."""
-    found: dict[tuple[str, str], list[Usage]] = {}
-    for provider, model, used in calls:
-        found.setdefault((provider, model), []).append(used)
+def as_measured(calls: Sequence[Call]) -> list[Portion]:
+    """Every model gets what it got."""
+    found: dict[tuple[str, str], list[Call]] = {}
+    for call, used in calls:
+        found.setdefault((call.provider, call.models[0]), []).append((call, used))
     return [
         Portion(provider, model, Decimal(len(own)) / len(calls), own)
         for (provider, model), own in sorted(found.items())
     ]
 
 
+def _sold_by(seller: Seller, call: Priceable) -> Priceable:
+    return replace(
+        call, provider=seller.provider, models=(seller.model,), deployment=seller.deployment, service_tier=None
+    )
+
+
 def _expected(portion: Portion, requests: Decimal, cache_rate: Decimal, price_of: PriceOf) -> Expected:
     input_usd = output_usd = _NOTHING
-    for used in portion.calls:
-        cost = price_of(portion.provider, portion.model, used)
+    versions: set[str] = set()
+    for call, used in portion.calls:
+        cost = price_of(call, used)
         if cost.total_usd is None or cost.output_usd is None:
             raise NoPrice(f"nobody knows what {portion.model} of {portion.provider} costs")
         input_usd += cost.total_usd - cost.output_usd
         output_usd += cost.output_usd
+        versions.add(cost.price_version or "")
     calls = requests * (1 - cache_rate)
     mean = calls / len(portion.calls)
     return Expected(
@@ -93,4 +120,5 @@ def _expected(portion: Portion, requests: Decimal, cache_rate: Decimal, price_of
         input_usd=input_usd * mean,
         output_usd=output_usd * mean,
         request_usd=(input_usd + output_usd) / len(portion.calls) * (1 - cache_rate),
+        price_versions=tuple(sorted(versions)),
     )

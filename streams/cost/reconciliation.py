@@ -1,8 +1,9 @@
 """Our calls, held against what the provider says it charged for. Both sides are whole: nothing is left unsaid.
 
 A record is matched with a call by the provider's request id, else by our attempt id, which goes along as client
-request id; each at most once. What lies in the period is decided by one side for both: a pair by the provider's time.
-So a call at midnight is in one day's comparison, and days add up to their month.
+request id; each at most once. What lies in the period is decided by one side for both: a pair by the provider's time,
+also where this export no longer has the record. So a call at midnight is in one day's comparison, and days add up to
+their month, in whatever order and however often they are compared.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +35,9 @@ class Differs:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """We could only guess; the provider knows."""
+    """We could only guess; the provider knows, if only that we guessed right. That is written down too: a comparison of
+    another day, which does not see the record, must know that there was one.
+    """
 
     call: BookedCall
     record: UsageRecord
@@ -57,11 +60,12 @@ class NotFound:
 @dataclass(frozen=True, slots=True)
 class Stray:
     """A charge for a call that no row of ours accounts for. `owner`: the call whose attempt id it carries, which has
-    another record of its own.
+    another record of its own. `account`: the deployments that were compared, where not all were.
     """
 
     record: UsageRecord
     owner: BookedCall | None
+    account: str | None = None
 
 
 Outcome = Agrees | Differs | Found | NotBilled | NotFound | Stray
@@ -79,7 +83,12 @@ class Period:
 
 
 def compare(
-    calls: Sequence[BookedCall], records: Sequence[UsageRecord], period: Period, *, is_complete: bool
+    calls: Sequence[BookedCall],
+    records: Sequence[UsageRecord],
+    period: Period,
+    *,
+    is_complete: bool,
+    account: str | None = None,
 ) -> list[Outcome]:
     """`calls` and `records` of somewhat more than the period, so that those at its ends find their match.
 
@@ -92,11 +101,11 @@ def compare(
     outcomes: list[Outcome] = []
     for call in sorted(calls, key=_order):
         record = record_of.get(call_key(call))
-        if (call.started_at_ms if record is None else record.at_ms) in period:
+        if _compared_at_ms(call, record) in period:
             outcomes.append(_unbilled(call, is_complete=is_complete) if record is None else _billed(call, record))
     taken = set(record_of.values())
     outcomes += [
-        Stray(record, by_attempt.get(record.client_request_id or ""))
+        Stray(record, by_attempt.get(record.client_request_id or ""), account)
         for record in sorted(records, key=_record_order)
         if record not in taken and record.at_ms in period
     ]
@@ -138,8 +147,8 @@ def adjustment_of(outcome: Outcome, run_id: str) -> Adjustment | None:
             return call.adjustment(
                 own_id(call), "reconcile", NOTHING, reason="the provider did not charge it", run_id=run_id
             )
-        case Stray(record, owner):
-            return _stray(record, owner, run_id)
+        case Stray(record, owner, account):
+            return _stray(record, owner, account, run_id)
         case _:
             assert_never(outcome)
 
@@ -154,15 +163,18 @@ def stray_id(record: UsageRecord) -> str:
     return adjustment_id("reconcile", "stray", record.provider, *said, str(record.cost_usd), str(record.number))
 
 
-def is_stray(adjustment: Adjustment) -> bool:
-    """Whether it books a charge of the provider's that no call of ours accounts for."""
-    said = (adjustment.tenant_id, str(adjustment.produced_at_ms), adjustment.request_id, adjustment.attempt_id)
-    return adjustment.kind == "reconcile" and adjustment.adjustment_id != adjustment_id("reconcile", *said)
-
-
 def before_usd(call: BookedCall) -> Decimal | None:
     """What we have without any earlier comparison: running it again must find the same."""
     return call.amount_without(own_id(call))
+
+
+def _compared_at_ms(call: BookedCall, record: UsageRecord | None) -> int:
+    """Where there is no record now, the time of the one that was there in an earlier comparison."""
+    if record is not None:
+        return record.at_ms
+    standing = call.standing(own_id(call))
+    known_ms = None if standing is None else standing.charged_at_ms
+    return call.started_at_ms if known_ms is None else known_ms
 
 
 def _unbilled(call: BookedCall, *, is_complete: bool) -> Outcome:
@@ -172,9 +184,9 @@ def _unbilled(call: BookedCall, *, is_complete: bool) -> Outcome:
 
 
 def _billed(call: BookedCall, record: UsageRecord) -> Outcome:
-    if before_usd(call) == record.cost_usd:
-        return Agrees(call, record)
-    return Found(call, record) if call.cost_status in UNCERTAIN else Differs(call, record)
+    if call.cost_status in UNCERTAIN:
+        return Found(call, record)
+    return Agrees(call, record) if before_usd(call) == record.cost_usd else Differs(call, record)
 
 
 def _to_bill(call: BookedCall, record: UsageRecord, reason: str, run_id: str) -> Adjustment:
@@ -185,10 +197,11 @@ def _to_bill(call: BookedCall, record: UsageRecord, reason: str, run_id: str) ->
         reason=reason,
         run_id=run_id,
         provider_request_id=record.request_id,
+        charged_at_ms=record.at_ms,
     )
 
 
-def _stray(record: UsageRecord, owner: BookedCall | None, run_id: str) -> Adjustment:
+def _stray(record: UsageRecord, owner: BookedCall | None, account: str | None, run_id: str) -> Adjustment:
     return Adjustment(
         adjustment_id=stray_id(record),
         kind="reconcile",
@@ -201,12 +214,13 @@ def _stray(record: UsageRecord, owner: BookedCall | None, run_id: str) -> Adjust
         feature=owner.feature if owner else "",
         model=record.model,
         provider=record.provider,
-        deployment=owner.deployment if owner else None,
+        deployment=owner.deployment if owner else account,
         labels=owner.labels if owner else {},
         delta_usd=record.cost_usd,
         before_usd=NOTHING,
         after_usd=record.cost_usd,
         price_version=None,
+        charged_at_ms=record.at_ms,
         reason="the provider charges a call that we have no row of",
         run_id=run_id,
     )

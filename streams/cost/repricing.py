@@ -17,14 +17,15 @@ def agreed_prices(control: ControlView) -> Pricing:
     """By the `price` objects of the configuration, and by the public lists where there is none: as calls are booked."""
 
     def pricing(call: BookedCall) -> Cost:
-        deployment = control.deployments.get(call.deployment or "")
-        if deployment is None:  # nobody knows any more whose prices it had
+        sold = _sold_as(control, call)
+        if sold is None:
             return Cost(status="unpriced")
+        provider, models = sold
         priceable = Priceable(
             tenant_id=call.tenant_id,
             deployment=call.deployment or "",
-            provider=deployment.price_as or call.provider,
-            models=names_of(call.model_used or "", deployment.models.values()),
+            provider=provider,
+            models=models,
             at_ms=call.started_at_ms,
             duration_ms=call.provider_ms or 0,
             service_tier=call.service_tier,
@@ -34,10 +35,23 @@ def agreed_prices(control: ControlView) -> Pricing:
     return pricing
 
 
+def _sold_as(control: ControlView, call: BookedCall) -> tuple[str, tuple[str, ...]] | None:
+    """Whose prices it had, and under which names, as when it was booked. Rows of before that was written down are
+    judged by their deployment as it is now; where that is gone, nobody knows any more.
+    """
+    reported = call.model_used or ""
+    if call.price_as is not None:
+        return call.price_as, tuple(dict.fromkeys(name for name in (reported, call.model_sent) if name))
+    deployment = control.deployments.get(call.deployment or "")
+    if deployment is None:
+        return None
+    return deployment.price_as or call.provider, names_of(reported, deployment.models.values())
+
+
 def names_of(reported: str, sent: Iterable[str]) -> tuple[str, ...]:
-    """As a call was booked: by the name the answer reported, then by the one that was sent. A row has the first only; a
-    snapshot is named after what was asked for, so that is found among the names the deployment sends. What the client
-    asked for is no name of the provider's: it may be an alias, or what a fallback stood in for.
+    """Of a row that says only what the answer reported: then the name that was sent. A snapshot is named after what was
+    asked for, so that is found among the names the deployment sends. What the client asked for is no name of the
+    provider's: it may be an alias, or what a fallback stood in for.
     """
     asked = sorted((name for name in set(sent) if reported.startswith(name) and name != reported), key=len)
     return (reported, *reversed(asked)) if reported else ()
@@ -45,11 +59,8 @@ def names_of(reported: str, sent: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Repriced:
-    """`is_news`: the same adjustment is not there yet."""
-
     call: BookedCall
     adjustment: Adjustment
-    is_news: bool
 
     @property
     def before_usd(self) -> Decimal | None:
@@ -61,26 +72,32 @@ class Repriced:
 
 
 def reprice(call: BookedCall, pricing: Pricing, run_id: str) -> Repriced | None:
-    """None where nothing is to be changed.
+    """None where nothing is to be changed: the same prices again write nothing.
 
     A call that the provider's own record has settled keeps what it says: no price changes what was charged. And one of
-    which nobody knows the usage has no other price than it had.
+    which nobody knows the usage has no other price than it had; a usage of no tokens is known, and its time may cost.
     """
-    if call.is_settled or not call.usage.total_tokens:
+    if call.is_settled or call.usage_source == "none" or call.cost_status == "unknown_billable":
         return None
     cost = pricing(call)
-    if cost.total_usd is None:
+    if cost.total_usd is None or cost.total_usd == call.amount_usd:
         return None
     own = adjustment_id(
-        "reprice", call.tenant_id, str(call.produced_at_ms), call.request_id, call.attempt_id, cost.price_version or ""
+        "reprice",
+        call.tenant_id,
+        str(call.produced_at_ms),
+        call.request_id,
+        call.attempt_id,
+        # Prices that come back are another step, not the first one again: each has its own place in the history.
+        str(sum(each.kind == "reprice" for each in call.adjustments)),
+        cost.price_version or "",
     )
-    standing = call.standing(own)
-    if standing is None and call.amount_usd == cost.total_usd:
-        return None
-    made = call.adjustment(
-        own, "reprice", cost.total_usd, reason="priced again", run_id=run_id, price_version=cost.price_version
+    return Repriced(
+        call,
+        call.adjustment(
+            own, "reprice", cost.total_usd, reason="priced again", run_id=run_id, price_version=cost.price_version
+        ),
     )
-    return Repriced(call, made, is_news=not made.says_the_same_as(standing))
 
 
 @dataclass(slots=True)
@@ -103,14 +120,13 @@ class RepricedSum:
 
 
 def summed(repriced: Iterable[Repriced]) -> list[RepricedSum]:
-    """What is news, by tenant and model; the largest difference first."""
+    """By tenant and model; the largest difference first."""
     found: dict[tuple[str, str], RepricedSum] = {}
     for each in repriced:
-        if each.is_news:
-            key = each.call.tenant_id, each.call.model
-            line = found.setdefault(key, RepricedSum(*key))
-            line.changed += 1
-            line.newly_priced += each.before_usd is None
-            line.before_usd += each.before_usd or NOTHING
-            line.after_usd += each.after_usd
+        key = each.call.tenant_id, each.call.model
+        line = found.setdefault(key, RepricedSum(*key))
+        line.changed += 1
+        line.newly_priced += each.before_usd is None
+        line.before_usd += each.before_usd or NOTHING
+        line.after_usd += each.after_usd
     return sorted(found.values(), key=lambda line: (-abs(line.difference_usd), line.tenant_id, line.model))

@@ -1,6 +1,6 @@
 """What a comparison with the provider changes, and what it leaves: the adjustments to write, and both sides' sums."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,11 +15,13 @@ from streams.cost.reconciliation import (
     adjustment_of,
     before_usd,
     compare,
-    is_stray,
     own_id,
     stray_id,
 )
 from streams.cost.usage_export import UsageRecord
+
+_JOIN = "+"
+"""Between the deployments of one account; no name has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Settlement:
 
     @property
     def adjusted(self) -> int:
-        """Calls whose amount is the provider's and not what we had."""
+        """Calls whose amount is what the provider says, and not what we had or guessed."""
         return len(self.outcomes) - self.agreeing - len(self.not_found) - len(self.strays)
 
 
@@ -66,19 +68,24 @@ def settle(
     *,
     is_complete: bool,
     run_id: str,
+    deployments: Collection[str] = (),
 ) -> Settlement:
     """`standing`: the adjustments that are there, also those of strays. What no longer holds is withdrawn, unless the
-    export is not complete: then it says nothing of what is not in it.
+    export is not complete: then it says nothing of what is not in it. `deployments`: those whose calls are compared,
+    none named is all; the export says nothing of what another account was charged.
     """
-    outcomes = tuple(compare(calls, records, period, is_complete=is_complete))
+    account = _JOIN.join(sorted(deployments)) or None
+    outcomes = tuple(compare(calls, records, period, is_complete=is_complete, account=account))
     there = {each.adjustment_id: each for each in standing}
     there |= {each.adjustment_id: each for call in calls for each in call.adjustments}
     wanted = {each.adjustment_id: each for each in (adjustment_of(outcome, run_id) for outcome in outcomes) if each}
-    scope = _scope(outcomes, there.values(), period) if is_complete else _compared(outcomes)
-    scope |= _superseded(outcomes, there.values())
+    strays = [each for each in there.values() if each.is_stray and each.produced_at_ms in period]
+    scope = _compared(outcomes) | _superseded(outcomes, strays)
+    if is_complete:
+        scope |= _not_in_the_export(outcomes, (each for each in strays if _is_of(each, deployments)))
     gone = [there[each] for each in scope if each in there and each not in wanted and not there[each].is_withdrawn]
     changed = (each for each in wanted.values() if not each.says_the_same_as(there.get(each.adjustment_id)))
-    stray_usd = _sum(there[each].delta_usd for each in scope if each in there and is_stray(there[each]))
+    stray_usd = _sum(each.delta_usd for each in strays if each.adjustment_id in scope)
     summed = [each for each in outcomes if is_complete or not isinstance(each, NotFound)]
     return Settlement(
         outcomes=outcomes,
@@ -90,10 +97,16 @@ def settle(
     )
 
 
-def _scope(outcomes: Iterable[Outcome], there: Iterable[Adjustment], period: Period) -> set[str]:
-    """Ids of adjustments that this comparison has the last word on."""
-    strays = {each.adjustment_id for each in there if is_stray(each) and each.produced_at_ms in period}
-    return strays | _compared(outcomes) | {own_id(each.call) for each in outcomes if isinstance(each, NotFound)}
+def _not_in_the_export(outcomes: Iterable[Outcome], strays: Iterable[Adjustment]) -> set[str]:
+    """Ids of adjustments on which a complete export has the last word although it is silent."""
+    return {each.adjustment_id for each in strays} | {
+        own_id(each.call) for each in outcomes if isinstance(each, NotFound)
+    }
+
+
+def _is_of(stray: Adjustment, deployments: Collection[str]) -> bool:
+    """Whether it was booked by a comparison of no more than these."""
+    return not deployments or (stray.deployment is not None and set(stray.deployment.split(_JOIN)) <= set(deployments))
 
 
 def _compared(outcomes: Iterable[Outcome]) -> set[str]:
@@ -103,9 +116,9 @@ def _compared(outcomes: Iterable[Outcome]) -> set[str]:
     return strays | {own_id(each.call) for each in kept if not isinstance(each, Stray)}
 
 
-def _superseded(outcomes: Iterable[Outcome], there: Iterable[Adjustment]) -> set[str]:
+def _superseded(outcomes: Iterable[Outcome], strays: Iterable[Adjustment]) -> set[str]:
     """Of strays whose call has come since, or whose record says something else by now: also a part of an export has the
-    last word on what is in it.
+    last word on what is in it, whichever account it was booked to.
     """
     records = [
         each.record for each in outcomes if not isinstance(each, NotBilled | NotFound) and each.record is not None
@@ -114,8 +127,8 @@ def _superseded(outcomes: Iterable[Outcome], there: Iterable[Adjustment]) -> set
     again = {stray_id(record) for record in records}
     return again | {
         each.adjustment_id
-        for each in there
-        if is_stray(each) and not each.is_withdrawn and (each.provider, each.provider_request_id) in named
+        for each in strays
+        if not each.is_withdrawn and (each.provider, each.provider_request_id) in named
     }
 
 

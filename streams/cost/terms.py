@@ -27,8 +27,10 @@ class Terms(Struct, frozen=True):
     charged: Decimal
 
     def fee_usd(self, duration_ms: int) -> Decimal:
-        """What a call costs whatever was said in it."""
-        return self.request_usd + self.second_usd * duration_ms / 1_000 if self.second_usd else self.request_usd
+        """What a call costs whatever was said in it. Its ends are cut to milliseconds, so that it may have run for
+        nearly one more: that one is paid too, and no call is cheaper than what ran.
+        """
+        return self.request_usd + self.second_usd * (duration_ms + 1) / 1_000 if self.second_usd else self.request_usd
 
 
 def terms_of(price: Price, offset: int) -> tuple[Terms, ...]:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import cast
 from urllib.parse import unquote
@@ -14,6 +14,8 @@ from urllib.parse import unquote
 from schemas.usage import check_usd
 
 _NANODOLLAR = Decimal("1e-9")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _SECONDS = re.compile(r"[0-9]{9,12}(\.[0-9]{1,9})?")
 """From 1973 on, and no milliseconds; fewer digits are a date."""
 
@@ -110,7 +112,8 @@ def _time_ms(row: Mapping[str, object], where: str) -> int:
         if text is not None and _SECONDS.fullmatch(text):
             return int(Decimal(text) * 1_000)
         at = datetime.fromisoformat(text or "")
-        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1_000)
+        # cut, as seconds are: rounded up, the last moment of a day would be in the next one
+        return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
     except (ValueError, OverflowError) as error:
         raise UnreadableExport(
             f"{where}: time is {text!r}; give it as 2026-11-28T09:30:00Z, or in seconds since 1970"

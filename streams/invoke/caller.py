@@ -167,6 +167,7 @@ class Caller:
             provider=call.target.provider,
             model=call.target.model,
             region=call.target.region,
+            why=call.target.why,
             started_at_ms=self._world.now_ms(),
             estimated_usage=expected_usage(dispatch.input_tokens, prompt.params.max_tokens),
         )

@@ -19,6 +19,7 @@ CounterName = Literal[
     "millrace_sink_retries_total",  # inserts that had to wait; rises while ClickHouse is away
     "millrace_restored_records_total",  # state records read back after an assignment
     "millrace_alerts_total",  # alerts published by watch
+    "millrace_semantic_total",  # exact misses compared by meaning: given, refused by the guard, or unlike
 ]
 GaugeName = Literal[
     "millrace_lag_records",  # records not yet committed, per topic and partition; grows when a stage is too slow
@@ -55,6 +56,7 @@ COUNTERS: Mapping[CounterName, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "millrace_sink_retries_total": ("Inserts that were repeated.", ()),
         "millrace_restored_records_total": ("State records read after an assignment.", ("stage",)),
         "millrace_alerts_total": ("Alerts published.", ("alert",)),
+        "millrace_semantic_total": ("Questions compared by meaning.", ("outcome",)),
     }
 )
 GAUGES: Mapping[GaugeName, tuple[str, tuple[str, ...]]] = MappingProxyType(

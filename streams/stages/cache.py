@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from schemas.cached import FlightEnded, FlightStarted
+from schemas.cached import Fill, FlightEnded, FlightStarted
+from schemas.control import Semantic
 from schemas.flow import Admitted, CacheSlot, Completion, Miss, Ticket
 from schemas.request import Priority
 from schemas.response import CacheKind, Failure
@@ -16,6 +17,7 @@ from schemas.topics import ADMITTED, CACHE, MISSES
 from streams.questions import summarized
 from streams.runtime.outcome import Absorb, Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, View
+from streams.semantic.lookup import Waiting, meaning_of
 from streams.state.kept_answers import Ended, KeptAnswers
 
 FLIGHT_LIMIT_MS = 900_000
@@ -41,25 +43,15 @@ def decide(event: Admitted, view: View[KeptAnswers]) -> Outcome:
     if ended is not None:
         return _end_again(event, ended, view)
     if ticket.cache == "refresh":
-        return _lead(event, slot, view)
-    return _look_up(event, slot, view)
+        return _ask_anew(event, slot, tenant.semantic, view)
+    return _look_up(event, slot, tenant.semantic, view)
 
 
-def _look_up(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outcome:
+def _look_up(event: Admitted, slot: CacheSlot, semantic: Semantic | None, view: View[KeptAnswers]) -> Outcome:
     ticket = event.ticket
     fill = view.state.fill(slot.entry, view.delivery.timestamp_ms)
     if fill is not None:
-        kind: CacheKind = "exact" if view.parked_ms is None else "coalesced"
-        return Finish(
-            Completion(
-                ticket=ticket.stamped("cache", view.now_ms),
-                status="ok",
-                answer=fill.answer,
-                cache=kind,
-                saved=fill.saved,
-                parse_json=summarized(event).wants_json,
-            )
-        )
+        return _give(event, fill, "exact" if view.parked_ms is None else "coalesced", view)
     flight = view.state.flight(slot.entry, view.now_ms)
     if flight is not None and _waits_for(flight, ticket):
         return Park(on=slot.entry, until_ms=min(flight.gives_up_at_ms, ticket.deadline_ms or flight.gives_up_at_ms))
@@ -67,9 +59,49 @@ def _look_up(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outco
         landed = view.state.landed_since(slot.entry, view.parked_ms)
         if landed is not None and landed.status == "failed":
             return Finish(_failed(ticket, landed.failure, view), (_told(landed, slot, ticket, view.now_ms),))
-    if ticket.cache == "only":
-        return _decline(ticket, view)
-    return _lead(event, slot, view)
+    if semantic is not None:
+        return _look_for_alike(event, slot, semantic, view)
+    return _decline(ticket, view) if ticket.cache == "only" else _lead(event, slot, view)
+
+
+def _look_for_alike(event: Admitted, slot: CacheSlot, semantic: Semantic, view: View[KeptAnswers]) -> Outcome:
+    meant = meaning_of(event, slot, view)
+    if isinstance(meant, Waiting):
+        return Park(on=f"{slot.entry}/meaning", until_ms=meant.until_ms)
+    slot, asked_ms = meant.slot, view.delivery.timestamp_ms
+    if slot.meaning is not None:
+        nearest = view.state.nearest(slot.meaning, semantic.threshold, asked_ms)
+        fill = None if nearest is None or nearest.entry is None else view.state.fill(nearest.entry, asked_ms)
+        if nearest is not None and fill is not None:
+            alike = replace(fill, saved=replace(fill.saved, similarity=nearest.similarity))
+            return _give(event, alike, "semantic", view)
+        slot = slot if nearest is None else replace(slot, refused_similarity=nearest.refused)
+    return _decline(event.ticket, view) if event.ticket.cache == "only" else _lead(event, slot, view)
+
+
+def _ask_anew(event: Admitted, slot: CacheSlot, semantic: Semantic | None, view: View[KeptAnswers]) -> Outcome:
+    if semantic is None:
+        return _lead(event, slot, view)
+    meant = meaning_of(event, slot, view)
+    if isinstance(meant, Waiting):
+        return Park(on=f"{slot.entry}/meaning", until_ms=meant.until_ms)
+    return _lead(event, meant.slot, view)
+
+
+def _give(event: Admitted, fill: Fill, kind: CacheKind, view: View[KeptAnswers]) -> Outcome:
+    completion = Completion(
+        ticket=event.ticket.stamped("cache", view.now_ms),
+        status="ok",
+        answer=fill.answer,
+        cache=kind,
+        saved=fill.saved,
+        parse_json=summarized(event).wants_json,
+    )
+    if not view.state.fades(fill, view.now_ms):
+        return Finish(completion)
+    # a key of its own: a newer answer, which is not known here yet, must not be compacted away
+    again = Record(CACHE, f"{fill.entry}/again", replace(fill, again=True), partition_by=fill.namespace)
+    return Finish(completion, (again,))
 
 
 def _end_again(event: Admitted, ended: Ended, view: View[KeptAnswers]) -> Outcome:
@@ -115,7 +147,13 @@ def _lead(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outcome:
 
 def _ask(event: Admitted, slot: CacheSlot | None, view: View[KeptAnswers], *also: Record) -> Outcome:
     ticket = event.ticket.stamped("cache", view.now_ms)
-    miss = Miss(ticket=ticket, prompt=event.prompt, input_tokens=event.input_tokens, slot=slot)
+    miss = Miss(
+        ticket=ticket,
+        prompt=event.prompt,
+        input_tokens=event.input_tokens,
+        slot=slot,
+        needs=None if event.summary is None else event.summary.needs,
+    )
     return Forward((Record(MISSES, ticket.request_id, miss), *also))
 
 

@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from schemas.cached import Fill, FlightEnded
+from schemas.cached import FlightEnded
 from schemas.call import CallRow
-from schemas.flow import Completion, Dispatch, Saved
-from schemas.response import Failure, FinishReason, Output, Response, Timings
+from schemas.flow import Completion, Dispatch
+from schemas.response import Failure, Output, Response, Timings
 from schemas.topics import CACHE, CALLS, COMPLETIONS, DISPATCH, RESPONSES
 from schemas.usage import Usage
 from streams.answers.pipeline import Processed, process
@@ -19,8 +19,9 @@ from streams.answers.rounds import next_round
 from streams.answers.step import Draft
 from streams.answers.structure import parsed
 from streams.cost.booking import Booked, book
-from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, unattempted_row
+from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, route_reason, unattempted_row
 from streams.cost.price import price
+from streams.keeping import fill_of
 from streams.observe.business import measure
 from streams.runtime.outcome import Absorb, Forward, Outcome, Record
 from streams.runtime.stage import Requester, Stage, View
@@ -30,9 +31,6 @@ NO_TENANT = "-"
 """Key of rows whose sender could not be authenticated."""
 
 NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
-
-REPEATABLE: frozenset[FinishReason] = frozenset({"stop", "length", "tool_calls"})
-"""Endings that the same question would meet again; refusals and filters are not kept."""
 
 
 def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
@@ -115,7 +113,9 @@ def respond(
         provider=answer.provider if answer else None,
         deployment=answer.deployment if answer else None,
         route=completion.plan.route if completion.plan else None,
+        route_reason=route_reason(completion.plan, last[0] if last else None),
         cache=completion.cache,
+        similarity=saved.similarity if saved and completion.cache == "semantic" else None,
         usage=last[1] if last and answer else None,
         cost_usd=None if len(known) < len(totals) or is_unaccounted(completion) else sum(known, Decimal(0)),
         saved_usd=saved.cost_usd if saved else None,
@@ -195,23 +195,13 @@ def _open_rows(completion: Completion, booked: list[Booked], seen: Processed | N
 
 def _keep(completion: Completion, paid: list[Booked], now_ms: int, *, passed: bool = True) -> tuple[Record, ...]:
     """What the cache learns of a request that led a question: an answer to keep, or that there is none. An answer that
-    did not pass is none, even where it is given. A hit saves what all rounds cost.
+    did not pass is none, even where it is given.
     """
-    slot, answer = completion.slot, completion.answer
+    slot = completion.slot
     if slot is None:
         return ()
-    if answer is not None and passed and paid and answer.complete and answer.finish_reason in REPEATABLE:
-        saved = Saved(
-            request_id=completion.ticket.request_id, usage=paid[-1][1] or Usage(), cost_usd=_cost_of_answers(paid)
-        )
-        fill = Fill(
-            namespace=slot.namespace,
-            entry=slot.entry,
-            answer=answer,
-            saved=saved,
-            stored_at_ms=now_ms,
-            expires_at_ms=now_ms + slot.expires_after_ms,
-        )
+    fill = fill_of(completion, paid, now_ms) if passed else None
+    if fill is not None:
         return (Record(CACHE, slot.entry, fill, partition_by=slot.namespace),)
     ended = FlightEnded(
         namespace=slot.namespace,
@@ -224,13 +214,6 @@ def _keep(completion: Completion, paid: list[Booked], now_ms: int, *, passed: bo
     # a key of its own for each request: the end of one that is not in flight any more must not compact another away
     key = f"{slot.entry}/flight/{completion.ticket.identity}"
     return (Record(CACHE, key, ended, partition_by=slot.namespace),)
-
-
-def _cost_of_answers(paid: list[Booked]) -> Decimal | None:
-    """Of the attempts that were answered, one a round. None when it is not known of one of them."""
-    costs = [cost.total_usd for attempt, _, cost in paid if attempt.error_class is None]
-    known = [cost for cost in costs if cost is not None]
-    return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
 def _calls_record(row: CallRow) -> Record:

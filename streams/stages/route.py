@@ -2,13 +2,16 @@
 
 from msgspec.structs import replace
 
-from schemas.flow import Completion, Dispatch, Miss, Plan, Target, Ticket
+from schemas.flow import NO_NEEDS, Completion, Dispatch, Miss, Plan, Ticket
 from schemas.response import Failure
 from schemas.topics import DISPATCH, MISSES
 from streams.answers.rules import rules_for
-from streams.control import Choice, ControlView
-from streams.cost.agreed import has_price
+from streams.control import ControlView
 from streams.routes import choose_route
+from streams.routing.choice import Choice
+from streams.routing.choose import Selection, constrained, reason_of, select
+from streams.routing.qualify import Inquiry
+from streams.routing.reasons import Unpriced, no_target
 from streams.runtime.outcome import Finish, Forward, Outcome, Record
 from streams.runtime.stage import Stage, Stateless, View
 
@@ -24,55 +27,52 @@ def decide(event: Miss, view: View[Stateless]) -> Outcome:
         )
         return Finish(Completion(ticket=ticket, status="expired", failure=failure, slot=event.slot))
     choice = choose_route(view.control, ticket)
-    if choice is None or not choice.targets:
-        return Finish(_lost(event, ticket, choice))
-    targets = choice.targets
-    if choice.route.refuse_unpriced:
-        targets = priced_only(targets, view.control, ticket.tenant_id, view.now_ms)
-        if not targets:
-            return Finish(_unpriced(event, ticket, choice))
+    if choice is None:
+        return Finish(_lost(event, ticket, None))
+    inquiry = Inquiry(
+        tenant_id=ticket.tenant_id or "",
+        identity=ticket.identity,
+        needs=event.needs or NO_NEEDS,
+        input_tokens=event.input_tokens,
+        at_ms=view.now_ms,
+    )
+    selection = select(choice, inquiry, view.control)
+    if not selection.targets:
+        return Finish(_without_target(event, ticket, choice, selection))
     dispatch = Dispatch(
         ticket=replace(ticket, config_version=view.control.version),
         prompt=event.prompt,
         input_tokens=event.input_tokens,
         slot=event.slot,
-        plan=_plan(ticket, choice, _ordered(choice, targets, view), view.control),
+        plan=_plan(ticket, choice, selection, view.control),
     )
     return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, dispatch),))
 
 
-def priced_only(
-    targets: tuple[Target, ...], control: ControlView, tenant_id: str | None, now_ms: int
-) -> tuple[Target, ...]:
-    """Those whose calls have a price, of our own or on the list."""
-    return tuple(target for target in targets if has_price(control, tenant_id or "", target, now_ms))
-
-
-def healthy_first(targets: tuple[Target, ...], control: ControlView, now_ms: int) -> tuple[Target, ...]:
-    """The route's order, but targets whose breaker is open come last: they are a last resort, not nothing."""
-    return tuple(sorted(targets, key=lambda target: is_open(control, target.deployment, now_ms)))
-
-
-def is_open(control: ControlView, deployment: str, now_ms: int) -> bool:
-    breaker = control.breakers.get(deployment)
-    return breaker is not None and breaker.state == "open" and now_ms < breaker.until_ms
-
-
-def _ordered(choice: Choice, targets: tuple[Target, ...], view: View[Stateless]) -> tuple[Target, ...]:
-    """A cascade keeps its order, or it would go on from the dear model to the cheap one."""
-    return targets if choice.route.cascade else healthy_first(targets, view.control, view.now_ms)
-
-
-def _plan(ticket: Ticket, choice: Choice, targets: tuple[Target, ...], control: ControlView) -> Plan:
+def _plan(ticket: Ticket, choice: Choice, selection: Selection, control: ControlView) -> Plan:
     return Plan(
         route=choice.route.name,
-        reason=choice.reason,
-        targets=targets,
+        reason=reason_of(choice, selection.passed_over) if selection.passed_over else choice.reason,
+        targets=selection.targets,
         max_attempts=choice.route.max_attempts,
         timeout_ms=choice.route.timeout_ms[ticket.priority],
         retry_ambiguous=choice.route.retry_ambiguous,
         rules=rules_for(control, ticket.tenant_id, choice.route),
     )
+
+
+def _without_target(event: Miss, ticket: Ticket, choice: Choice, selection: Selection) -> Completion:
+    """Who asks the same and waits for this one is told the same, unless it was this one's own cap that decided: with
+    `rejected` they go on and ask for themselves.
+    """
+    missed = constrained(selection.passed_over)
+    if not missed:
+        return _lost(event, ticket, choice)
+    if all(each.reason == Unpriced(None) for each in missed):
+        return _unpriced(event, ticket, choice)
+    failure = no_target(choice.route.name, selection.passed_over)
+    has_own_cap = event.needs is not None and event.needs.max_cost_usd is not None
+    return Completion(ticket=ticket, status="rejected" if has_own_cap else "failed", failure=failure, slot=event.slot)
 
 
 def _lost(event: Miss, ticket: Ticket, choice: Choice | None) -> Completion:

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 
 from schemas.base import JsonObject, load_json
 from schemas.complaint import complaint
-from schemas.flow import Accepted, Completion, Refused, Ticket
+from schemas.flow import NO_NEEDS, Accepted, Completion, Refused, Ticket
 from schemas.headers import MalformedCredentials, credentials, trace_parent_of
 from schemas.request import Request
 from schemas.response import Failure
@@ -25,6 +25,9 @@ from streams.cost.tokens import estimate_tokens, load_vocabulary
 from streams.limits import counts_tokens, limited
 from streams.questions import carried
 from streams.routes import choose_route
+from streams.routing.choice import Choice
+from streams.routing.choose import unservable
+from streams.routing.qualify import Inquiry, is_unconditional
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Requester, Stage, Stateless, View
@@ -64,23 +67,26 @@ def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outco
             "UTC in milliseconds since 1970: send a later one"
         )
         return _refuse(ticket, delivery, Failure(code="deadline_exceeded", message=late, field="deadline_ms"))
-    if choose_route(view.control, ticket) is None:
+    choice = choose_route(view.control, ticket)
+    if choice is None:
         known = _known_models(view.control, ticket)
         unknown = f"model {request.model!r} is not served here; known: {known}, or auto"
         return _refuse(ticket, delivery, Failure(code="unknown_model", message=unknown, field="model"))
-    request = _bounded(request, view.control)
+    request = bounded(request, view.control)
     prompt, summary = carried(ticket, request)
-    accepted = Accepted(
-        ticket=ticket,
-        prompt=prompt,
-        digest=_digest(delivery),
-        input_tokens=estimate_tokens(request, exactly=_counts(request, view.control)),
-        summary=summary,
-    )
+    tokens = input_tokens(request, choice, view.control)
+    needs = summary.needs or NO_NEEDS
+    if not choice.targets or not is_unconditional(choice, needs):
+        inquiry = Inquiry(request.tenant_id, ticket.identity, needs, tokens, view.now_ms)
+        failure = unservable(choice, inquiry, view.control)
+        if failure is not None:
+            return _refuse(ticket, delivery, failure)
+    accepted = Accepted(ticket=ticket, prompt=prompt, digest=_digest(delivery), input_tokens=tokens, summary=summary)
     return Forward((Record(VALIDATED, request.tenant_id, accepted),))
 
 
-def _bounded(request: Request, control: ControlView) -> Request:
+def bounded(request: Request, control: ControlView) -> Request:
+    """With the tenant's own `params.max_tokens` where it names none."""
     tenant = control.tenants.get(request.tenant_id)
     if tenant is None or tenant.default_max_tokens is None or request.params.max_tokens is not None:
         return request
@@ -88,13 +94,24 @@ def _bounded(request: Request, control: ControlView) -> Request:
     return request.model_copy(update={"params": params})
 
 
-def _counts(request: Request, control: ControlView) -> bool:
-    """Whether anybody needs to know how long the prompt is, for a limit of tokens or a budget. Who comes to have one
+def input_tokens(request: Request, choice: Choice, control: ControlView) -> int:
+    """Guessed from the length, and counted only where that may decide something."""
+    if _counts(request, choice, control):
+        return estimate_tokens(request)
+    guess, window = estimate_tokens(request, exactly=False), choice.context_tokens
+    is_tight = window is not None and 2 * guess + (request.params.max_tokens or 0) > window
+    return estimate_tokens(request) if is_tight else guess
+
+
+def _counts(request: Request, choice: Choice, control: ControlView) -> bool:
+    """Whether anybody needs to know how long the prompt is, for a limit of tokens or of money. Who comes to have one
     this very moment is held to a rougher estimate.
     """
     tenant = control.tenants.get(request.tenant_id)
     return tenant is not None and (
         request.tenant_id in control.budget_index
+        or bool(choice.caps)
+        or request.max_cost_usd is not None
         or any(counts_tokens(limits) for _, limits in limited(tenant, request.user_id, request.model))
     )
 

@@ -1,17 +1,21 @@
 """What the cache stage knows of one partition: answers that may be given again, and questions in flight."""
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 from msgspec import Struct
 
 from schemas.base import Event
-from schemas.cached import Fill, FlightEnded, FlightStarted
+from schemas.cached import Fill, FlightEnded, FlightStarted, Invalidated
+from schemas.flow import Meaning
 from schemas.response import Failure
+from streams.semantic.embedder import Embedder
+from streams.semantic.likeness import VECTOR_ROOM_BYTES, Likeness, Nearest
+from streams.state.taken_back import TakenBack, may_concern
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Of answers, per partition; the oldest make room."""
+"""Of answers, per partition; those that were not used for the longest make room."""
 DELIVERED_AGAIN_MS = 3_600_000
 """So long after it has expired an answer is still known, if there is room."""
 _ENTRY_BYTES = 900  # what an entry takes besides its answer, with the end of its request, about
@@ -28,10 +32,12 @@ class _Kept(Struct, frozen=True):
 
     encoded: bytes
     expires_at_ms: int
+    placed_at: int
+    is_compared: bool
 
     @property
     def size(self) -> int:
-        return len(self.encoded) + _ENTRY_BYTES
+        return len(self.encoded) + _ENTRY_BYTES + (VECTOR_ROOM_BYTES if self.is_compared else 0)
 
 
 class Landed(Struct, frozen=True):
@@ -54,17 +60,26 @@ class Ended(Struct, frozen=True):
 
 
 class KeptAnswers:
-    """In order of arrival, so the first is always the oldest; a plain dictionary is slow to find it after deletions."""
+    """Answers in the order in which they make room. One that is used and comes near its turn is written to the table
+    once more, and is among the last again: so the order is in the table, and a successor has the same. What is used
+    stays, if it takes no more than half of the room, whatever else comes.
+    """
 
-    def __init__(self, max_bytes: int = MAX_BYTES, most_ended: int = MOST_ENDED) -> None:
+    def __init__(
+        self, max_bytes: int = MAX_BYTES, most_ended: int = MOST_ENDED, *, embedder: Embedder | None = None
+    ) -> None:
+        self.embedder = embedder
         self._max_bytes = max_bytes
         self._most_ended = most_ended
         self._bytes = 0
+        self._arrived_bytes = 0  # of all answers ever stored, not counting those written again
         self._fills: OrderedDict[str, _Kept] = OrderedDict()
         self._flights: OrderedDict[str, FlightStarted] = OrderedDict()
         self._landed: OrderedDict[str, Landed] = OrderedDict()
         self._ended: dict[bytes, Ended] = {}
         self._oldest_ended: deque[bytes] = deque()
+        self._taken_back = TakenBack()
+        self._likeness = Likeness()
 
     def __len__(self) -> int:
         return len(self._fills) + len(self._flights) + len(self._landed) + len(self._ended)
@@ -75,6 +90,21 @@ class KeptAnswers:
         """
         found = self._fills.get(entry)
         return Fill.decode(found.encoded) if found is not None and found.expires_at_ms > asked_ms else None
+
+    def nearest(self, meaning: Meaning, threshold: float, asked_ms: int) -> Nearest | None:
+        """The most similar question whose answer had not expired when this one was asked."""
+        return self._likeness.nearest(meaning, threshold, lambda entry: self._fills[entry].expires_at_ms > asked_ms)
+
+    def fills(self) -> Iterator[Fill]:
+        """All that is kept, expired ones too, in the order in which they make room."""
+        return (Fill.decode(kept.encoded) for kept in self._fills.values())
+
+    def fades(self, fill: Fill, now_ms: int) -> bool:
+        """Whether it is good for a while yet, but so much has come since it was placed that its turn is near."""
+        kept = self._fills.get(fill.entry)
+        if kept is None or kept.expires_at_ms <= now_ms:
+            return False
+        return self._arrived_bytes - kept.placed_at > self._max_bytes // 2
 
     def flight(self, entry: str, now_ms: int) -> FlightStarted | None:
         found = self._flights.get(entry)
@@ -91,6 +121,12 @@ class KeptAnswers:
 
     def apply(self, event: Event, now_ms: int) -> Sequence[str]:
         match event:
+            case Fill(again=True):
+                self._keep_on(event, now_ms)
+                return ()
+            case Invalidated():
+                self._take_back(event, now_ms)
+                return ()
             case Fill():
                 self._end(event.entry, f"{_tenant_of(event.namespace)}/{event.saved.request_id}", event.stored_at_ms)
                 self._flights.pop(event.entry, None)
@@ -101,7 +137,7 @@ class KeptAnswers:
                 return ()
             case FlightEnded():
                 self._end(event.entry, event.identity, event.ended_at_ms, event.failure)
-                flight = self._flights.get(event.entry)
+                flight = self.flight(event.entry, now_ms)  # one that is given up may be forgotten already, or not
                 if flight is not None and flight.identity != event.identity:
                     return ()
                 self._landed[event.entry] = Landed(event, now_ms)
@@ -137,18 +173,38 @@ class KeptAnswers:
 
     def _keep(self, event: Fill, now_ms: int) -> None:
         self._drop(event.entry)
-        if event.expires_at_ms + DELIVERED_AGAIN_MS <= now_ms:
+        if event.expires_at_ms + DELIVERED_AGAIN_MS <= now_ms or self._taken_back.covers(event):
             return
-        kept = _Kept(event.encode(), event.expires_at_ms)
+        meaning = event.meaning if is_compared(event) else None
+        kept = _Kept(event.encode(), event.expires_at_ms, self._arrived_bytes, meaning is not None)
         self._fills[event.entry] = kept
         self._bytes += kept.size
+        self._arrived_bytes += 0 if event.again else kept.size
+        if meaning is not None:
+            self._likeness.add(event.entry, meaning)
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._fills)))
+
+    def _keep_on(self, event: Fill, now_ms: int) -> None:
+        """Its writer may not have known yet that there is a newer one."""
+        there = self._fills.get(event.entry)
+        if there is None or Fill.decode(there.encoded).stored_at_ms <= event.stored_at_ms:
+            self._keep(event, now_ms)
+
+    def _take_back(self, event: Invalidated, now_ms: int) -> None:
+        """A tenth of a second where a tenant has tens of thousands, when an operator says so."""
+        self._taken_back.add(event, now_ms)
+        concerned = [(entry, kept.encoded) for entry, kept in self._fills.items() if may_concern(event, entry)]
+        for entry, encoded in concerned:
+            if self._taken_back.covers(Fill.decode(encoded)):
+                self._drop(entry)
 
     def _drop(self, entry: str) -> None:
         gone = self._fills.pop(entry, None)
         if gone is not None:
             self._bytes -= gone.size
+            if gone.is_compared:
+                self._likeness.drop(entry)
 
     def _forget_flights(self, now_ms: int) -> None:
         """Some never land: those whose request ended at a stage that failed."""
@@ -165,6 +221,11 @@ class KeptAnswers:
             if oldest.at_ms > now_ms - 60_000:
                 return
             del self._landed[entry]
+
+
+def is_compared(fill: Fill) -> bool:
+    """Not what calls a tool, whose arguments are taken from the question's very words, nor what was cut at a length."""
+    return fill.meaning is not None and fill.answer.finish_reason == "stop" and not fill.answer.output.tool_calls
 
 
 def _digest(entry: str, identity: str) -> bytes:

@@ -9,9 +9,12 @@ from typing import assert_never
 
 from schemas.alert import Alert
 from schemas.control import Breaker
+from schemas.routing import Latency
 from streams.runtime.delivery import Delivery
 from streams.watch.breaker import Call, after_calls, after_time, alert_on
 from streams.watch.draft import Draft
+from streams.watch.health import Bucket
+from streams.watch.latency import moved
 from streams.watch.outlet import Outlet
 from streams.watch.published import Published
 from streams.watch.settings import BUCKETS, WatchSettings
@@ -44,6 +47,7 @@ class SightingsPage:
         self._now_ms = desk.now_ms()
         self._health, self._unpriced = Draft(desk.tables.health), Draft(desk.tables.unpriced)
         self._breakers: dict[str, Breaker] = {}
+        self._latencies: dict[str, Latency] = {}
         self._news: list[Alert | Breaker] = []
 
     def take(self, delivery: Delivery) -> None:
@@ -70,11 +74,11 @@ class SightingsPage:
 
     async def close(self) -> None:
         """Alerts go out first: after a crash in between they go out twice, not never."""
-        for news in self._news:
+        for news in (*self._news, *self._latencies.values()):
             match news:
                 case Alert():
                     await self._desk.outlet.alert(news)
-                case Breaker():
+                case Breaker() | Latency():
                     self._desk.published.wrote(news, await self._desk.outlet.publish(news))
                 case _ as unreachable:
                     assert_never(unreachable)
@@ -89,7 +93,16 @@ class SightingsPage:
             self._change(before, judgement.breaker)
             if judgement.bucket is not None:
                 self._health.put(deployment, written_at_ms, judgement.bucket)
+                self._time(deployment, judgement.bucket, buckets)
             calls = judgement.rest
+
+    def _time(self, deployment: str, newest: Bucket, buckets: Sequence[Bucket]) -> None:
+        if not self._desk.published.is_timed(deployment):
+            return
+        before = self._desk.published.latency(deployment)
+        after = moved(deployment, before, (newest, *buckets[1:]), self._now_ms)
+        if after is not None:
+            self._latencies[deployment] = after
 
     def _buckets_since(self, breaker: Breaker, written_at_ms: int) -> int:
         """How many buckets of the window end after the breaker's last change; at least the newest."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from schemas.control import Breaker, control_key
 from schemas.money import SpendRate, SpendStop
+from schemas.routing import Latency
 from streams.control import ControlView
 from streams.watch.breaker import untroubled
 
@@ -37,7 +38,7 @@ class Published:
         self._within_s = within_s
         self._follower: Follower | None = None
         self._view = ControlView()
-        self._written: dict[str, tuple[int, Breaker | SpendStop]] = {}
+        self._written: dict[str, tuple[int, Breaker | Latency | SpendStop]] = {}
 
     async def reread(self) -> None:
         """The topic from its beginning to its present end, where the previous owner's last word is."""
@@ -59,15 +60,24 @@ class Published:
             return written
         return self._view.breakers.get(deployment) or untroubled(deployment)
 
+    def latency(self, deployment: str) -> Latency | None:
+        """The newest, however old; as with breakers."""
+        written = self._unseen(f"latency/{deployment}")
+        return written if isinstance(written, Latency) else self._view.latencies.get(deployment)
+
+    def is_timed(self, deployment: str) -> bool:
+        """Whether any route is ordered by its latency."""
+        return deployment in self._view.timed_deployments
+
     def spend_stop(self, tenant: str) -> SpendStop | None:
         """The newest, whether it is over or not; as with breakers."""
         written = self._unseen(f"spend_stop/{tenant}")
         return written if isinstance(written, SpendStop) else self._view.spend_stops.get(tenant)
 
-    def wrote(self, obj: Breaker | SpendStop, offset: int) -> None:
+    def wrote(self, obj: Breaker | Latency | SpendStop, offset: int) -> None:
         self._written[control_key(obj)] = (offset, obj)
 
-    def _unseen(self, key: str) -> Breaker | SpendStop | None:
+    def _unseen(self, key: str) -> Breaker | Latency | SpendStop | None:
         offset, written = self._written.get(key, (-1, None))
         if written is not None and offset > self._view.version:
             return written

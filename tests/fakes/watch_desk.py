@@ -12,6 +12,7 @@ from schemas.base import Event
 from schemas.call import CallRow
 from schemas.control import Breaker, Tenant
 from schemas.money import SpendStop
+from schemas.routing import Latency
 from streams.control import ControlView
 from streams.runtime.delivery import Delivery
 from streams.watch.answers import Answers
@@ -88,7 +89,7 @@ class NotingOutlet:
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.published: list[Breaker | SpendStop] = []
+        self.published: list[Breaker | Latency | SpendStop] = []
         self.alerts: list[Alert] = []
         self.sightings: list[Sighting] = []
         self.sighted: list[tuple[Sighted, int]] = []
@@ -100,8 +101,14 @@ class NotingOutlet:
             raise ProducerSendError(what)
         self.said.append(what)
 
-    async def publish(self, news: Breaker | SpendStop) -> int:
-        self._say(f"breaker {news.name} {news.state}" if isinstance(news, Breaker) else f"stop {news.name}")
+    async def publish(self, news: Breaker | Latency | SpendStop) -> int:
+        match news:
+            case Breaker():
+                self._say(f"breaker {news.name} {news.state}")
+            case Latency():
+                self._say(f"latency {news.name}")
+            case SpendStop():
+                self._say(f"stop {news.name}")
         self.published.append(news)
         return len(self.said)
 

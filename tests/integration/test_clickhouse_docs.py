@@ -53,7 +53,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Generator[Connection
 
 def test_the_page_has_questions_and_access_statements() -> None:
     assert len(QUESTIONS) == 15
-    assert len(ACCESS) == 14
+    assert len(ACCESS) == 18
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

@@ -74,6 +74,7 @@ def test_the_retention_follows_the_setting(connection: Connection) -> None:
     migrate(connection, "kept", 30)
     assert "toIntervalDay(30)" in table(connection, "kept")
     assert "toIntervalDay(400)" not in table(connection, "kept")
+    assert connection.query("SELECT days FROM kept.rows_kept").result_rows == [(30,)]
 
 
 def test_sums_are_kept_longer_than_what_they_were_made_of(connection: Connection) -> None:

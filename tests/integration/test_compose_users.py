@@ -107,6 +107,24 @@ def test_the_sink_inserts_call_rows_and_does_nothing_else(engine: Engine) -> Non
     assert settings == "1", "the driver reads the server's settings when it connects"
 
 
+def test_upkeep_reads_and_writes_what_it_sums_up_and_nothing_else(engine: Engine) -> None:
+    *done, rows, prices, columns = engine.run(
+        "millrace_upkeep",
+        [
+            "SELECT count() FROM millrace.stale_days",
+            "INSERT INTO millrace.call_days (tenant_id, day) VALUES ('acme', '2026-11-18')",
+            "INSERT INTO millrace.budget_accounts (tenant_id, budget) VALUES ('acme', 'month')",
+            INSERT,
+            "INSERT INTO millrace.adjustments (adjustment_id) VALUES ('a')",
+            "SELECT count() > 0 FROM system.columns WHERE database = 'millrace' AND table = 'spending_of_rows'",
+        ],
+    )
+    assert not [answer for answer in done if "Code:" in answer]
+    assert "ACCESS_DENIED" in rows
+    assert "ACCESS_DENIED" in prices
+    assert columns == "1"
+
+
 def test_the_analyst_runs_every_panel_and_changes_nothing(engine: Engine) -> None:
     panels = [expanded(panel.sql, from_s=0, to_s=3_600) for panel in PANELS if panel.sql is not None]
     answers = engine.run("millrace_analyst", [*panels, INSERT, "DROP VIEW millrace.calls", "CREATE DATABASE other"])
@@ -122,6 +140,6 @@ def test_the_analyst_may_not_take_all_of_the_server(engine: Engine) -> None:
 def test_nobody_is_without_a_password_and_the_default_user_is_removed(engine: Engine) -> None:
     (users,) = engine.run(None, ["SELECT name, auth_type FROM system.users WHERE name != 'default' ORDER BY name"])
     assert [line.split("\t") for line in users.splitlines()] == [
-        [f"millrace_{name}", "['plaintext_password']"] for name in ("analyst", "migrator", "sink")
+        [f"millrace_{name}", "['plaintext_password']"] for name in ("analyst", "migrator", "sink", "upkeep")
     ]
     assert '<default remove="remove"/>' in USERS

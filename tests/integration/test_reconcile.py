@@ -13,6 +13,7 @@ from schemas.topics import AUDIT
 from schemas.usage import Usage
 from scripts.cli.kafka import LiveCluster
 from scripts.cli.reconcile import compared
+from scripts.cli.since import clock
 from scripts.cli.topic_reader import TopicReader
 from sinks.clickhouse import ClickHouseSink
 from sinks.connection import connect
@@ -23,7 +24,7 @@ from streams.cost.usage_export import read_export
 from streams.runtime.cluster import Cluster
 from streams.settings import KafkaSettings
 from tests.clickhouse_engine import new_database, running_engine
-from tests.fakes.call_rows import PRODUCED_AT_MS, UNKNOWN, call_row, priced
+from tests.fakes.call_rows import PRODUCED_AT_MS, call_row, priced
 from tests.integration.millrace import Millrace, Scribe, environment_of
 
 pytestmark = pytest.mark.integration
@@ -46,7 +47,7 @@ def booked(engine: ClickHouseSettings) -> Generator[tuple[Ledger, ClickHouseSett
         sink.write(
             [
                 call_row(1, provider_request_id="req-1"),
-                call_row(2, "settled", cost=UNKNOWN, error_class="timeout", usage=Usage()),
+                call_row(2, "settled", provider_request_id="req-2", error_class="timeout", usage=Usage()),
                 call_row(3, cost=priced("0"), usage=Usage(), error_class="rate_limited"),
             ]
         )
@@ -122,10 +123,13 @@ def test_what_the_provider_charged_is_what_we_have_afterwards_and_again(
     assert sum(each.delta_usd for each in ledger.adjustments(0, WHOLE.end_ms)) == Decimal("0.5")
 
 
-def test_a_call_that_may_still_be_priced_waits_with_its_record(booked: tuple[Ledger, ClickHouseSettings]) -> None:
+@pytest.mark.parametrize("without", ["request_id", "client_request_id"])
+def test_a_call_that_may_still_be_priced_waits_with_its_record(
+    booked: tuple[Ledger, ClickHouseSettings], without: str
+) -> None:
     """Adjusted now and priced later, it would count twice."""
     ledger, _ = booked
-    records = read_export(line(2, "0.5"), "bill")
+    records = read_export(line(2, "0.5", **{without: None}), "bill")
 
     def written(looked_ms: int) -> list[Decimal]:
         whole = Period(WHOLE.start_ms, WHOLE.end_ms)
@@ -146,6 +150,18 @@ def test_a_call_of_which_the_provider_has_no_record_is_named_and_the_command_fai
     assert "attempt-1" in ended.out
     assert "difference after" in ended.out
     assert "0.000749501" in ended.out
+
+
+def test_a_period_whose_calls_may_be_deleted_is_refused_and_the_horizon_named(
+    millrace: Millrace, booked: tuple[Ledger, ClickHouseSettings], tmp_path: Path
+) -> None:
+    ledger, _ = booked
+    export = tmp_path / "old.jsonl"
+    export.write_bytes(line(1, "0.5", time="2020-01-01T10:00:00Z"))
+    ended = millrace("reconcile", "--usage", str(export), "--from", "2020-01-01", "--to", "2020-01-02")
+    assert ended.status == 2
+    assert f"calls of before {clock(ledger.whole_since_ms() + 3_600_000)} UTC are deleted" in ended.err
+    assert ledger.adjustments(0, WHOLE.end_ms) == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from schemas.money import Price, PricePeriod
 from schemas.topics import AUDIT, CONTROL
 from schemas.usage import Cost
 from sinks.clickhouse import ClickHouseSink
@@ -75,3 +76,14 @@ def test_history_is_priced_again_beside_itself_and_only_once(
         again = millrace(*arguments).json
         assert (again["written"], again["lines"]) == (0, [])
         assert "0 adjustments written" in millrace(*arguments[:-1]).out
+
+    gone = millrace("reprice", "--from", "2020-01-01")
+    assert (gone.status, "are deleted or about to be" in gone.err) == (2, True)
+
+    half = Price(name="half", models=("gpt-5-mini",), periods=(PricePeriod(discount="0.5"),))
+    scribe.write(CONTROL, half.encode(), key=b"price/half")
+    estimate = ("estimate", "--since", "2026-11-18", "--requests", "1", "--json")
+    ours, listed = millrace(*estimate).json, millrace(*estimate, "--list-prices").json
+    assert (ours["prices"], listed["prices"]) == ("half of our own, then public lists", "public lists")
+    assert Decimal(ours["month_usd"]) * 2 == Decimal(listed["month_usd"]) == LIST_USD
+    assert ours["price_versions"][0].startswith("price/half@")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.call import PHASE_VERSION, CallRow, Phase
 from schemas.usage import Cost
@@ -24,6 +25,7 @@ from tests.integration.millrace import Millrace
 pytestmark = pytest.mark.integration
 
 DAY_MS = 86_400_000
+YEARS_AGO_MS = 1_600_000_000_000
 SECTIONS = {
     "spending_of_rows": "cost_daily",
     "labels_of_rows": "cost_by_label",
@@ -120,7 +122,7 @@ class Store:
             case Deliver(rows):
                 assert not self.sink.write(rows)
             case Adjust(adjustment):
-                self.adjust(adjustment)
+                self.adjust(adjustment, version(adjustment.of, "priced"))
             case RollUp():
                 roll_up(self.connection, self.settings.database)
             case HourPasses():
@@ -130,8 +132,7 @@ class Store:
                         "WHERE 1 SETTINGS mutations_sync = 2"
                     )
 
-    def adjust(self, it: Adjustment) -> None:
-        row = version(it.of, "priced")
+    def adjust(self, it: Adjustment, row: CallRow) -> None:
         self.connection.command(
             _ADJUST.replace("FILLED", f"{self.settings.database}.adjustments"),
             {
@@ -143,6 +144,20 @@ class Store:
                 "delta": it.delta_usd,
                 "before": it.before_usd,
             },
+        )
+
+    def keep_rows_for(self, days: int) -> None:
+        """As `tables apply` says it, without the TTL, which would take the rows of other tests too."""
+        self.connection.command(
+            f"CREATE OR REPLACE VIEW {self.settings.database}.rows_kept SQL SECURITY INVOKER "
+            f"AS SELECT toUInt32({days}) AS days"
+        )
+
+    def lose(self, row: CallRow) -> None:
+        self.connection.command(
+            f"ALTER TABLE {self.settings.database}.call_rows DELETE WHERE attempt_id = {{attempt:String}} "
+            "SETTINGS mutations_sync = 2",
+            {"attempt": row.attempt_id},
         )
 
     def rows(self, statement: str) -> list[Sequence[Any]]:
@@ -249,6 +264,42 @@ def test_what_was_computed_from_fewer_rows_never_replaces_what_was_computed_from
     store.connection.command(f"INSERT INTO {days} SELECT * FROM {days}_held")  # noqa: S608 - our names
     store.connection.command(f"DROP TABLE {days}_held")
     assert store.sums() == truth([Deliver((version(1, "priced"), version(3, "priced")))])
+
+
+def years_ago(number: int) -> CallRow:
+    """Published since, so that its TTL leaves it to the test."""
+    return replace(version(number, "priced"), produced_at_ms=YEARS_AGO_MS, published_at_ms=PRODUCED_AT_MS)
+
+
+def test_a_day_that_is_older_than_its_rows_keeps_its_sums_whatever_is_learned_of_it_later(store: Store) -> None:
+    store.empty()
+    first, second = map(years_ago, (1, 3))
+    for step in (Deliver((first, second)), HourPasses(), RollUp()):
+        store.do(step)
+    whole = store.sums()
+    store.keep_rows_for(days=30)
+    store.lose(first)
+    store.adjust(ADJUSTMENTS[0], first)
+    assert store.rows("SELECT day FROM stale_days") == []
+    assert store.sums() == whole
+    for step in (HourPasses(), RollUp()):
+        store.do(step)
+    assert store.sums() == whole
+    left = (second.cost.total_usd or 0) + ADJUSTMENTS[0].delta_usd
+    assert store.rows("SELECT sum(amount_usd) FROM ledger") == [(left,)]
+    store.keep_rows_for(days=400)
+
+
+def test_an_old_day_that_was_never_rolled_up_says_what_is_left_of_it(store: Store) -> None:
+    store.empty()
+    first, second = map(years_ago, (1, 3))
+    store.do(Deliver((first, second)))
+    store.keep_rows_for(days=30)
+    store.lose(first)
+    for step in (HourPasses(), RollUp()):
+        store.do(step)
+    assert [usd for _, usd, _ in store.sums().values()] == [second.cost.total_usd]
+    store.keep_rows_for(days=400)
 
 
 def test_the_second_run_has_nothing_to_do(store: Store) -> None:

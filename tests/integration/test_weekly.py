@@ -78,6 +78,6 @@ def test_a_week_is_told_in_figures_and_written_as_a_page(tmp_path: Path) -> None
         assert "<strong>0.003500 USD</strong> for 4 requests" in out.read_text()
         assert millrace("report", "--out", "/nowhere/week.html").status == 2
 
-        said = millrace("estimate", "--since", "2026-11-18", "--model", "gpt-4o-mini=1", "--json").json
+        said = millrace("estimate", "--since", "2026-11-18", "--model", "gpt-4o-mini=1", "--list-prices", "--json").json
         assert said["cache_rate"].startswith("0.333")
         assert Decimal(said["month_usd"]) > 0

@@ -4,7 +4,7 @@ from typing import Any, assert_never, cast
 
 from msgspec.structs import replace
 
-from schemas.cached import Fill, FlightEnded, FlightStarted
+from schemas.cached import CacheRecord, Fill, FlightEnded, FlightStarted, Invalidated
 from schemas.flow import Admitted, Completion, Miss, Saved
 from schemas.response import Failure
 from schemas.topics import ADMITTED, CACHE, COMPLETIONS, MISSES
@@ -85,7 +85,9 @@ def _asked_twice(world: World) -> list[str]:
                 if first.identity != record.identity:
                     wrong.append(f"{record.identity} asked what {first.identity} was asking")
                 flying[record.entry] = record
-            case FlightStarted():
+            case FlightStarted() | Invalidated():
+                pass
+            case Fill(again=True):
                 pass
             case Fill():
                 flying.pop(record.entry, None)
@@ -99,7 +101,7 @@ def _asked_twice(world: World) -> list[str]:
     return wrong
 
 
-def _decoded(records: list[Stored]) -> list[Fill | FlightStarted | FlightEnded]:
+def _decoded(records: list[Stored]) -> list[CacheRecord]:
     events = CACHE.events
     return [] if events is None else [events.decode(stored.value or b"") for stored in records]
 

@@ -10,9 +10,10 @@ from schemas.attempt import Attempt
 from schemas.base import Event, dump_json
 from schemas.call import CallRow
 from schemas.control import AnyControl, Breaker, Deployment, Limits, Route, RouteTarget, Tenant
-from schemas.flow import Accepted, Admitted, Answer, CacheSlot, Completion, Dispatch, Miss, Plan, Target, Ticket
+from schemas.flow import Accepted, Admitted, Answer, CacheSlot, Completion, Dispatch, Miss, Needs, Plan, Target, Ticket
 from schemas.prompt import Params, Prompt, UserMessage
 from schemas.response import Output
+from schemas.routing import Latency
 from schemas.topics import Topic
 from schemas.wire import Origin
 from streams.control import ControlView, with_object
@@ -66,6 +67,11 @@ def route(name: str = "default", *deployments: str, **changes: Any) -> Route:
 def breaker(name: str = "openai-1", *, until_ms: int, **changes: Any) -> Breaker:
     facts: dict[str, Any] = {"state": "open", "failure_share": 0.9, "calls": 20, "p95_ms": 900, "since_ms": NOW_MS}
     return Breaker(name=name, until_ms=until_ms, **{**facts, **changes})
+
+
+def latency(name: str = "openai-1", p50_ms: int = 400, **changes: Any) -> Latency:
+    facts: dict[str, Any] = {"p95_ms": 3 * p50_ms, "calls": 40, "at_ms": NOW_MS, **changes}
+    return Latency(name=name, p50_ms=p50_ms, **facts)
 
 
 def control(*objects: AnyControl) -> ControlView:
@@ -140,8 +146,16 @@ def slot_of(event: Admitted) -> CacheSlot:
     return CacheSlot(namespace=event.namespace, entry=summarized(event).entry, expires_after_ms=86_400_000)
 
 
-def miss(request_id: str = "r-1", *, slot: CacheSlot | None = None, **changes: Any) -> Miss:
-    return Miss(ticket=ticket(request_id, **changes), prompt=carried(prompt()), input_tokens=10, slot=slot)
+def miss(
+    request_id: str = "r-1",
+    *,
+    slot: CacheSlot | None = None,
+    needs: Needs | None = None,
+    input_tokens: int = 10,
+    **changes: Any,
+) -> Miss:
+    mine = ticket(request_id, **changes)
+    return Miss(ticket=mine, prompt=carried(prompt()), input_tokens=input_tokens, slot=slot, needs=needs)
 
 
 def target(name: str = "openai-1") -> Target:

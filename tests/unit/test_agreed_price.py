@@ -81,7 +81,8 @@ def test_a_machine_of_ones_own_is_paid_by_the_second() -> None:
 
     cost = cost_of(view(agreed(rates=Rates(second_usd="0.0004", request_usd="0.001"))), call, USED)
 
-    assert (cost.total_usd, cost.input_usd, cost.output_usd) == (Decimal("0.0016004"), Decimal("0.0016004"), 0)
+    begun_ms = Decimal("0.0016008")  # the millisecond that had begun is paid
+    assert (cost.total_usd, cost.input_usd, cost.output_usd) == (begun_ms, begun_ms, 0)
     assert cost.list_usd is None
 
 
@@ -228,7 +229,7 @@ def test_an_estimate_takes_a_prompt_for_images_where_those_are_dearer() -> None:
 def test_a_call_paid_by_the_second_is_estimated_at_a_minute() -> None:
     control = view(agreed(rates=Rates(second_usd="0.001"), margin="1"))
 
-    assert estimated_usd(control, "acme", TARGET, 5, 5, NOW_MS) == Decimal("0.06")
+    assert estimated_usd(control, "acme", TARGET, 5, 5, NOW_MS) == Decimal("0.060001")
 
 
 def test_nobody_estimates_what_nobody_knows_the_price_of() -> None:

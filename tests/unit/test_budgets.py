@@ -4,10 +4,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.account import Account, Registration
+from schemas.flow import Needs
 from schemas.money import Override
 from schemas.topics import ACCOUNTS, BUDGETS
+from streams.budgets import estimate_usd
 from streams.runtime.outcome import Absorb
 from streams.state.accounts import Accounts
 from streams.state.spending import HELD_MS
@@ -18,6 +21,7 @@ from tests.unit.examples import (
     prompt,
     records_of,
 )
+from tests.unit.routing import CHEAP_USD, DEAR_USD, MIDDLE_USD, three
 from tests.unit.spending import DAY_MS, ESTIMATE, TODAY, Ledger, budget, budgeted, key
 
 
@@ -312,3 +316,31 @@ def test_a_removed_budget_still_counts_what_was_asked_under_it() -> None:
     ledger.settle("r-1", "0.0001")
 
     assert (ledger.spent(), ledger.alerts) == (Decimal("0.0001"), [])
+
+
+def test_what_is_held_is_for_the_dearest_of_those_who_may_be_asked() -> None:
+    """Nobody is refused for want of money that the request cannot cost."""
+    configured = three(budget(), max_request_usd=f"{CHEAP_USD}")
+
+    assert estimate_usd(accepted(), three(budget()), NOW_MS) == DEAR_USD
+    assert estimate_usd(accepted(), configured, NOW_MS) == CHEAP_USD
+
+
+def test_a_cap_of_the_request_s_own_bounds_what_is_held_for_it() -> None:
+    event = accepted()
+    assert event.summary is not None
+    capped = replace(event, summary=replace(event.summary, needs=Needs(max_cost_usd=MIDDLE_USD)))
+
+    assert estimate_usd(capped, three(budget()), NOW_MS) == MIDDLE_USD
+
+
+def test_where_nobody_may_be_asked_nothing_is_held() -> None:
+    assert estimate_usd(accepted(), three(budget(), max_request_usd="0"), NOW_MS) == 0
+
+
+def test_an_older_summary_that_says_only_how_long_the_answer_may_be_is_heeded() -> None:
+    event = accepted(prompt=prompt(max_tokens=51_200))
+    assert event.summary is not None
+    older = replace(event, summary=replace(event.summary, needs=None))
+
+    assert estimate_usd(older, three(), NOW_MS) == estimate_usd(event, three(), NOW_MS)

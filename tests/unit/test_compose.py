@@ -16,6 +16,7 @@ from schemas.control import Route, RouteTarget
 from schemas.participants import PARTS, STAGES
 from scripts.cli.app import COMMANDS
 from scripts.cli.environment import RUN_ENV, variable
+from scripts.local import parts
 from sinks.settings import ClickHouseSettings
 from streams.settings import InvokeSettings, KafkaSettings, ObserveSettings, SinkSettings, WorkerSettings
 from streams.watch.settings import WatchSettings
@@ -30,6 +31,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     WatchSettings,
     WorkerSettings,
 )
+UPKEEP = {name: list(arguments) for name, arguments in parts.UPKEEP.items()}
 ONCE = {name for name, service in SERVICES.items() if service["restart"] == "no"}
 DOCKERFILE = (COMPOSE / "Dockerfile").read_text("utf-8")
 SECRET_WORD = re.compile(r"PASSWORD|SECRET|TOKEN|KEY", re.IGNORECASE)
@@ -45,7 +47,8 @@ def is_ours(service: Mapping[str, Any]) -> bool:
 
 def test_every_process_has_a_service_of_its_name() -> None:
     running = {name: service["command"] for name, service in SERVICES.items() if is_ours(service) and name not in ONCE}
-    assert running == {**{name: ["stage", name] for name in STAGES}, "sink": ["sink"], "watch": ["watch"]}
+    stages = {name: ["stage", name] for name in STAGES}
+    assert running == {**stages, "sink": ["sink"], "watch": ["watch"], **UPKEEP}
 
 
 @pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if is_ours(service)])
@@ -102,8 +105,8 @@ def test_passwords_differ_and_each_user_has_the_one_its_service_sends(tmp_path: 
             r"<(millrace_\w+)><password>([0-9a-f]{48})</password>", (tmp_path / "clickhouse_passwords.xml").read_text()
         )
     )
-    assert len(set(known.values())) == 3
-    for name in ("tables", "sink", "cli"):
+    assert len(set(known.values())) == 4
+    for name in ("tables", "sink", "cli", *UPKEEP):
         user = SERVICES[name]["environment"][variable(ClickHouseSettings, "user")]
         (secret,) = SERVICES[name]["secrets"]
         sent = ClickHouseSettings(_env_file=tmp_path / secret["source"])  # pyright: ignore[reportCallIssue]  # pydantic-settings takes it
@@ -145,7 +148,7 @@ def test_a_container_may_take_longer_to_stop_than_its_work() -> None:
 def test_what_runs_on_is_checked_for_health_and_what_ends_is_not() -> None:
     for name, service in SERVICES.items():
         check = service.get("healthcheck", {})
-        if name in ONCE:
+        if name in ONCE or name in UPKEEP:
             assert check == {"disable": True}
         elif is_ours(service):
             assert not check, "the image brings its own"

@@ -136,6 +136,18 @@ def planned_view(text: str, tmp_path: Path, view: ControlView | None = None) -> 
             DEPLOYMENT + ROUTE.replace(', model = "m"', "").replace("default", "fast") + 'models = ["fast"]\n',
             "route fast: no target serves model fast",
         ),
+        (
+            DEPLOYMENT + "features = { n = { tools = false } }\n",
+            "deployment main: features names n, which is none of its models; rename it",
+        ),
+        (
+            TENANT + 'regions = ["eu"]\n' + DEPLOYMENT + 'region = "us"\n' + ROUTE,
+            "tenant acme: no deployment is in its regions; deployments are in: us",
+        ),
+        (
+            DEPLOYMENT + ROUTE.replace('model = "m"', 'model = "m", weight = 0') + 'order = ["weighted"]\n',
+            "route default: order is weighted and no target has a weight",
+        ),
     ],
 )
 def test_objects_that_cannot_work_together_are_refused(text: str, complaint: str, tmp_path: Path) -> None:
@@ -187,7 +199,7 @@ def test_every_demo_key_of_the_sample_stands_beside_its_hash(sample: ControlView
     assert len(known) == 3
 
 
-@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4.1-mini", "claude-haiku-4-5", "fast", "smart", "auto"])
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-4.1-mini", "claude-haiku-4-5", "fast", "smart", "cheap", "auto"])
 def test_every_model_and_alias_of_the_sample_leads_to_both_providers(sample: ControlView, model: str) -> None:
     choice = choose_route(sample, ticket("acme", model))
     assert choice is not None

@@ -7,13 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.control import Breaker, Deployment, Route, Tenant, control_key
+from schemas.routing import Latency
 from streams.control import ControlView, with_object
+from streams.routes import choose_route
 from streams.runtime.follower import apply_record
-from tests.unit.examples import NOW_MS, breaker, control, deployment, route, tenant
+from tests.unit.examples import NOW_MS, breaker, control, deployment, latency, route, tenant, ticket
 
-ConfigObject = Tenant | Deployment | Route | Breaker
+ConfigObject = Tenant | Deployment | Route | Breaker | Latency
 
-OBJECTS: tuple[ConfigObject, ...] = (tenant(), deployment(), route(), breaker(until_ms=NOW_MS))
+OBJECTS: tuple[ConfigObject, ...] = (tenant(), deployment(), route(), breaker(until_ms=NOW_MS), latency())
 
 
 def applied(view: ControlView, each: ConfigObject, offset: int) -> ControlView:
@@ -21,7 +23,13 @@ def applied(view: ControlView, each: ConfigObject, offset: int) -> ControlView:
 
 
 def named(view: ControlView) -> dict[str, Any]:
-    return {"tenant": view.tenants, "deployment": view.deployments, "route": view.routes, "breaker": view.breakers}
+    return {
+        "tenant": view.tenants,
+        "deployment": view.deployments,
+        "route": view.routes,
+        "breaker": view.breakers,
+        "latency": view.latencies,
+    }
 
 
 @pytest.mark.parametrize("each", OBJECTS, ids=lambda each: each.kind)
@@ -106,3 +114,24 @@ def test_requests_are_judged_only_with_a_tenant_a_deployment_and_a_route() -> No
         view = with_object(view, each, offset)
 
     assert view.is_configured
+
+
+@pytest.mark.parametrize("measured", [breaker(until_ms=NOW_MS), latency()], ids=lambda each: each.kind)
+def test_what_is_measured_every_few_seconds_has_nothing_worked_out_anew(measured: Breaker | Latency) -> None:
+    before = control()
+    chosen, index = choose_route(before, ticket()), before.route_index
+
+    after = with_object(before, measured, 60)
+
+    assert choose_route(after, ticket()) is chosen
+    assert after.route_index is index
+    gone = apply_record(after, control_key(measured).encode(), None, 61)
+    assert choose_route(gone, ticket()) is chosen
+
+
+@pytest.mark.parametrize("changed", [tenant(), deployment(), route()], ids=lambda each: each.kind)
+def test_a_change_of_the_configuration_has_everything_worked_out_anew(changed: Tenant | Deployment | Route) -> None:
+    before = control()
+    chosen = choose_route(before, ticket())
+
+    assert choose_route(with_object(before, changed, 60), ticket()) is not chosen

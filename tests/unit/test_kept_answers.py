@@ -190,6 +190,15 @@ def test_an_end_wakes_those_who_wait_though_its_flight_was_forgotten_at_its_limi
     assert state.apply(ended(), NOW_MS + 50) == ("acme/q/1",)
 
 
+@pytest.mark.parametrize("is_forgotten", [True, False])
+def test_an_end_wakes_those_who_wait_once_the_flight_after_its_own_is_given_up_too(is_forgotten: bool) -> None:
+    state = answers(started(), started(identity="acme/r-2", started_at_ms=NOW_MS + 1, gives_up_at_ms=NOW_MS + 50))
+    if is_forgotten:
+        state.apply(started("globex/q/1", identity="globex/r-1"), NOW_MS + 50)
+
+    assert state.apply(ended(), NOW_MS + 50) == ("acme/q/1",)
+
+
 def test_a_new_flight_is_not_told_of_the_last_ones_end() -> None:
     state = answers(started(), ended(), started(identity="acme/r-2"))
 

@@ -92,6 +92,7 @@ def test_a_priced_row_says_what_was_called_how_long_it_took_and_what_it_cost() -
         "default",
         "default route",
     )
+    assert (row.model_sent, row.price_as) == ("gpt-5-mini", "openai")
     assert (row.cost, row.usage_source, row.http_status, row.finish_reason) == (PAID, "provider", 200, "stop")
     assert row.usage_raw == {"prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17}
     assert (row.queue_ms, row.provider_ms, row.total_ms) == (100, 1_000, 1_200)
@@ -101,7 +102,7 @@ def test_a_priced_row_says_what_was_called_how_long_it_took_and_what_it_cost() -
 def test_the_model_that_answered_counts_more_than_the_one_that_was_asked() -> None:
     row = attempt_row(ASKED, plan(), attempt(model_reported="gpt-5-mini-2026-01-01"), "priced")
 
-    assert row.model_used == "gpt-5-mini-2026-01-01"
+    assert (row.model_used, row.model_sent) == ("gpt-5-mini-2026-01-01", "gpt-5-mini")
 
 
 def test_a_cut_answer_is_marked_as_such() -> None:

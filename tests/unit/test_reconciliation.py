@@ -20,7 +20,6 @@ from streams.cost.reconciliation import (
     Period,
     Stray,
     compare,
-    is_stray,
 )
 from streams.cost.settlement import Settlement, settle
 from streams.cost.usage_export import UsageRecord
@@ -53,7 +52,7 @@ def after(calls: Sequence[BookedCall], written: Sequence[Adjustment]) -> list[Bo
         for each in written:
             same = (each.tenant_id, each.produced_at_ms, each.request_id, each.attempt_id)
             is_mine = same == (call.tenant_id, call.produced_at_ms, call.request_id, call.attempt_id)
-            if is_mine and not is_stray(each):
+            if is_mine and not each.is_stray:
                 adjusted = adjusted.adjusted(each)
         found.append(adjusted)
     return found
@@ -69,7 +68,7 @@ UNKNOWN = booked_call(usd=None)
         (booked_call(), usage_record(), Agrees(booked_call(), usage_record())),
         (booked_call(), usage_record(usd="0.003"), Differs(booked_call(), usage_record(usd="0.003"))),
         (GUESSED, usage_record(), Found(GUESSED, usage_record())),
-        (GUESSED, usage_record(usd="0.002"), Agrees(GUESSED, usage_record(usd="0.002"))),
+        (GUESSED, usage_record(usd="0.002"), Found(GUESSED, usage_record(usd="0.002"))),
         (UNKNOWN, usage_record(), Found(UNKNOWN, usage_record())),
         (GUESSED, None, NotBilled(GUESSED)),
         (UNKNOWN, None, NotBilled(UNKNOWN)),
@@ -219,7 +218,7 @@ def test_what_is_left_of_the_difference_is_what_we_have_a_price_for_and_they_no_
     unexplained = sum((each.call.amount_usd or NOTHING for each in result.not_found), NOTHING)
     assert result.difference_usd == unexplained
     stored = after(calls, result.writes)
-    strays = sum((each.delta_usd for each in result.writes if is_stray(each)), NOTHING)
+    strays = sum((each.delta_usd for each in result.writes if each.is_stray), NOTHING)
     assert sum((call.amount_usd or NOTHING for call in stored), strays) == result.ours_after_usd
 
 

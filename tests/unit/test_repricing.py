@@ -3,12 +3,15 @@
 from dataclasses import replace
 from decimal import Decimal
 
-from schemas.adjustment import BookedCall
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.adjustment import NOTHING, BookedCall
 from schemas.control import Deployment
-from schemas.money import Price, PricePeriod
+from schemas.money import Price, PricePeriod, Rates
 from schemas.usage import Cost, Usage
 from streams.control import ControlView, with_object
-from streams.cost.reconciliation import Period
+from streams.cost.reconciliation import Period, own_id
 from streams.cost.repricing import Pricing, agreed_prices, reprice, summed
 from streams.cost.settlement import settle
 from tests.fakes.booked_calls import booked_call, usage_record
@@ -51,18 +54,52 @@ def test_what_costs_the_same_or_has_no_price_now_is_left_alone() -> None:
 
 def test_the_same_prices_again_are_no_news() -> None:
     call = priced_again(booked_call(), at("0.0008"))
-    again = reprice(call, at("0.0008"), "another run")
-    assert again is not None
-    assert not again.is_news
+    assert reprice(call, at("0.0008"), "another run") is None
 
 
-def test_prices_may_change_back_and_forth_and_the_last_ones_count() -> None:
+def test_prices_that_come_back_are_a_step_of_their_own() -> None:
     call = booked_call(usd=None, cost_status="unpriced")
-    for usd, version in (("0.0008", "v2"), ("0.0009", "v3"), ("0.0007", "v2"), ("0.0009", "v3")):
+    for usd, version in (("0.0008", "A"), ("0.0009", "B"), ("0.0008", "A"), ("0.0008", "A")):
         call = priced_again(call, at(usd, version))
         assert call.amount_usd == Decimal(usd)
-    assert len(call.adjustments) == 2
-    assert [each.before_usd is None for each in call.adjustments].count(True) == 1
+    assert [(each.price_version, each.before_usd, each.after_usd) for each in call.adjustments] == [
+        ("A", None, Decimal("0.0008")),
+        ("B", Decimal("0.0008"), Decimal("0.0009")),
+        ("A", Decimal("0.0009"), Decimal("0.0008")),
+    ]
+
+
+Step = tuple[str, str | None]
+"""A price by its version, or what the provider charges (None: it has no such call any more)."""
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from("ABC"), st.integers(0, 4).map(lambda n: f"{n}e-9")),
+        st.tuples(st.just("bill"), st.none() | st.integers(0, 4).map(lambda n: f"{n}e-9")),
+    )
+)
+
+
+@given(booked=st.none() | st.integers(0, 4).map(lambda n: f"{n}e-9"), steps=steps)
+def test_after_any_prices_and_bills_the_amount_is_the_last_ones_and_the_history_leads_there(
+    booked: str | None, steps: list[Step]
+) -> None:
+    call = booked_call(usd=booked, cost_status="unpriced" if booked is None else "priced")
+    period, charged = Period(0, call.started_at_ms + 10_000), False
+    for name, usd in steps:
+        before = call.amount_usd
+        if name == "bill":
+            records = [] if usd is None else [usage_record(usd=usd)]
+            for each in settle([call], records, (), period, is_complete=True, run_id="r").writes:
+                call = call.adjusted(each)
+            charged = usd is not None and call.is_settled
+            expected = call.amount_without(own_id(call)) if usd is None else Decimal(usd)
+        else:
+            call = priced_again(call, at(usd, name))
+            expected = before if charged or usd is None else Decimal(usd)
+        assert call.amount_usd == expected
+    repriced = [each for each in call.adjustments if each.kind == "reprice"]
+    assert len({each.adjustment_id for each in repriced}) == len(repriced)
+    assert sum((each.delta_usd for each in call.adjustments), call.booked_usd or NOTHING) == (call.amount_usd or 0)
 
 
 def test_what_the_provider_charged_is_changed_by_no_price() -> None:
@@ -73,7 +110,18 @@ def test_what_the_provider_charged_is_changed_by_no_price() -> None:
 
 
 def test_a_call_of_which_nobody_knows_the_usage_keeps_its_price() -> None:
-    assert reprice(replace(booked_call(), usage=Usage()), at("0.0008"), "run") is None
+    refused = replace(booked_call(usd="0"), usage=Usage(), usage_source="none")
+    lost = replace(booked_call(usd=None), usage=Usage())
+    assert reprice(refused, at("0.0008"), "run") is None
+    assert reprice(lost, at("0.0008"), "run") is None
+
+
+def test_a_machine_paid_by_the_second_is_paid_for_a_call_without_tokens_too() -> None:
+    by_the_second = Price(name="gpus", periods=(PricePeriod(rates=Rates(second_usd="0.001")),))
+    call = replace(booked_call(usd=None, cost_status="unpriced"), usage=Usage(), provider_ms=1_999)
+    found = reprice(call, agreed_prices(with_object(CONFIGURED, by_the_second, 117)), "run")
+    assert found is not None
+    assert found.after_usd == Decimal("0.002")
 
 
 MAIN = Deployment(name="openai-main", provider="openai", key_ref="k", models={"fast": "gpt-4o-mini", "smart": "gpt-4o"})
@@ -86,6 +134,13 @@ def test_the_list_knows_a_new_snapshot_by_the_name_that_was_sent_and_never_by_wh
     assert pricing(named).total_usd == pricing(booked_call()).total_usd == Decimal("0.000450000")
     stood_in = replace(booked_call(), model_used="brand-new-llm", model_requested="gpt-4o")
     assert pricing(stood_in).status == "unpriced"
+
+
+def test_what_was_sent_and_as_whose_it_was_priced_is_taken_from_the_row_and_not_from_the_deployments_of_now() -> None:
+    sold = replace(booked_call(), model_used="brand-new-llm", model_sent="gpt-4o-mini", price_as="openai")
+    assert agreed_prices(ControlView())(sold).total_usd == Decimal("0.000450000")
+    elsewhere = replace(sold, model_sent="llama-3.3-70b-versatile", price_as="groq")
+    assert agreed_prices(CONFIGURED)(elsewhere).status == "priced"
 
 
 def test_a_call_by_a_deployment_that_is_gone_is_left_alone() -> None:

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from schemas.control import Deployment, Route, RouteTarget, Tenant
-from streams.control import Choice, ControlView, with_object
+from streams.control import ControlView, with_object
 from streams.routes import MOST_REMEMBERED, choose_route, targets_of
-from tests.unit.examples import control, deployment, route, ticket
+from streams.routing.choice import Choice
+from tests.unit.examples import control, deployment, route, tenant, ticket
 
 SPECIFIC_TO_GENERAL: tuple[tuple[str, dict[str, Any]], ...] = (
     ("tenant and task", {"tenants": ("acme",), "tasks": ("search",)}),
@@ -177,3 +179,45 @@ def test_a_chosen_route_always_allows_the_request(
     if chosen is not None:
         assert not tenants or "acme" in tenants
         assert model in models or task in tasks or (tenants and model == "auto")
+
+
+TIERED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("tenant, any model", {"tenants": ("acme",)}),
+    ("tier and task", {"tiers": ("gold", "silver"), "tasks": ("search",)}),
+    ("tier and model", {"tiers": ("gold",), "models": ("auto",)}),
+    ("tier, any model", {"tiers": ("gold",)}),
+    ("task", {"tasks": ("search",)}),
+)
+
+
+@pytest.mark.parametrize("first", range(len(TIERED)))
+def test_a_route_of_the_tenants_tier_goes_before_everybodys_and_after_its_own(first: int) -> None:
+    routes = [route(f"r-{at}", **rules) for at, (_, rules) in enumerate(TIERED)][first:]
+
+    chosen = choice(only(tenant(tier="gold"), *routes), model="auto", task="search")
+
+    assert chosen is not None
+    assert chosen.reason == f"{TIERED[first][0]}: r-{first}"
+
+
+def test_a_route_of_another_tier_is_never_taken_not_even_as_the_default() -> None:
+    view = only(tenant(tier="trial"), route("default", tiers=("gold",)), route("golden", tiers=("gold",)))
+
+    assert choice(view, model="auto") is None
+    assert choice(view, model="auto", tenant_id="unheard-of") is None
+    assert choice(with_object(view, tenant(tier="gold"), 9), model="auto") is not None
+
+
+def test_a_tenant_that_changes_its_tier_takes_another_route_at_once() -> None:
+    view = only(tenant(tier="trial"), route(), route("golden", tiers=("gold",), models=("gpt-5-mini",)))
+
+    before, after = choice(view), choice(with_object(view, tenant(tier="gold"), 9))
+
+    assert before is not None
+    assert after is not None
+    assert (before.route.name, after.route.name) == ("default", "golden")
+
+
+def test_a_route_is_for_tenants_or_for_tiers() -> None:
+    with pytest.raises(ValidationError, match="make a second route for the tiers"):
+        route("both", tenants=("acme",), tiers=("gold",))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.cached import CacheRecord, Fill, FlightEnded, FlightStarted
+from schemas.cached import CacheRecord, Fill, FlightEnded, FlightStarted, Invalidated
 from schemas.flow import Admitted, Completion, Miss, Saved
 from schemas.prompt import UserMessage
 from schemas.request import Priority
@@ -36,9 +36,9 @@ from tests.unit.examples import (
 class Cache:
     """The stage and its state, without Kafka: what an outcome writes to the table is applied, as the shell does."""
 
-    def __init__(self, configured: ControlView | None = None) -> None:
+    def __init__(self, configured: ControlView | None = None, state: KeptAnswers | None = None) -> None:
         self.control = configured or control(tenant("globex"))
-        self.state = KeptAnswers()
+        self.state = KeptAnswers() if state is None else state
         self.log: list[CacheRecord] = []
 
     def take(self, event: Admitted, *, at_ms: int = NOW_MS, parked_ms: int | None = None) -> Outcome:
@@ -46,7 +46,7 @@ class Cache:
         seen = view(self.state, control=self.control, now_ms=at_ms, parked_ms=parked_ms, delivery=asked)
         outcome = decide(event, seen)
         for record in table_records(CACHE, outcome):
-            assert isinstance(record, Fill | FlightStarted | FlightEnded)
+            assert isinstance(record, Fill | FlightStarted | FlightEnded | Invalidated)
             self.learn(record, at_ms=at_ms)
         return outcome
 
@@ -404,3 +404,22 @@ def test_a_single_letter_makes_another_question() -> None:
     assert prompt_of(other.prompt).messages == (UserMessage(role="user", content="Is it ripe"),)
 
     assert isinstance(cache.take(other), Forward)
+
+
+def test_an_answer_that_is_used_is_written_once_more_before_it_makes_room_and_under_a_key_of_its_own() -> None:
+    cache, event = Cache(state=KeptAnswers(max_bytes=16 * 1024)), admitted("r-2")
+    cache.learn(fill_for(event))
+    for number in range(8):
+        cache.learn(fill_for(admitted(text=f"Another question {number}?")))
+
+    outcome = cache.take(event)
+
+    assert isinstance(outcome, Finish)
+    (again,) = outcome.records
+    assert (again.topic, again.partition_by) == (CACHE, event.namespace)
+    assert again.key != slot_of(event).entry, "on a compacted topic it would erase a newer answer"
+    assert isinstance(again.event, Fill)
+    assert (again.event.again, again.event.expires_at_ms) == (True, NOW_MS + 3_600_000)
+    used_again = cache.take(event)
+    assert isinstance(used_again, Finish)
+    assert used_again.records == (), "not at each use"

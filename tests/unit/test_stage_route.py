@@ -1,13 +1,16 @@
 """A plan that names whom to ask in which order, in the lane of its priority; or an honest end."""
 
+from decimal import Decimal
 from typing import Any, get_args
 
 import pytest
 
+from schemas.base import dump_json, load_json
 from schemas.control import RouteTarget
-from schemas.flow import Dispatch, Miss
+from schemas.flow import Dispatch, Miss, Needs
 from schemas.money import Price, PricePeriod, Rates
 from schemas.request import Priority
+from schemas.routing import Features
 from schemas.topics import DISPATCH
 from streams.control import ControlView, with_object
 from streams.runtime.outcome import Record
@@ -24,8 +27,10 @@ from tests.unit.examples import (
     miss,
     route,
     slot_of,
+    tenant,
     view,
 )
+from tests.unit.routing import CHEAP, DEAR, offering, three
 
 THREE = (deployment("a"), deployment("b"), deployment("c"))
 MINUTE_MS = 60_000
@@ -197,3 +202,55 @@ def test_a_price_that_begins_tomorrow_is_none_today() -> None:
 
     assert finished(decide(miss(), view(Stateless(), control=strict))).failure is not None
     assert sent(miss(), strict, now_ms=NOW_MS + 86_400_000)
+
+
+def test_the_plan_says_why_its_targets_are_where_they_are_and_what_is_not_among_them() -> None:
+    configured = three(tenant(max_request_usd="0.003"), order=("cheapest",))
+
+    made = dispatched(miss(), configured).plan
+
+    assert made.reason == "default route, without dear (cost)"
+    assert [(target.deployment, target.why) for target in made.targets] == [
+        ("cheap", "cheapest 1/2"),
+        ("middle", "cheapest 2/2"),
+    ]
+
+
+def test_what_a_request_needs_decides_where_it_may_go() -> None:
+    configured = control(
+        offering("plain", CHEAP, Features(tools=False)), offering("able", DEAR), route("default", "plain", "able")
+    )
+
+    assert order(configured) == ["plain", "able"]
+    assert order(configured, needs=Needs(tools=True)) == ["able"]
+
+
+def test_a_request_nobody_may_be_asked_ends_with_every_target_and_why_and_whoever_waits_is_told() -> None:
+    slot = slot_of(admitted())
+
+    end = finished(decide(miss(slot=slot), view(Stateless(), control=three(tenant(max_request_usd="0.0001")))))
+
+    assert (end.status, end.slot) == ("failed", slot)
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.field, end.failure.retryable) == ("no_target", "params.max_tokens", False)
+    for name in ("dear", "cheap", "middle"):
+        assert f"gpt-5-mini at {name}: it may cost" in end.failure.message
+
+
+def test_who_waits_for_a_request_that_names_a_cap_of_its_own_is_not_held_to_it() -> None:
+    """`rejected` ends a flight without an end for those who wait: see `_look_up` in the cache stage."""
+    needs = Needs(max_cost_usd=Decimal("0.0001"))
+
+    end = finished(decide(miss(slot=slot_of(admitted()), needs=needs), view(Stateless(), control=three())))
+
+    assert end.status == "rejected"
+    assert end.failure is not None
+    assert end.failure.field == "max_cost_usd"
+
+
+def test_an_event_of_a_process_that_knows_of_no_needs_is_routed_as_one_without_any() -> None:
+    older = load_json(miss().encode())
+    assert isinstance(older, dict)
+    del older["needs"]
+
+    assert dispatched(Miss.decode(dump_json(older))).plan == dispatched(miss()).plan

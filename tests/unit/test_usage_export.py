@@ -25,6 +25,11 @@ def test_a_csv_with_the_same_names_says_the_same() -> None:
     assert read_export(text, "bill.csv") == [RECORD]
 
 
+def test_the_last_moment_of_a_day_is_of_that_day_however_finely_it_is_told() -> None:
+    (record,) = read_export(b"time,cost_usd\n2026-11-28T23:59:59.999900Z,1\n", "bill.csv", "groq")
+    assert record.at_ms == 1_795_910_399_999
+
+
 def test_a_record_without_a_provider_has_the_one_that_is_said() -> None:
     (record,) = read_export(b"time,cost_usd\n1795858200.250,1\n", "bill.csv", "groq")
     assert (record.provider, record.request_id, record.at_ms) == ("groq", None, 1_795_858_200_250)

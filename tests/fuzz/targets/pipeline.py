@@ -1,10 +1,12 @@
 """What the stages read from Kafka: requests and headers of anybody, and the topics between them."""
 
 from contextlib import suppress
+from decimal import Decimal
 
 from pydantic import ValidationError
 
 from schemas.call import CallNews, CallRow
+from schemas.flow import Needs
 from schemas.headers import credentials, incoming, outgoing, without_credentials
 from schemas.topics import ACCOUNTS, BUDGETS, CACHE, RESPONSES, TOPICS
 from schemas.wire import DecodeError
@@ -111,7 +113,8 @@ def _control(data: bytes) -> None:
     choose_route(seen, ticket())
     arrived = delivery(request_json())
     sendable(validate.decide(arrived, view(Stateless(), control=seen)), arrived)
-    sendable(route.decide(miss(), view(Stateless(), control=seen)), arrived)
+    for needs in (None, Needs(max_tokens=50, tools=True, max_cost_usd=Decimal("0.01"))):
+        sendable(route.decide(miss(needs=needs), view(Stateless(), control=seen)), arrived)
 
 
 def _call_rows(data: bytes) -> None:

@@ -1,0 +1,157 @@
+"""`millrace route`: where would a request go, and why there?"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import time_ns
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from schemas.complaint import complaint
+from schemas.flow import NO_NEEDS, Ticket
+from schemas.request import Request
+from schemas.wire import Origin
+from scripts.cli.command_group import command_app
+from scripts.cli.config import assignments, planned
+from scripts.cli.config_diff import applied
+from scripts.cli.control_topic import read_control
+from scripts.cli.fault import Fault
+from scripts.cli.kafka import BootstrapServers, reach
+from scripts.cli.screen import AsJson, show_json, show_table
+from streams.control import ControlView
+from streams.cost.amount import plain
+from streams.questions import needs_of
+from streams.routes import choose_route
+from streams.routing.explanation import Explanation, Weighed, explain
+from streams.routing.qualify import Inquiry
+from streams.stages.validate import bounded, input_tokens
+
+app = command_app("Show where a request would go, and why there.")
+
+STDIN = "-"
+_NOWHERE = Origin(topic="", partition=0, offset=0)
+
+
+@app.callback()
+def _group() -> None:
+    """So that there is a group although it has one command."""
+
+
+@app.command("explain", epilog="Example: millrace route explain request.json --config compose/config/millrace.toml")
+def explain_route(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="One request event as JSON; - reads standard input.")],
+    config: Annotated[
+        Path | None, typer.Option(help="By this file, without any broker. (default: by what is in force)")
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Value for ${NAME} in that file. Repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Show where a request would go and why, and send nothing.
+
+    Shows the routes that match it, each target of the one it takes with what it may cost there, in the order in which
+    they are asked, and why the others are not. Exit status 1 when none would be asked.
+    """
+    request = _request(file)
+    if config is None:
+        control = read_control(reach(bootstrap_servers)).view
+    else:
+        control = applied(ControlView(), planned(config, assignments(values or []), ControlView()))
+    told = explained(request, control, time_ns() // 1_000_000)
+    if as_json:
+        show_json(_plain(told))
+    else:
+        _show(told, request)
+    if not any(each.place for each in told.targets):
+        raise typer.Exit(1)
+
+
+def explained(request: Request, control: ControlView, now_ms: int) -> Explanation:
+    """Raises Fault for a tenant that is not known: there is nothing to say of its requests."""
+    if request.tenant_id not in control.tenants:
+        raise Fault(f"tenant_id {request.tenant_id!r} is not configured; known: {', '.join(sorted(control.tenants))}")
+    request = bounded(request, control)
+    ticket = Ticket(
+        request_id=request.request_id,
+        tenant_id=request.tenant_id,
+        model=request.model,
+        task=request.task,
+        origin=_NOWHERE,
+        produced_at_ms=now_ms,
+    )
+    choice = choose_route(control, ticket)
+    tokens = 0 if choice is None else input_tokens(request, choice, control)
+    inquiry = Inquiry(request.tenant_id, ticket.identity, needs_of(request) or NO_NEEDS, tokens, now_ms)
+    return explain(control, ticket, inquiry)
+
+
+def _request(file: str) -> Request:
+    try:
+        content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
+    except OSError as error:
+        raise Fault(f"{file} cannot be read: {error.strerror}") from error
+    try:
+        return Request.decode(content)
+    except ValidationError as error:
+        raise Fault(
+            f"{'standard input' if file == STDIN else file} is no request: {complaint(error).message}"
+        ) from None
+
+
+def _show(told: Explanation, request: Request) -> None:
+    if told.route is None:
+        print(f"no route leads to model {request.model!r} for tenant {request.tenant_id}: it would be refused")
+        return
+    show_table(
+        ("found by", "route", ""),
+        [(each.rule, each.route, "taken" if each.is_taken else "less specific") for each in told.considered],
+    )
+    print()
+    show_table(
+        ("", "deployment", "model", "region", "may cost USD", "p50 ms", "p95 ms", "why"),
+        [_cells(each) for each in told.targets],
+        right=("", "may cost USD", "p50 ms", "p95 ms"),
+    )
+    print(f"\nroute_reason: {told.reason}")
+    if told.cascade:
+        print("cascade: an answer that does not pass the route's checks leads to the next model")
+    if told.failure is not None:
+        print(f"refused: {told.failure.message}")
+    elif not told.targets or told.targets[0].place is None:
+        print(f"refused: route {told.route} has no deployment for model {request.model!r}")
+
+
+def _cells(each: Weighed) -> Sequence[str]:
+    speed = ("-", "-") if each.latency is None else (str(each.latency.p50_ms), str(each.latency.p95_ms))
+    usd = "-" if each.usd is None else plain(each.usd)
+    place = "out" if each.place is None else str(each.place)
+    return (place, each.deployment, each.model, each.region or "-", usd, *speed, each.why)
+
+
+def _plain(told: Explanation) -> dict[str, object]:
+    """Money as text."""
+    return {
+        "considered": [{"rule": each.rule, "route": each.route, "is_taken": each.is_taken} for each in told.considered],
+        "route": told.route,
+        "reason": told.reason,
+        "cascade": told.cascade,
+        "targets": [
+            {
+                "place": each.place,
+                "deployment": each.deployment,
+                "model": each.model,
+                "region": each.region,
+                "usd": None if each.usd is None else plain(each.usd),
+                "p50_ms": None if each.latency is None else each.latency.p50_ms,
+                "p95_ms": None if each.latency is None else each.latency.p95_ms,
+                "why": each.why,
+            }
+            for each in told.targets
+        ],
+        "refused": None if told.failure is None else told.failure.message,
+    }

@@ -1,0 +1,42 @@
+"""Which answers are kept to be given again, and how they are kept."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from schemas.cached import Fill
+from schemas.flow import Completion, Saved
+from schemas.response import FinishReason
+from schemas.usage import Usage
+from streams.cost.booking import Booked
+
+REPEATABLE: frozenset[FinishReason] = frozenset({"stop", "length", "tool_calls"})
+"""Endings that the same question would meet again; refusals and filters are not kept."""
+
+
+def fill_of(completion: Completion, paid: Sequence[Booked], stored_at_ms: int) -> Fill | None:
+    """None where there is nothing that may be given again: no answer, half of one, or one that says no. What was
+    streamed and what was not is kept alike, and so is the call of a tool. A hit saves what all rounds cost.
+    """
+    slot, answer = completion.slot, completion.answer
+    if slot is None or answer is None or not paid:
+        return None
+    if not answer.complete or answer.finish_reason not in REPEATABLE:
+        return None
+    _, used, _ = paid[-1]
+    return Fill(
+        namespace=slot.namespace,
+        entry=slot.entry,
+        answer=answer,
+        saved=Saved(request_id=completion.ticket.request_id, usage=used or Usage(), cost_usd=_cost_of_answers(paid)),
+        stored_at_ms=stored_at_ms,
+        expires_at_ms=stored_at_ms + slot.expires_after_ms,
+        asked_at_ms=completion.ticket.stamps.get("cache", 0),
+        meaning=slot.meaning,
+    )
+
+
+def _cost_of_answers(paid: Sequence[Booked]) -> Decimal | None:
+    """Of the attempts that were answered, one a round. None when it is not known of one of them."""
+    costs = [cost.total_usd for attempt, _, cost in paid if attempt.error_class is None]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None

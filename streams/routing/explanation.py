@@ -1,0 +1,111 @@
+"""What would happen to a request and why, target by target: decided by the very functions that `route` decides with."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from schemas.flow import Target, Ticket
+from schemas.response import Failure
+from schemas.routing import Latency
+from streams.control import ControlView
+from streams.routes import choice_of, choose_route, default_route, rules_for
+from streams.routing.choice import Choice
+from streams.routing.choose import constrained, reason_of, select
+from streams.routing.order import latency_of
+from streams.routing.qualify import Inquiry
+from streams.routing.reasons import PassedOver, no_target
+
+_AS_GIVEN = "as the route says"
+
+
+class Considered(Struct, frozen=True):
+    """A way by which routes are found, the most specific first, and the route that it leads to."""
+
+    rule: str
+    route: str
+    is_taken: bool
+
+
+class Weighed(Struct, frozen=True):
+    """A target. `place` is None for one that is not asked; `usd` None where nobody knows the price."""
+
+    place: int | None
+    deployment: str
+    model: str
+    region: str | None
+    usd: Decimal | None
+    latency: Latency | None
+    why: str
+
+
+class Explanation(Struct, frozen=True):
+    """`failure` is what the requester would be told where nobody is asked; None also where a route has no deployment,
+    which `route` finds out later.
+    """
+
+    considered: tuple[Considered, ...]
+    route: str | None
+    reason: str | None
+    targets: tuple[Weighed, ...]
+    failure: Failure | None
+    cascade: bool = False
+
+
+def explain(control: ControlView, ticket: Ticket, inquiry: Inquiry) -> Explanation:
+    considered, choice = _considered(control, ticket), choose_route(control, ticket)
+    if choice is None:
+        return Explanation(considered, None, None, (), None)
+    selection = select(choice, inquiry, control)
+    known = _targets_by_name(control, choice, ticket.model)
+    named = {(target.deployment, target.model): model for (_, model), target in known.items()}
+    asked = (
+        _weighed(place, named[target.deployment, target.model], target, target.why or _AS_GIVEN, inquiry, control)
+        for place, target in enumerate(selection.targets, 1)
+    )
+    passed_over = (
+        _passed_over(each, known.get((each.deployment, each.model)), inquiry, control) for each in selection.passed_over
+    )
+    is_refused = not selection.targets and bool(constrained(selection.passed_over))
+    return Explanation(
+        considered=considered,
+        route=choice.route.name,
+        reason=reason_of(choice, selection.passed_over),
+        targets=(*asked, *passed_over),
+        failure=no_target(choice.route.name, selection.passed_over) if is_refused else None,
+        cascade=choice.route.cascade,
+    )
+
+
+def _considered(control: ControlView, ticket: Ticket) -> tuple[Considered, ...]:
+    rules = rules_for(control, ticket.tenant_id, ticket.model, ticket.task)
+    found = [(rule[0], route.name) for rule in rules if (route := control.route_index.get(rule)) is not None]
+    default = default_route(control, control.tenants.get(ticket.tenant_id or ""), ticket.model)
+    if default is not None:
+        found.append(("default route", default.name))
+    return tuple(Considered(rule, route, is_taken=place == 0) for place, (rule, route) in enumerate(found))
+
+
+def _targets_by_name(control: ControlView, choice: Choice, model: str) -> dict[tuple[str, str], Target]:
+    """Of the route as it is for anybody, by deployment and our name of the model."""
+    anybodys = choice_of(control, choice.route, None, model, choice.reason)
+    return {(offer.target.deployment, offer.model): offer.target for offer in anybodys.offers}
+
+
+def _weighed(
+    place: int | None, model: str, target: Target, why: str, inquiry: Inquiry, control: ControlView
+) -> Weighed:
+    return Weighed(
+        place=place,
+        deployment=target.deployment,
+        model=model,
+        region=target.region,
+        usd=inquiry.usd(control, target),
+        latency=latency_of(control, target.deployment, inquiry.at_ms),
+        why=why,
+    )
+
+
+def _passed_over(each: PassedOver, target: Target | None, inquiry: Inquiry, control: ControlView) -> Weighed:
+    if target is None:
+        return Weighed(None, each.deployment, each.model, None, None, None, each.reason.said)
+    return _weighed(None, each.model, target, each.reason.said, inquiry, control)

@@ -1,0 +1,88 @@
+"""How a sentence becomes a vector while others are decided: in a thread of its own, within bounds."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from streams.observe.logs import logger
+from streams.semantic.embedder import UnfitModelError, Unready, Vector
+
+log = logger(__name__)
+
+MOST_WAITING = 256
+"""At some 10 ms each they are as much as anybody would wait for; who comes then is asked for without comparison."""
+MOST_KNOWN = 10_000
+"""Vectors of some 800 bytes, so that a sentence that is taken up again need not be embedded again."""
+
+
+class Background:
+    """Loads its model when it is first asked, and makes one vector after another. Safe for use by several threads."""
+
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], Callable[[str], Vector]],
+        *,
+        most_waiting: int = MOST_WAITING,
+        most_known: int = MOST_KNOWN,
+    ) -> None:
+        self.name = name
+        self._load = load
+        self._most_waiting = most_waiting
+        self._most_known = most_known
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, Vector] = OrderedDict()
+        self._waiting: set[str] = set()
+        self._asked: SimpleQueue[str] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._has_failed = False
+
+    def vector(self, text: str) -> Vector | Unready:
+        with self._lock:
+            known = self._known.get(text)
+            if known is not None:
+                self._known.move_to_end(text)
+                return known
+            if self._has_failed:
+                return "unavailable"
+            if text in self._waiting:
+                return "pending"
+            if len(self._waiting) >= self._most_waiting:
+                return "unavailable"
+            self._waiting.add(text)
+        self._asked.put(text)
+        self._begin()
+        return "pending"
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="embedder", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            embed = self._load()
+            log.info("embedder_ready", embedder=self.name)
+            while True:
+                text = self._asked.get()
+                self._learn(text, embed(text))
+        except Exception as problem:  # noqa: BLE001  # whatever is wrong with a model, questions are asked without it
+            with self._lock:
+                self._has_failed = True
+                self._waiting.clear()
+            log.error(
+                "embedder_unavailable", embedder=self.name, problem=type(problem).__name__, detail=_detail(problem)
+            )
+
+    def _learn(self, text: str, vector: Vector) -> None:
+        with self._lock:
+            self._waiting.discard(text)
+            self._known[text] = vector
+            if len(self._known) > self._most_known:
+                self._known.popitem(last=False)
+
+
+def _detail(problem: Exception) -> str:
+    """Only of what is wrong with the model's files: other errors may quote a sentence."""
+    return str(problem) if isinstance(problem, ModuleNotFoundError | UnfitModelError) else ""

@@ -1,0 +1,174 @@
+"""`millrace route explain` says what `route` would do, by the same decision, and sends nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from schemas.control import Breaker
+from schemas.flow import Dispatch, Miss
+from schemas.request import Request
+from schemas.routing import Features, Latency
+from scripts.cli.app import app
+from scripts.cli.fault import Fault
+from scripts.cli.route import explained
+from scripts.local.parts import SAMPLE_CONFIG
+from streams.control import ControlView
+from streams.questions import needs_of
+from streams.runtime.outcome import Forward
+from streams.runtime.stage import Stateless
+from streams.stages.route import decide
+from tests.unit.examples import NOW_MS, breaker, control, latency, miss, request_json, route, tenant, view
+from tests.unit.routing import CHEAP, DEAR, offering, three
+
+# the tokenizer's package opens its vocabulary, once, with a function that Python 3.11 deprecates
+pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")
+
+ASKED = {"tenant_id": "acme", "model": "auto", "task": "summarise"}
+
+
+def request(**changes: Any) -> Request:
+    return Request.decode(request_json(**changes))
+
+
+def run(*arguments: str, **changes: Any) -> Any:
+    text = request_json(**{**ASKED, **changes}).decode()
+    return CliRunner().invoke(app, ["route", "explain", "-", *arguments], input=text)
+
+
+def by_the_sample(*arguments: str, **changes: Any) -> Any:
+    return run("--config", str(SAMPLE_CONFIG), *arguments, **changes)
+
+
+def test_the_routes_that_match_are_shown_and_the_most_specific_is_taken() -> None:
+    configured = control(offering("cheap", CHEAP), route("narrow", "cheap", models=("gpt-5-mini",)), route())
+
+    told = explained(request(), configured, NOW_MS)
+
+    assert [(each.rule, each.route, each.is_taken) for each in told.considered] == [
+        ("model", "narrow", True),
+        ("default route", "default", False),
+    ]
+
+
+def test_each_target_is_shown_with_its_place_its_cost_its_speed_and_why() -> None:
+    configured = three(tenant(max_request_usd="0.003"), latency("cheap", 900), order=("cheapest",))
+
+    told = explained(request(), configured, NOW_MS)
+
+    assert [(each.place, each.deployment, each.why.partition(" and ")[0]) for each in told.targets] == [
+        (1, "cheap", "cheapest 1/2"),
+        (2, "middle", "cheapest 2/2"),
+        (None, "dear", "it may cost 0.004118 USD"),
+    ]
+    assert told.targets[0].latency == latency("cheap", 900)
+    assert told.reason == "default route, without dear (cost)"
+    assert told.failure is None
+
+
+def test_what_is_gone_is_shown_too() -> None:
+    told = explained(request(), control(route("default", "gone", "openai-1")), NOW_MS)
+
+    assert [(each.place, each.deployment, each.why) for each in told.targets] == [
+        (1, "openai-1", "as the route says"),
+        (None, "gone", "there is no such deployment"),
+    ]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    order=st.sampled_from([("given",), ("cheapest",), ("fastest", "weighted"), ("weighted",)]),
+    cap=st.sampled_from([None, "0.00001", "0.001", "1"]),
+    max_tokens=st.none() | st.integers(1, 4_000),
+    broken=st.sampled_from([None, "dear", "cheap"]),
+    number=st.integers(0, 50),
+)
+def test_it_says_what_the_stage_does(
+    order: Any, cap: str | None, max_tokens: int | None, broken: str | None, number: int
+) -> None:
+    extra: tuple[Breaker | Latency, ...] = (latency("dear", 100),)
+    if broken is not None:
+        extra = (*extra, breaker(broken, until_ms=NOW_MS + 1))
+    configured = three(*extra, order=order)
+    asked = request(request_id=f"r-{number}", max_cost_usd=cap, params={"max_tokens": max_tokens})
+
+    told = explained(asked, configured, NOW_MS)
+
+    assert [each.deployment for each in told.targets if each.place] == _dispatched(asked, configured)
+
+
+def _dispatched(asked: Request, configured: ControlView) -> list[str]:
+    event: Miss = miss(asked.request_id, needs=needs_of(asked), input_tokens=10)
+    outcome = decide(event, view(Stateless(), control=configured))
+    if not isinstance(outcome, Forward):
+        return []
+    sent = outcome.records[0].event
+    assert isinstance(sent, Dispatch)
+    return [target.deployment for target in sent.plan.targets]
+
+
+def test_by_a_file_it_needs_no_broker_and_ends_well_where_somebody_would_be_asked() -> None:
+    shown = by_the_sample(params={"max_tokens": 200})
+
+    assert shown.exit_code == 0
+    assert "route_reason: task: summarise" in shown.stdout
+    assert "gpt-4o-mini" in shown.stdout
+    assert "0.00012" in shown.stdout
+
+
+def test_where_nobody_would_be_asked_it_says_what_the_requester_is_told_and_that_is_a_finding() -> None:
+    shown = by_the_sample("--json", max_cost_usd="0.000001")
+
+    assert shown.exit_code == 1
+    told = json.loads(shown.stdout)
+    assert [each["place"] for each in told["targets"]] == [None, None]
+    assert "raise max_cost_usd" in told["refused"]
+    assert "refused: no target of route summarise" in by_the_sample(max_cost_usd="0.000001").stdout
+
+
+def test_a_model_that_no_route_leads_to_is_told_so() -> None:
+    shown = by_the_sample(model="gpt-9", task=None)
+
+    assert shown.exit_code == 1
+    assert "no route leads to model 'gpt-9' for tenant acme" in shown.stdout
+
+
+def test_the_tenants_own_default_for_the_length_of_answers_counts() -> None:
+    narrow = offering("narrow", DEAR, Features(max_output_tokens=100))
+    configured = control(tenant(default_max_tokens=200), narrow, route("default", "narrow"))
+
+    told = explained(request(), configured, NOW_MS)
+
+    assert told.failure is not None
+    assert told.failure.field == "params.max_tokens"
+
+
+def test_a_tenant_that_is_not_configured_is_named() -> None:
+    with pytest.raises(Fault, match="tenant_id 'nobody' is not configured; known: acme"):
+        explained(request(tenant_id="nobody"), control(), NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{}", "standard input is no request"),
+        (request_json(priority="now").decode(), "priority must be"),
+        ("nothing", "JSON"),
+    ],
+)
+def test_what_is_no_request_is_told_which_field_is_wrong(text: str, says: str) -> None:
+    ended = CliRunner().invoke(app, ["route", "explain", "-", "--config", str(SAMPLE_CONFIG)], input=text)
+
+    assert ended.exit_code == 2
+    assert says in ended.stderr
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(app, ["route", "explain", str(tmp_path / "none.json")])
+
+    assert ended.exit_code == 2
+    assert "none.json cannot be read: No such file" in ended.stderr
