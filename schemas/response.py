@@ -99,6 +99,9 @@ class Response(PublishedEvent):
         float | None,
         Meta(description="of the question that was answered to the one asked, where they only mean the same"),
     ] = None
+    source_request_id: Annotated[
+        str | None, Meta(description="of the request that was asked, where its answer came out of the cache")
+    ] = None
     usage: Usage | None = None
     cost_usd: Annotated[Usd | None, Meta(description="all attempts of this request; null while unknown")] = None
     saved_usd: Annotated[Usd | None, Meta(description="what the cache hit would have cost")] = None

@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 import orjson
 import uuid_utils
 from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.base import dump_json
 from schemas.response import Response
@@ -87,6 +88,14 @@ class Guide:
         """What ClickHouse answers; `{database:Identifier}` and the parameters are filled in."""
         given = {"database": self._stack.clickhouse.database, **parameters}
         return self._rows.query(statement, parameters=given).result_rows
+
+    def metric(self, process: str, name: str, label: str) -> float:
+        """The sum of a process's samples of this name that have such a label."""
+        url = f"http://127.0.0.1:{self._stack.observation_ports()[process]}/metrics"
+        with urlopen(url, timeout=PATIENCE_S) as answer:  # our own child on loopback
+            families = list(text_string_to_metric_families(answer.read().decode()))
+        samples = (sample for family in families for sample in family.samples)
+        return sum(each.value for each in samples if each.name == name and label in each.labels.values())
 
     def millrace(self, *arguments: str, given: str = "") -> str:
         """Runs the command as the operator would; returns what it prints. Raises NotSeenError when it fails."""

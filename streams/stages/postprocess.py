@@ -115,6 +115,7 @@ def respond(
         route=completion.plan.route if completion.plan else None,
         route_reason=route_reason(completion.plan, last[0] if last else None),
         cache=completion.cache,
+        source_request_id=saved.request_id if saved else None,
         similarity=saved.similarity if saved and completion.cache == "semantic" else None,
         usage=last[1] if last and answer else None,
         cost_usd=None if len(known) < len(totals) or is_unaccounted(completion) else sum(known, Decimal(0)),

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.base import Event, dump_json
-from schemas.cached import Fill, FlightStarted
+from schemas.cached import Fill, FlightStarted, Invalidated
 from schemas.control import Limits, Tenant
 from schemas.flow import Accepted, Admitted, Answer, CacheSlot, Completion, Dispatch, Plan, Saved, Target, Ticket
 from schemas.prompt import Prompt, UserMessage
@@ -121,6 +121,8 @@ def test_rows_and_what_is_kept_are_understood() -> None:
         namespace="n", entry="e", identity="north/r-1", started_at_ms=NOW_MS, gives_up_at_ms=NOW_MS + 1
     )
     assert read(CACHE, flight).fact == facts.Cached("flight_started", "n", "e", "north/r-1", frozenset())
+    word = Invalidated(tenant_id="north", before_ms=NOW_MS)
+    assert read(CACHE, word).fact == facts.Cached("invalidated", "", "", "north", frozenset())
 
 
 def test_limits_are_read_from_the_configuration() -> None:

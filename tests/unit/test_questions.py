@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from schemas.flow import Ticket
 from schemas.prompt import FunctionDefinition, Params, Prompt, SystemMessage, TextPart, Tool, UserMessage
-from streams.questions import entry_of, namespace_of
+from schemas.request import Request
+from streams.questions import carried, chosen_namespace, entry_of, namespace_of
 from tests.fakes.prompts import prompts
-from tests.unit.examples import ticket
+from tests.unit.examples import request_json, ticket
 
 ASKED = (UserMessage(role="user", content="Is it ripe?"),)
 SYSTEM = SystemMessage(role="system", content="You know fruit.")
@@ -110,3 +111,15 @@ def test_a_question_read_back_from_its_topic_has_the_same_keys(prompt: Prompt) -
 
     assert namespace_of("acme", asked, again) == keys(prompt)[0]
     assert entry_of("acme/x", again) == entry_of("acme/x", prompt)
+
+
+def test_a_namespace_of_the_requesters_choice_keeps_the_same_question_apart_and_is_found_by_its_name() -> None:
+    plain, first, second = (
+        carried(ticket(), Request.decode(request_json(**({"cache_namespace": name} if name else {}))))[1]
+        for name in (None, "faq-v1", "faq-v2")
+    )
+
+    assert len({plain.namespace, first.namespace, second.namespace}) == 3
+    assert first.namespace.startswith(chosen_namespace("acme", "faq-v1"))
+    assert first.entry.startswith(first.namespace)
+    assert not plain.namespace.startswith(chosen_namespace("acme", plain.namespace.partition("/")[2]))

@@ -4,10 +4,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.cached import CacheRecord, Fill, FlightEnded
-from schemas.flow import Completion
-from schemas.response import Failure, FinishReason, Status
+from schemas.flow import Completion, Saved
+from schemas.response import Failure, FinishReason, FunctionCall, Output, Response, Status, ToolCall
 from schemas.topics import CACHE
 from schemas.usage import Usage
 from streams.runtime.outcome import Record
@@ -82,3 +83,30 @@ def test_those_who_wait_for_a_leader_are_told_how_it_ended(status: Status) -> No
 
 def test_without_a_slot_the_cache_hears_nothing() -> None:
     assert not any(record.topic is CACHE for record in written(completion()))
+
+
+def test_a_response_out_of_the_cache_says_whose_answer_it_is_so_that_it_can_be_taken_back() -> None:
+    saved = Saved(request_id="r-0", usage=Usage(), cost_usd=Decimal("0.02"), similarity=0.97)
+    hit = completion(cache="semantic", saved=saved, attempts=(), plan=None)
+
+    (given,) = [each.event for each in written(hit) if isinstance(each.event, Response)]
+
+    assert (given.source_request_id, given.similarity, given.saved_usd) == ("r-0", 0.97, Decimal("0.02"))
+
+
+def test_a_response_that_was_asked_for_says_nothing_of_the_kind() -> None:
+    (given,) = [each.event for each in written(completion()) if isinstance(each.event, Response)]
+
+    assert (given.source_request_id, given.similarity) == (None, None)
+
+
+def test_a_call_of_a_tool_and_a_streamed_answer_are_kept_as_they_are_and_found_by_who_does_not_stream() -> None:
+    call = ToolCall(id="call_1", function=FunctionCall(name="weather", arguments='{"city":"Bern"}'))
+    told = answer(None, finish_reason="tool_calls", output=Output(tool_calls=(call,)))
+    streamed = completion(slot=SLOT, answer=told, ticket=replace(completion().ticket, stream=True))
+
+    fill = kept_of(streamed)
+
+    assert isinstance(fill, Fill)
+    assert fill.answer.output.tool_calls == (call,)
+    assert fill.entry == slot_of(admitted(stream=True)).entry == slot_of(admitted(stream=False)).entry
