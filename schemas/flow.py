@@ -30,6 +30,9 @@ class Ticket(InternalEvent):
 
     request_id: Annotated[str, Meta(max_length=1024)]
     tenant_id: Annotated[str | None, Meta(description="null when the sender could not be authenticated")]
+    root_request_id: Annotated[
+        str | None, Meta(description="the request whose end as a dead letter this one makes good")
+    ] = None
     user_id: str | None = None
     session_id: str | None = None
     model: str = ""
@@ -47,6 +50,12 @@ class Ticket(InternalEvent):
         default_factory=no_stamps
     )
     trace_parent: str | None = None
+    redacted: Annotated[
+        dict[str, str] | None,
+        Meta(
+            description="what was taken out of the prompt and is put back into the answer, by placeholder; never told"
+        ),
+    ] = None
     config_version: Annotated[int, Meta(description="offset of the newest control record that was obeyed")] = 0
 
     def stamped(self, stage: StageName, now_ms: int) -> Self:

@@ -18,6 +18,7 @@ from streams.answers.pipeline import Processed, process
 from streams.answers.rounds import next_round
 from streams.answers.step import Draft
 from streams.answers.structure import parsed
+from streams.content.guard import let_out, told
 from streams.cost.booking import Booked, book
 from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, route_reason, unattempted_row
 from streams.cost.price import price
@@ -47,8 +48,8 @@ def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
             return _ask_again(completion, another, booked, seen, view)
     ended = _ended(completion, seen)
     ticket = ended.ticket.stamped("postprocess", view.now_ms)
-    ended = replace(ended, ticket=ticket)
-    response = respond(ended, paid, view.now_ms, NOTHING_SAID if seen is None else seen.steps)
+    ended, seen = let_out(replace(ended, ticket=ticket), seen, view.control, view.clock_us)
+    response = respond(told(ended), paid, view.now_ms, NOTHING_SAID if seen is None else seen.steps)
     is_answered, given_ms = ticket.identity in view.state, view.state.given_ms(response)
     at_ms = view.now_ms if given_ms is None else given_ms
     kept = _keep(ended, paid, at_ms, passed=seen is None or seen.wanting is None)
@@ -103,6 +104,7 @@ def respond(
     return Response(
         request_id=ticket.request_id,
         tenant_id=ticket.tenant_id,
+        root_request_id=ticket.root_request_id,
         origin=ticket.origin,
         status=completion.status,
         error=completion.failure,

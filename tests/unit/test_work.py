@@ -24,7 +24,8 @@ from streams.providers.protocol import ProviderError, Reply
 from streams.runtime.delivery import Delivery
 from streams.runtime.envelope import Envelope
 from streams.runtime.restore import TableReader
-from streams.settings import KafkaSettings
+from streams.runtime.spill import Spill, SpilledError
+from streams.settings import KafkaSettings, WorkerSettings
 from tests.fakes.kafka.clients import FakeClients
 from tests.fakes.kafka.cluster import Cluster
 from tests.fakes.kafka.conditions import Steady
@@ -42,7 +43,12 @@ LIMIT_S = 4.0
 class Written(AsyncOutbox):
     def __init__(self) -> None:
         self.events: list[CallRow | Completion | HandedOver] = []
+        self.dead_letters = 0
         self.takes: Callable[[], object] = lambda: None
+
+    @override
+    async def write_dead_letter(self, cause: Delivery, headers: list[tuple[str, bytes]]) -> None:
+        self.dead_letters += 1
 
     @override
     async def write(self, envelopes: Sequence[Envelope]) -> None:
@@ -110,6 +116,7 @@ class Bench:
             lambda: self.here.now_ms,
             Metrics(),
             self.pulse,
+            Spill("invoke", WorkerSettings()),
         )
 
     def _now_s(self) -> float:
@@ -395,3 +402,16 @@ async def test_a_call_that_is_cut_while_its_completion_is_being_written_is_not_g
 
     assert written.shape == ["started 1", "handed over", "ok"]
     assert task.cancelled()
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_can_read_nothing_stops_before_it_buries_one_more_than_it_may() -> None:
+    broken = bench()
+    letters = WorkerSettings().spill_letters
+    for offset in range(letters):
+        assert await broken.work.do(Delivery("llm.dispatch.low", 0, offset, None, b"?", (), NOW_MS), nullcontext)
+
+    with pytest.raises(SpilledError, match=f"{letters} of its last {letters} events"):
+        await broken.work.do(Delivery("llm.dispatch.low", 0, letters, None, b"?", (), NOW_MS), nullcontext)
+
+    assert broken.written.dead_letters == letters
