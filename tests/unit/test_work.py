@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError
+from msgspec.structs import replace
 from typing_extensions import override
 
 from schemas.call import CallRow
-from schemas.flow import Completion, Dispatch, HandedOver
+from schemas.flow import Completion, Dispatch, HandedOver, Round
 from schemas.topics import CALLS, COMPLETIONS, HANDOVERS
 from streams.cost.ledger import FREE
 from streams.invoke.calling import ALLOWANCE_MS
@@ -33,7 +34,7 @@ from tests.fakes.kafka.host import Host
 from tests.fakes.kafka.timeline import Timeline
 from tests.fakes.provider import saying
 from tests.unit.calling import BUSY, CALL_MS, LOST, World, world
-from tests.unit.examples import NOW_MS, control, deployment, dispatch, ticket
+from tests.unit.examples import NOW_MS, attempt, control, deployment, dispatch, ticket
 
 KAFKA = KafkaSettings()
 TIMEOUT_MS = 15_000
@@ -154,6 +155,28 @@ async def test_an_answer_that_comes_after_the_partition_was_lost_is_written_for_
     assert await lost.do(dispatch())
 
     assert lost.written.shape == ["started 1", "ok"]
+
+
+@pytest.mark.asyncio
+async def test_each_round_of_a_request_is_called_for_once() -> None:
+    here = bench(saying("Hm."), saying("Yes."))
+    second = replace(dispatch(), round=Round(number=1, attempts=(attempt(),)))
+
+    assert [await here.do(asked) for asked in (dispatch(), second, dispatch(), second)] == [True] * 4
+
+    assert here.written.shape == ["started 1", "ok", "started 2", "ok"]
+
+
+@pytest.mark.asyncio
+async def test_what_is_told_of_a_later_round_is_not_about_the_first() -> None:
+    here = bench(saying("Yes."))
+    here.during(here.work.hand_over)
+    second = replace(dispatch(), round=Round(number=1, attempts=(attempt(),)))
+
+    assert await here.do(second)
+
+    (told,) = (event for event in here.written.events if isinstance(event, HandedOver))
+    assert told.identity == second.round_name != dispatch().round_name
 
 
 @pytest.mark.asyncio
