@@ -185,6 +185,17 @@ class Plan(InternalEvent):
     rules: Annotated[AnswerRules | None, Meta(description="of post-processing; null where there are none")] = None
 
 
+class Answer(InternalEvent):
+    """What came back, in our shape whoever answered."""
+
+    output: Output
+    finish_reason: FinishReason
+    model: str
+    provider: TargetProvider
+    deployment: str
+    complete: bool = True
+
+
 class Round(InternalEvent):
     """What is asked again because of what was answered. A question that is asked for the first time has no Round."""
 
@@ -195,6 +206,12 @@ class Round(InternalEvent):
         int,
         Meta(ge=0, description="number of the round that tells a model what was wrong with its answer; 0: none yet"),
     ] = 0
+    held: Annotated[
+        Answer | None, Meta(description="did not pass; given when no round brings another, where the rules say so")
+    ] = None
+    held_steps: Annotated[dict[str, str], Meta(description="what post-processing said of it")] = field(
+        default_factory=dict[str, str]
+    )
 
 
 def round_name(ticket: Ticket, asked: Round | None) -> str:
@@ -228,17 +245,6 @@ class HandedOver(InternalEvent):
             description="when its completion, or a further attempt's news, is there at the latest; null: it has stopped"
         ),
     ]
-
-
-class Answer(InternalEvent):
-    """What came back, in our shape whoever answered."""
-
-    output: Output
-    finish_reason: FinishReason
-    model: str
-    provider: TargetProvider
-    deployment: str
-    complete: bool = True
 
 
 class Saved(InternalEvent):
