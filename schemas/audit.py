@@ -14,6 +14,7 @@ Action = Literal[
     "reconciled",
     "cache_invalidated",
     "cache_warmed",
+    "redriven",
 ]
 
 

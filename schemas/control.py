@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, model_validator
 
 from schemas.base import EpochMs, Model, Name, TenantId
+from schemas.content import ContentRule, Redaction
 from schemas.money import Budget, Money, Override, Price, SpendRate, SpendStop
 from schemas.postprocess import PostProcess
 from schemas.request import CacheMode, Priority
@@ -72,6 +73,12 @@ class Tenant(Model):
     cache_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
     semantic: Semantic | None = Field(
         default=None, description="also give answers to questions that mean the same; off unless there is a table"
+    )
+    content_rules: tuple[ContentRule, ...] = Field(
+        default=(), max_length=100, description="which prompts are not let in, and which answers not out"
+    )
+    redaction: Redaction | None = Field(
+        default=None, description="personal data and secrets taken out of prompts and answers; default: nothing is"
     )
     daily_spend_alert_usd: Annotated[str, Field(pattern=r"^\d+(\.\d{1,9})?$")] | None = None
     postprocess: PostProcess = PostProcess()
@@ -141,6 +148,7 @@ class Route(Model):
         default_factory=_default_timeouts, description="for one attempt, by priority"
     )
     retry_ambiguous: bool = Field(default=True, description="try again when the provider may already have billed")
+    content_rules: tuple[ContentRule, ...] = Field(default=(), max_length=100, description="beside the tenant's")
     refuse_unpriced: bool = Field(default=False, description="targets whose model has no price are not asked")
     max_request_usd: Money | None = Field(
         default=None, description="a target at which a request may cost more is not asked, nor one without a price"

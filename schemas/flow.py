@@ -30,6 +30,9 @@ class Ticket(InternalEvent):
 
     request_id: Annotated[str, Meta(max_length=1024)]
     tenant_id: Annotated[str | None, Meta(description="null when the sender could not be authenticated")]
+    root_request_id: Annotated[
+        str | None, Meta(description="the request whose end as a dead letter this one makes good")
+    ] = None
     user_id: str | None = None
     session_id: str | None = None
     model: str = ""
@@ -47,6 +50,12 @@ class Ticket(InternalEvent):
         default_factory=no_stamps
     )
     trace_parent: str | None = None
+    redacted: Annotated[
+        dict[str, str] | None,
+        Meta(
+            description="what was taken out of the prompt and is put back into the answer, by placeholder; never told"
+        ),
+    ] = None
     config_version: Annotated[int, Meta(description="offset of the newest control record that was obeyed")] = 0
 
     def stamped(self, stage: StageName, now_ms: int) -> Self:
@@ -199,6 +208,17 @@ class Plan(InternalEvent):
     rules: Annotated[AnswerRules | None, Meta(description="of post-processing; null where there are none")] = None
 
 
+class Answer(InternalEvent):
+    """What came back, in our shape whoever answered."""
+
+    output: Output
+    finish_reason: FinishReason
+    model: str
+    provider: TargetProvider
+    deployment: str
+    complete: bool = True
+
+
 class Round(InternalEvent):
     """What is asked again because of what was answered. A question that is asked for the first time has no Round."""
 
@@ -209,6 +229,12 @@ class Round(InternalEvent):
         int,
         Meta(ge=0, description="number of the round that tells a model what was wrong with its answer; 0: none yet"),
     ] = 0
+    held: Annotated[
+        Answer | None, Meta(description="did not pass; given when no round brings another, where the rules say so")
+    ] = None
+    held_steps: Annotated[dict[str, str], Meta(description="what post-processing said of it")] = field(
+        default_factory=dict[str, str]
+    )
 
 
 def round_name(ticket: Ticket, asked: Round | None) -> str:
@@ -242,17 +268,6 @@ class HandedOver(InternalEvent):
             description="when its completion, or a further attempt's news, is there at the latest; null: it has stopped"
         ),
     ]
-
-
-class Answer(InternalEvent):
-    """What came back, in our shape whoever answered."""
-
-    output: Output
-    finish_reason: FinishReason
-    model: str
-    provider: TargetProvider
-    deployment: str
-    complete: bool = True
 
 
 class Saved(InternalEvent):

@@ -8,7 +8,10 @@ from schemas.flow import StageName
 from schemas.topics import Topic
 
 Part = Literal[StageName, "sink", "watch"]
-Outsider = Literal["producer", "service", "operator"]
+Outsider = Literal["producer", "service", "operator", "redriver"]
+"""`redriver` gives dead letters back between the stages, where nobody else from outside may write: a name of its own,
+so that an operator need not have that right at all times.
+"""
 
 STAGES: tuple[StageName, ...] = get_args(StageName)
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -29,32 +32,36 @@ class Traffic:
 
 TRAFFIC = (
     Traffic(topics.REQUESTS, writers=("producer",), readers=("validate",)),
-    Traffic(topics.VALIDATED, writers=("validate",), readers=("limit",)),
-    Traffic(topics.DEFERRED, writers=("limit",), readers=("limit",)),
-    Traffic(topics.ADMITTED, writers=("limit",), readers=("cache",)),
+    Traffic(topics.VALIDATED, writers=("validate", "redriver"), readers=("limit",)),
+    Traffic(topics.DEFERRED, writers=("limit", "redriver"), readers=("limit",)),
+    Traffic(topics.ADMITTED, writers=("limit", "redriver"), readers=("cache",)),
     Traffic(topics.CACHE, writers=("cache", "postprocess", "operator"), followers=("cache",)),
-    Traffic(topics.MISSES, writers=("cache",), readers=("route",)),
-    *(Traffic(topic, writers=("route", "postprocess"), readers=("invoke",)) for topic in topics.DISPATCH.values()),
+    Traffic(topics.MISSES, writers=("cache", "redriver"), readers=("route",)),
+    *(
+        Traffic(topic, writers=("route", "postprocess", "redriver"), readers=("invoke",))
+        for topic in topics.DISPATCH.values()
+    ),
     Traffic(
         topics.COMPLETIONS,
-        writers=tuple(stage for stage in STAGES if stage != "postprocess"),
+        writers=(*(stage for stage in STAGES if stage != "postprocess"), "redriver"),
         readers=("postprocess",),
         followers=("invoke",),
     ),
     Traffic(topics.HANDOVERS, writers=("invoke",), followers=("invoke",)),
     Traffic(topics.RESPONSES, writers=("postprocess",), readers=("service",), followers=("postprocess",)),
     Traffic(topics.NOTICES, writers=("limit",), readers=("service",)),
-    Traffic(topics.CALLS, writers=("invoke", "postprocess"), readers=("limit", "sink", "watch")),
+    Traffic(topics.CALLS, writers=("invoke", "postprocess", "redriver"), readers=("limit", "sink", "watch")),
     Traffic(topics.ACCOUNTS, writers=("limit",), followers=("limit",)),
     Traffic(topics.BUDGETS, writers=("limit",), followers=("limit",)),
     Traffic(
         topics.CONTROL,
         writers=("operator", "watch"),
+        readers=("redriver",),
         followers=(*STAGES, "watch"),
     ),
     Traffic(topics.ALERTS, writers=("limit", "watch"), readers=("operator",)),
-    Traffic(topics.AUDIT, writers=("operator",), readers=("operator",)),
-    Traffic(topics.DEAD_LETTERS, writers=PARTS, readers=("operator",)),
+    Traffic(topics.AUDIT, writers=("operator", "redriver"), readers=("operator", "redriver")),
+    Traffic(topics.DEAD_LETTERS, writers=PARTS, readers=("operator", "redriver")),
 )
 
 

@@ -25,6 +25,7 @@ ErrorCode = Literal[
     "cache_miss",
     "no_route",
     "no_target",
+    "content_blocked",
     "provider_rejected",
     "provider_unavailable",
     "provider_timeout",
@@ -81,6 +82,10 @@ class Response(PublishedEvent):
     schema_version: Literal[1] = 1
     request_id: Annotated[str, Meta(max_length=1024)]
     tenant_id: str | None
+    root_request_id: Annotated[
+        str | None,
+        Meta(description="the request that failed and that an operator had done again under this response's id"),
+    ] = None
     origin: Annotated[Origin, Meta(description="the record this answers")]
     status: Status
     error: Failure | None = None

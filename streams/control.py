@@ -115,6 +115,17 @@ class ControlView:
         return frozenset(target.deployment for route in timed for target in route.targets)
 
     @cached_property
+    def guards_texts(self) -> bool:
+        """Whether anybody says anything about texts: else nobody's need be looked at."""
+        told = any(tenant.content_rules or tenant.redaction is not None for tenant in self.tenants.values())
+        return told or any(route.content_rules for route in self.routes.values())
+
+    @cached_property
+    def guards(self) -> dict[tuple[str | None, str | None], Any]:
+        """By tenant and route, what has been made ready so far: see `streams.content.guard`."""
+        return {}
+
+    @cached_property
     def choices(self) -> dict[Asked, Choice | None]:
         """What has been chosen so far. It cannot change while nothing else here does."""
         return {}

@@ -119,6 +119,12 @@ def _barred(deployment: Deployment, tenant: Tenant) -> Reason | None:
     return None
 
 
+def is_elsewhere(control: ControlView, tenant_id: str | None, deployment: str) -> bool:
+    """Whether the tenant's data may not go there as things stand now. Nobody can be asked at one that is gone."""
+    tenant, known = control.tenants.get(tenant_id or ""), control.deployments.get(deployment)
+    return tenant is not None and known is not None and isinstance(_barred(known, tenant), OtherRegion)
+
+
 def _caps(tenant: Tenant | None, route: Route) -> Iterator[Cap]:
     if tenant is not None and tenant.max_request_usd is not None:
         yield Cap(Decimal(tenant.max_request_usd), "tenant")

@@ -118,9 +118,29 @@ class WorkerSettings(BaseSettings):
     max_parked: Annotated[int, Field(ge=1)] = Field(
         default=10_000, description="Events a worker may hold back before it stops reading more."
     )
+    spill_letters: Annotated[int, Field(ge=1)] = Field(
+        default=20,
+        description="So many dead letters that are our own fault, not a producer's, a worker may write before their "
+        "share of its last events is looked at.",
+    )
+    spill_percent: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=50,
+        description="When more of its last events than this became such dead letters, the worker stops; 100: never.",
+    )
+    spill_window: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=200, description="How many of its last events a worker looks at for that."
+    )
     answered_window_s: Annotated[int, Field(ge=60)] = Field(
         default=3_600, description="How far back a new worker relearns which requests are already answered."
     )
+
+    @model_validator(mode="after")
+    def _a_spill_can_be_seen(self) -> Self:
+        if self.spill_letters > self.spill_window:
+            raise ValueError(
+                f"spill_letters is {self.spill_letters}: make it no larger than spill_window, {self.spill_window}"
+            )
+        return self
 
 
 class InvokeSettings(BaseSettings):

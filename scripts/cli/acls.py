@@ -58,13 +58,16 @@ def _reads_and_writes(who: Who, traffic: Traffic) -> tuple[Operation, ...]:
 
 
 def _outside(kafka: KafkaSettings, principal_prefix: str) -> Iterator[Grant]:
-    """Whoever asks; whoever takes the answers, in groups named after it; and whoever runs the commands."""
-    for who in ("producer", "service"):
+    """Whoever asks; whoever takes the answers, in groups named after it; whoever gives dead letters back; and whoever
+    runs the commands.
+    """
+    for who in ("producer", "service", "redriver"):
         for traffic in TRAFFIC:
             if operations := _reads_and_writes(who, traffic):
                 yield Grant(f"{principal_prefix}{who}", operations, "topic", kafka.topic(traffic.topic))
     yield Grant(f"{principal_prefix}service", ("Read",), "group", kafka.group("service"), "prefixed")
-    yield Grant(f"{principal_prefix}service", ("Describe",), "group", kafka.group(READERS))
+    for who in ("service", "redriver"):
+        yield Grant(f"{principal_prefix}{who}", ("Describe",), "group", kafka.group(READERS))
     operator = f"{principal_prefix}operator"
     written = {traffic.topic.name for traffic in TRAFFIC if "operator" in traffic.writers}
     for topic in TOPICS:

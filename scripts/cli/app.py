@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "estimate": "Say what traffic would cost on other models, with a cache, at another scale.",
         "report": "Write a week's costs, waste, errors and latencies as one HTML file.",
         "cache": "Take back answers that are kept, and put answers there from the log.",
-        "dlq": "Look at the records that could not be handled.",
+        "dlq": "Look at the records that could not be handled, and give them back.",
         "audit": "Compare requests with responses: what is missing, open or answered twice.",
     }
 )

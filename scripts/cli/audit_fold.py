@@ -49,11 +49,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Replied:
-    """A record of `llm.responses`; `answers` is the request record it was made for."""
+    """A record of `llm.responses`; `answers` is the request record it was made for. `is_redriven`: a further one to it,
+    under an id of its own, because an operator gave the dead letter back.
+    """
 
     identity: str
     answers: Place
     place: Place
+    is_redriven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,9 @@ def replied(record: Delivery) -> Replied | None:
     except DecodeError:
         return None
     place = Place(record.topic, record.partition, record.offset)
-    return Replied(identity_of(response), _place(response.origin), place)
+    return Replied(
+        identity_of(response), _place(response.origin), place, is_redriven=response.root_request_id is not None
+    )
 
 
 def buried(record: Delivery, requests_topic: str) -> Buried:
@@ -227,7 +232,8 @@ def _twice(given: Sequence[Replied]) -> Iterator[Twice]:
     by_record: dict[Place, dict[str, list[Place]]] = {}
     for each in given:
         by_identity.setdefault(each.identity, []).append(each.place)
-        by_record.setdefault(each.answers, {}).setdefault(each.identity, []).append(each.place)
+        if not each.is_redriven:
+            by_record.setdefault(each.answers, {}).setdefault(each.identity, []).append(each.place)
     yield from (Twice(identity, tuple(found)) for identity, found in by_identity.items() if len(found) > 1)
     for record, found in by_record.items():
         if len(found) > 1:

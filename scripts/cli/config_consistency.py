@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 from schemas.control import Route
+from streams.answers.rules import may_find_wanting, rules_for
 from streams.control import AUTO, ControlView
 from streams.routes import targets_of
 
 
 def inconsistencies(view: ControlView) -> tuple[str, ...]:
     """One sentence for each, naming the object and what to do."""
-    checks = (_tenants, _deployments, _targets, _routes, _prices, _budgets)
+    checks = (_tenants, _deployments, _targets, _routes, _rounds, _prices, _budgets)
     return tuple(problem for check in checks for problem in check(view))
 
 
@@ -51,6 +52,18 @@ def _routes(view: ControlView) -> Iterator[str]:
         for model in asked_for(route):
             if not targets_of(view, route, model):
                 yield f"route {route.name}: no target serves model {model}; name the `model` its targets shall be asked"
+
+
+def _rounds(view: ControlView) -> Iterator[str]:
+    """A route that shall ask again, and never would, for any tenant that takes it."""
+    for route in view.routes.values():
+        rules = [rules_for(view, name, route) for name in route.tenants or view.tenants]
+        if route.cascade and not any(map(may_find_wanting, rules)):
+            yield f"route {route.name}: nothing leads on in its cascade; require a check in postprocess"
+        if route.postprocess.re_ask and all(each is None or each.structure == "off" for each in rules):
+            yield f"route {route.name}: re_ask is for JSON that fails its check; set postprocess.structure"
+        if route.max_attempts == 1 and (route.cascade or route.postprocess.re_ask):
+            yield f"route {route.name}: max_attempts is 1, so nobody is asked again; allow 2 or more"
 
 
 def _prices(view: ControlView) -> Iterator[str]:

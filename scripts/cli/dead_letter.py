@@ -10,7 +10,8 @@ from streams.runtime.delivery import Delivery
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """`partition` and `offset` are its own, those of `origin_…` the place of the record it holds. Empty or None: its
-    headers do not say. `size`: bytes of the payload.
+    headers do not say. `is_told`: the requester has its terminal response, or will; where headers do not say, it may.
+    `is_whole`: there was room for all of the record. `size`: bytes of the payload.
     """
 
     partition: int
@@ -22,6 +23,8 @@ class DeadLetter:
     origin_topic: str
     origin_partition: int | None
     origin_offset: int | None
+    is_told: bool
+    is_whole: bool
     size: int
 
     @property
@@ -50,6 +53,8 @@ def dead_letter(record: Delivery) -> DeadLetter:
         origin_topic=said.get("topic", ""),
         origin_partition=_number(said.get("partition")),
         origin_offset=_number(said.get("offset")),
+        is_told=said.get("told") != "no",
+        is_whole=not any(name.endswith("-omitted-bytes") for name in said),
         size=len(record.value or b""),
     )
 

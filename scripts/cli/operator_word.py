@@ -1,7 +1,7 @@
 """An operator's word: an object on `llm.control`, and on `llm.audit` who said it and why."""
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import time_ns
 
 import uuid_utils
@@ -40,8 +40,16 @@ def audited(action: Action, subject: str, *, reason: str, detail: Mapping[str, s
 
 def tell(cluster: LiveCluster, audit: Audit) -> None:
     """Of what is decided elsewhere than on `llm.control`. Raises Fault when the brokers do not take it."""
+    tell_all(cluster, [audit])
+
+
+def tell_all(cluster: LiveCluster, audits: Sequence[Audit]) -> None:
     cluster.partitions(AUDIT)
-    _write(cluster, AUDIT, audit.subject, audit.encode(), audit.at_ms)
+    producer, topic = ConfirmedProducer(cluster.settings), cluster.settings.topic(AUDIT)
+    for audit in audits:
+        headers = _headers(AUDIT, audit.at_ms)
+        producer.send(topic, audit.subject.encode(), audit.encode(), headers, partition=0)
+    producer.confirm()
 
 
 def _write(cluster: LiveCluster, topic: Topic, key: str, value: bytes, at_ms: int) -> None:

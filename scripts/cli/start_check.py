@@ -10,13 +10,14 @@ from confluent_kafka import KafkaException
 from schemas.participants import Part, topics_of
 from scripts.cli.acls import PRINCIPAL_PREFIX, part_grants
 from scripts.cli.environment import variable
-from scripts.cli.fault import Fault, Stopped, kafka_reason
+from scripts.cli.fault import Broken, Fault, Stopped, kafka_reason
 from scripts.cli.kafka import reach
 from scripts.cli.rights import missing_rights
 from streams.runtime.cluster import Cluster
 from streams.runtime.denial import ASK_FOR_RIGHTS
 from streams.runtime.outbox import DeliveryFailedError
 from streams.runtime.restore import RestoreStalledError
+from streams.runtime.spill import SpilledError
 from streams.runtime.worker import DrainTimeoutError
 from streams.settings import KafkaSettings, ObserveSettings
 
@@ -48,6 +49,8 @@ def running() -> Generator[None]:
         raise Stopped(f"stopped: Kafka: {kafka_reason(error)}") from error
     except (DeliveryFailedError, DrainTimeoutError, RestoreStalledError) as error:
         raise Stopped(f"stopped: {error}") from error
+    except SpilledError as error:
+        raise Broken(str(error)) from error
     except OSError as error:
         if error.errno not in _ADDRESS_UNUSABLE:
             raise

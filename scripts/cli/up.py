@@ -15,7 +15,7 @@ from scripts.local.layout import RUN_FOLDER, Layout
 from scripts.local.parts import SAMPLE_CONFIG, Wishes
 from scripts.local.stack import LocalStack
 from scripts.stack.errors import StackError
-from scripts.stack.supervised import ProcessState, Status
+from scripts.stack.supervised import BROKEN_EXIT_STATUS, ProcessState, Status
 from scripts.stack.supervisor import Supervisor
 
 app = command_app()
@@ -43,6 +43,10 @@ def up(
     def told(state: ProcessState) -> None:
         if state.status is Status.BACKING_OFF and not stop.is_set():
             console.print(f"· {state.name} ended with status {state.last_exit_status} and is started again")
+        elif state.status is Status.STOPPED and state.last_exit_status == BROKEN_EXIT_STATUS:
+            console.print(
+                f"· {state.name} stopped and is not started again: the end of its log says why and what to do"
+            )
 
     layout = Layout(RUN_FOLDER / "run")
     try:

@@ -1,4 +1,6 @@
-"""One named process that is kept alive: when it dies it is started again, more slowly each time, until stopped."""
+"""One named process that is kept alive: when it dies it is started again, more slowly each time, until stopped,
+unless it says that it would do the same again.
+"""
 
 import signal
 import threading
@@ -23,6 +25,10 @@ class ProcessSpec:
     ready_within_s: float = 30
     grace_s: float = 10
     """Time between the request to end and SIGKILL."""
+
+
+BROKEN_EXIT_STATUS = 78
+"""A process that ends with it would do the same again, and harm: it is not started again. sysexits' EX_CONFIG."""
 
 
 class Status(StrEnum):
@@ -98,6 +104,8 @@ class Supervised:
         started_s = time.monotonic()
         while True:
             exit_status = self._child.wait()
+            if exit_status == BROKEN_EXIT_STATUS:
+                break
             deaths = self._backoff.deaths(deaths, time.monotonic() - started_s)
             if not self._stopping.is_set():
                 self._became(Status.BACKING_OFF, exit_status)

@@ -14,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.base import dump_json
 from schemas.response import Response
-from schemas.topics import REQUESTS
+from schemas.topics import DEAD_LETTERS, REQUESTS, Topic
 from scripts.cli.control_topic import read_control
 from scripts.cli.kafka import LiveCluster
+from scripts.cli.topic_reader import TopicReader
 from scripts.demo.exchange import Answers
 from scripts.local.stack import LocalStack
 from sinks.connection import connect
@@ -24,6 +25,7 @@ from streams.control import ControlView
 from streams.provider_keys import process_environment
 from streams.runtime.clients import producer_config
 from streams.runtime.cluster import Cluster
+from streams.runtime.delivery import Delivery
 
 T = TypeVar("T")
 TENANT = "tour"
@@ -68,6 +70,28 @@ class Guide:
         self.until(f"answers to {len(wanted)} requests", lambda: self._heard().keys() >= set(wanted))
         heard = self._heard()
         return [heard[each] for each in wanted]
+
+    def answer_to(self, request_id: str) -> Response:
+        """Of a request that somebody else has sent."""
+        self._answers.expect(request_id)
+        return self.answers([request_id])[0]
+
+    def records(self, topic: Topic) -> list[bytes]:
+        """The values of what is on it now."""
+        return [record.value or b"" for record in self._on(topic)]
+
+    def dead_letters(self) -> list[Delivery]:
+        return self._on(DEAD_LETTERS)
+
+    def write(self, topic: Topic, value: bytes, key: str) -> None:
+        """Whatever it is, where only stages write otherwise."""
+        self._producer.produce(self._stack.kafka.topic(topic), value, key.encode())
+        if self._producer.flush(PATIENCE_S):
+            raise NotSeenError("the broker did not take a record")
+
+    def _on(self, topic: Topic) -> list[Delivery]:
+        with TopicReader(self._cluster, topic) as reader:
+            return list(reader.read(reader.spans()))
 
     def answer(self, text: str, **fields: Any) -> Response:
         """Asks, and waits for the answer."""

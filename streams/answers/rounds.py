@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from schemas.attempt import Attempt
 from schemas.flow import Again, Answer, Completion, Dispatch, Plan, Round, Ticket
 from schemas.prompt import MOST_MESSAGES, AssistantMessage, Message, Params, Prompt, UserMessage
+from streams.answers.pipeline import Processed
 from streams.answers.step import Wanting
+from streams.answers.structure import with_parsed
 from streams.cost.tokens import guess_tokens
 from streams.questions import prompt_of
 
@@ -36,14 +38,14 @@ def again_for(
     may_be_told = params.wants_json and plan.rules.structure != "off" and _may_re_ask(plan, asked)
     if not may_be_told and _next_level(plan, attempts[-1].target_index) is None:
         return None
-    answer_bytes = 2 * len((answer.output.content or "").encode())
-    if len(memoryview(dispatch.prompt)) + answer_bytes > MOST_CARRIED_BYTES:
+    answers_bytes = 2 * _bytes(answer) + (_bytes(asked.held) if asked and asked.held else 0)
+    if len(memoryview(dispatch.prompt)) + answers_bytes > MOST_CARRIED_BYTES:
         return None
     return Again(prompt=dispatch.prompt, input_tokens=dispatch.input_tokens)
 
 
-def next_round(completion: Completion, answer: Answer, wanting: Wanting) -> Dispatch | None:
-    """None when the request ends here. `answer` is what was found wanting."""
+def next_round(completion: Completion, seen: Processed, wanting: Wanting) -> Dispatch | None:
+    """None when the request ends here. `seen` is the answer that was found wanting."""
     plan, again, before = completion.plan, completion.again, completion.round
     made, ended_ms = completion.all_attempts, completion.ticket.stamps.get("invoke", 0)
     if plan is None or again is None or not completion.attempts:
@@ -51,7 +53,10 @@ def next_round(completion: Completion, answer: Answer, wanting: Wanting) -> Disp
     if not _has_room(completion.ticket, plan, len(made), ended_ms):
         return None
     now = Round(number=1, attempts=made) if before is None else replace(before, number=before.number + 1, attempts=made)
-    told = _told(again, answer, wanting) if wanting.is_mendable and _may_re_ask(plan, before) else None
+    if plan.rules is not None and plan.rules.otherwise == "answer":
+        output = with_parsed(seen.answer.output) if completion.parse_json else seen.answer.output
+        now = replace(now, held=replace(seen.answer, output=output), held_steps=seen.steps)
+    told = _told(again, seen.answer, wanting) if wanting.is_mendable and _may_re_ask(plan, before) else None
     if told is not None:
         again, now = told, replace(now, re_asked=now.number)
     elif (level := _next_level(plan, completion.attempts[-1].target_index)) is not None:
@@ -66,6 +71,10 @@ def next_round(completion: Completion, answer: Answer, wanting: Wanting) -> Disp
         plan=plan,
         round=now,
     )
+
+
+def _bytes(answer: Answer) -> int:
+    return len((answer.output.content or "").encode())
 
 
 def _has_room(ticket: Ticket, plan: Plan, made: int, now_ms: int) -> bool:

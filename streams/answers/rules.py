@@ -23,3 +23,11 @@ def together(tenant: PostProcess, route: Route) -> AnswerRules | None:
     if confidence is not None:
         said |= {"confidence_field": confidence["field"], "min_confidence": confidence["at_least"]}
     return None if AnswerRules(**said) == _NO_RULES else AnswerRules(**said, cascade=route.cascade)
+
+
+def may_find_wanting(rules: AnswerRules | None) -> bool:
+    """Whether there is an answer that would not pass."""
+    if rules is None:
+        return False
+    is_read = rules.structure != "off" or rules.min_chars > 0 or rules.min_confidence > 0
+    return is_read or "require" in (rules.refusal, rules.truncation)

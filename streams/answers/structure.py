@@ -21,6 +21,16 @@ def parsed(content: str) -> JsonValue:
     return value
 
 
+def with_parsed(output: Output) -> Output:
+    """With what its text says as JSON, if it is JSON: else the text says so itself."""
+    if output.content is None:
+        return output
+    try:
+        return replace(output, parsed=parsed(output.content))
+    except ValueError:
+        return output
+
+
 def _is_readable(value: JsonValue, levels: int) -> bool:
     if not isinstance(value, dict | list):
         return True

@@ -150,7 +150,7 @@ def unattempted_row(completion: Completion, published_at_ms: int) -> CallRow:
 def _identity(ticket: Ticket) -> _Identity:
     return {
         "request_id": ticket.request_id,
-        "root_request_id": ticket.request_id,
+        "root_request_id": ticket.root_request_id or ticket.request_id,
         "session_id": ticket.session_id,
         "trace_parent": ticket.trace_parent,
         "origin_topic": ticket.origin.topic,

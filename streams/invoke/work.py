@@ -25,8 +25,9 @@ from streams.observe.metrics import Metrics
 from streams.providers.protocol import NotSent
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
-from streams.runtime.envelope import Envelope, seal
-from streams.runtime.outcome import DeadLetter, Record
+from streams.runtime.envelope import Envelope, OversizedRecordError, seal
+from streams.runtime.outcome import DeadLetter, Reason, Record
+from streams.runtime.spill import Spill
 from streams.runtime.stage import Requester, completion_record, requester_of
 from streams.settings import KafkaSettings
 
@@ -52,6 +53,7 @@ class Work:
         now_ms: Callable[[], int],
         metrics: Metrics,
         pulse: Pulse,
+        spill: Spill,
     ) -> None:
         self._outbox = outbox
         self._caller = caller
@@ -60,6 +62,7 @@ class Work:
         self._now_ms = now_ms
         self._metrics = metrics
         self._pulse = pulse
+        self._spill = spill
         self._calling: dict[str, Calling] = {}
         self._handing = asyncio.Lock()
         self._writing = 0
@@ -106,7 +109,7 @@ class Work:
 
     async def do(self, delivery: Delivery, aside: Aside) -> bool:
         """Whether the event is finished: its completion is safe. Otherwise that is another worker's to see to. Raises
-        only what must stop this one: the broker's refusal.
+        only what must stop this one: the broker's refusal, or SpilledError.
         """
         try:
             dispatch = Dispatch.decode(delivery.value or b"")
@@ -118,6 +121,7 @@ class Work:
             ids = _ids(Requester(dispatch.ticket))
             log.info("absorbed", reason="completed before", topic=delivery.topic, offset=delivery.offset, **ids)
             self._metrics.count("millrace_events_total", STAGE, "absorb")
+            self._spill.finished()
             return True
         task = cast("asyncio.Task[bool]", asyncio.current_task())
         calling = self._calling[name] = Calling(delivery, dispatch, task, self._now_ms())
@@ -209,8 +213,11 @@ class Work:
         await self._write(delivery, (completion_record(completion),))
         self._others.finished.add(completion.round_name, self._now_ms())
         self._metrics.count("millrace_events_total", STAGE, completion.status)
+        self._spill.finished()
 
-    async def _give_up(self, delivery: Delivery, reason: str, problem: Exception) -> None:
+    async def _give_up(self, delivery: Delivery, reason: Reason, problem: Exception) -> None:
+        if not isinstance(problem, OversizedRecordError):  # however large its answer, and its question
+            self._spill.burying(reason, type(problem).__name__)
         requester = requester_of(delivery)
         log.error(
             "gave_up",
@@ -222,7 +229,7 @@ class Work:
             **_ids(requester),
         )
         self._metrics.count("millrace_dead_letters_total", STAGE, reason)
-        letter = DeadLetter(reason, type(problem).__name__)
+        letter = DeadLetter(reason, type(problem).__name__, is_told=requester is not None)
         await self._outbox.write_dead_letter(delivery, dead_letter_headers(delivery, STAGE, letter, self._now_ms()))
         if requester is not None:
             failure = Failure(
@@ -233,6 +240,8 @@ class Work:
                 ticket=requester.ticket, slot=requester.slot, round=requester.round, status="failed", failure=failure
             )
             await self._finish(delivery, told)
+        else:
+            self._spill.finished()
 
     async def _write(self, delivery: Delivery, records: tuple[Record, ...], *, first: int = 0) -> None:
         envelopes = seal(records, delivery, self._kafka, STAGE, self._now_ms(), first=first)

@@ -31,6 +31,7 @@ from streams.observe.metrics import Metrics
 from streams.runtime.delivery import Delivery
 from streams.runtime.follower import ControlFollower
 from streams.runtime.lag import Lag
+from streams.runtime.spill import Spill
 from streams.settings import KafkaSettings, WorkerSettings
 
 log = logger(__name__)
@@ -79,7 +80,7 @@ class InvokeWorker:
         self._topics: dict[str, Priority] = {kafka.topic(topic): priority for priority, topic in DISPATCH.items()}
         clock_s = asyncio.get_running_loop().time  # so that whoever runs the loop says what time it is
         self._pulse = Pulse(kafka.session_timeout_ms / 1000 - UNHEARD_S, self._lose, clock_s)
-        self._work = Work(outbox, caller, others, kafka, now_ms, metrics, self._pulse)
+        self._work = Work(outbox, caller, others, kafka, now_ms, metrics, self._pulse, Spill(STAGE, settings))
         self._offsets = Offsets(consumer, self._pulse, now_ms)
         self._pool = Pool(
             lanes,

@@ -162,6 +162,7 @@ def no_target(route: str, passed_over: Sequence[PassedOver]) -> Failure:
     named = "; ".join(f"{each.model} at {each.deployment}: {each.reason.said}" for each in passed_over[:MOST_NAMED])
     more = len(passed_over) - MOST_NAMED
     missed = [each.reason for each in passed_over if isinstance(each.reason, Constraint)]
+    missed.sort(key=lambda reason: isinstance(reason, OtherRegion | OtherTier))  # the requester's own are told first
     return Failure(
         code="no_target",
         message=f"no target of route {route} can be asked this ({named}{f'; and {more} more' if more > 0 else ''}): "

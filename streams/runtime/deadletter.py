@@ -12,6 +12,8 @@ from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter
 
 HEADER_PREFIX = "millrace-"
+REDRIVEN_FROM = "millrace-redriven-from"
+"""On a record that was a dead letter: its partition/offset among them."""
 MAX_DETAIL_CHARS = 500
 KEPT_BYTES = 17 * 1024 * 1024
 """Below the topic's limit, which is for packed batches as all of Kafka's are: a record that is a few kilobytes on its
@@ -41,6 +43,7 @@ def dead_letter_headers(
         "stage": stage,
         "reason": letter.reason,
         "detail": letter.detail[:MAX_DETAIL_CHARS],
+        "told": "yes" if letter.is_told else "no",
         "topic": cause.topic,
         "partition": str(cause.partition),
         "offset": str(cause.offset),

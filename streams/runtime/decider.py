@@ -11,15 +11,21 @@ from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
-from streams.runtime.envelope import Envelope, seal
+from streams.runtime.envelope import Envelope, OversizedRecordError, seal
 from streams.runtime.outbox import DeliveryFailedError, Outbox
-from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Park, Record
+from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Park, Reason, Record
 from streams.runtime.partition import Parked, PartitionWork
 from streams.runtime.recall import recall
+from streams.runtime.spill import Spill
 from streams.runtime.stage import Stage, View, completion_record
 from streams.settings import KafkaSettings
 
 log = logger(__name__)
+
+_FAILURE = Failure(
+    code="internal_error",
+    message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
+)
 
 
 class Decider:
@@ -34,6 +40,7 @@ class Decider:
         now_ms: Callable[[], int],
         metrics: Metrics,
         clock_us: Callable[[], int],
+        spill: Spill,
     ) -> None:
         self._stage = stage
         self._kafka = kafka
@@ -45,6 +52,7 @@ class Decider:
         self._now_ms = now_ms
         self._metrics = metrics
         self._clock_us = clock_us
+        self._spill = spill
         self._outcomes: Counter[str] = Counter()
 
     def take(self, work: PartitionWork, delivery: Delivery) -> None:
@@ -125,8 +133,12 @@ class Decider:
             if record.topic.name in self._own:
                 work.wake(work.state.apply(record.event, now_ms))
 
-    def _give_up(self, work: PartitionWork, delivery: Delivery, reason: str, problem: Exception) -> None:
-        """Keeps the original bytes, and tells the requester where one can be made out."""
+    def _give_up(self, work: PartitionWork, delivery: Delivery, reason: Reason, problem: Exception) -> None:
+        """Keeps the original bytes, and tells the requester where one can be made out. When that has happened too often
+        it raises SpilledError instead: then the event is as good as never taken.
+        """
+        if not isinstance(problem, OversizedRecordError):  # however much of a producer's input that is
+            self._spill.burying(reason, type(problem).__name__)
         log.error(
             "gave_up",
             reason=reason,
@@ -135,28 +147,29 @@ class Decider:
             partition=delivery.partition,
             offset=delivery.offset,
         )
-        self._bury(delivery, DeadLetter(reason, type(problem).__name__))
+        words = self._last_words(work, delivery)
+        self._bury(delivery, DeadLetter(reason, type(problem).__name__, is_told=words is not None))
+        if words is not None:
+            self._write(work, *words, self._now_ms())
+        self._finish(work, delivery, "gave_up")
+
+    def _last_words(
+        self, work: PartitionWork, delivery: Delivery
+    ) -> tuple[tuple[Record, ...], Sequence[Envelope]] | None:
+        """None when nobody can be told; nothing to write when there is a response already."""
         now_ms = self._now_ms()
         try:
-            records = self._last_words(work, delivery, now_ms)
+            requester = self._stage.requester(delivery)
+            if requester is None:
+                return None
+            records = self._stage.give_up(requester, _FAILURE, work.state, now_ms)
             envelopes = seal(records, delivery, self._kafka, self._stage.name, now_ms)
         except Exception as again:  # noqa: BLE001  # raised here, it would end each worker that takes the event
             log.error("requester_not_told", problem=type(again).__name__, topic=delivery.topic, offset=delivery.offset)
-        else:
-            self._write(work, records, envelopes, now_ms)
-        self._finish(work, delivery, "gave_up")
-
-    def _last_words(self, work: PartitionWork, delivery: Delivery, now_ms: int) -> tuple[Record, ...]:
-        requester = self._stage.requester(delivery)
-        if requester is None:
-            return ()
+            return None
         ticket = requester.ticket
         log.warning("told_the_requester", request_id=ticket.request_id, tenant=ticket.tenant_id, offset=delivery.offset)
-        failure = Failure(
-            code="internal_error",
-            message="The request could not be handled. It is kept; ask the operator, or send it under a new id.",
-        )
-        return self._stage.give_up(requester, failure, work.state, now_ms)
+        return records, envelopes
 
     def _bury(self, delivery: Delivery, letter: DeadLetter) -> None:
         self._metrics.count("millrace_dead_letters_total", self._stage.name, letter.reason)
@@ -166,6 +179,7 @@ class Decider:
     def _finish(self, work: PartitionWork, delivery: Delivery, outcome: str) -> None:
         work.frontier(delivery.topic).finish(delivery.offset)
         self._outcomes[outcome] += 1
+        self._spill.finished()
 
 
 def _ids(event: Any) -> dict[str, str | None]:

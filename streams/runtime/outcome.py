@@ -1,10 +1,23 @@
 """What a decision may ask of the shell. The union is closed: the shell matches it exhaustively."""
 
+from typing import Literal
+
 from msgspec import Struct
 
 from schemas.base import Event
 from schemas.flow import Completion
 from schemas.topics import Topic
+
+Reason = Literal[
+    "empty_value",  # a request without a value
+    "no_request_id",  # a request that does not say under which id to answer it
+    "request_id_reused",  # its id was used before for other content
+    "unreadable",  # not what the topic carries, as far as this release knows
+    "decision_failed",  # the decision raised, or what it led to does not fit on its topic
+    "row_refused",  # ClickHouse does not take the row
+]
+OUR_FAULT: frozenset[Reason] = frozenset({"unreadable", "decision_failed", "row_refused"})
+"""The others are what a producer did: however many there are, the stage is sound."""
 
 
 class Record(Struct, frozen=True):
@@ -47,10 +60,13 @@ class Absorb(Struct, frozen=True):
 
 
 class DeadLetter(Struct, frozen=True):
-    """It cannot be handled and there is nobody to answer. `detail` is shown to the operator: no payload in it."""
+    """It cannot be handled. `detail` is shown to the operator: no payload in it. `is_told`: the requester has, or gets,
+    word that it failed, and so its terminal response.
+    """
 
-    reason: str
+    reason: Reason
     detail: str
+    is_told: bool = False
 
 
 Outcome = Forward | Finish | Park | Absorb | DeadLetter

@@ -26,6 +26,7 @@ from streams.runtime.messages import delivery_of
 from streams.runtime.outbox import Outbox
 from streams.runtime.partition import PartitionWork
 from streams.runtime.restore import RestoreStoppedError, TableReader
+from streams.runtime.spill import Spill, SpilledError
 from streams.runtime.stage import Stage
 from streams.settings import KafkaSettings, WorkerSettings
 
@@ -88,7 +89,16 @@ class Worker:
         self._consumer = clients.group_consumer(stage.name)
         self._membership = Membership(self._consumer, kafka.membership_holds_ms, now_ms)
         self._is_leaving = False
-        self._decider = Decider(stage, kafka, self._outbox, lambda: self._control.view, now_ms, metrics, clock_us)
+        self._decider = Decider(
+            stage,
+            kafka,
+            self._outbox,
+            lambda: self._control.view,
+            now_ms,
+            metrics,
+            clock_us,
+            Spill(stage.name, settings),
+        )
 
     def run(self, stop: threading.Event) -> None:
         try:
@@ -131,7 +141,7 @@ class Worker:
             self._hold(messages)
         else:
             self._outbox.date(decided_ms)
-            self._decide(messages)
+            self._decide_all(messages, stop)
         self._confirm(stop)
         if self._now_ms() - self._committed_ms >= self._settings.commit_interval_ms:
             self._commit()
@@ -154,6 +164,18 @@ class Worker:
         if messages:
             self._backlog.extend(messages)
             self._pause()
+
+    def _decide_all(self, messages: list[Message], stop: threading.Event) -> None:
+        """What was decided before the stage had to stop holds, dead letters and all: whoever is started next begins
+        with the very event that was one too many.
+        """
+        try:
+            self._decide(messages)
+        except SpilledError:
+            self._decider.tell()
+            self._confirm(stop)
+            self._commit()
+            raise
 
     def _decide(self, messages: list[Message]) -> None:
         started_ms = self._now_ms()

@@ -13,6 +13,7 @@ from schemas.control import Breaker
 from schemas.flow import Dispatch, Target
 from schemas.response import ErrorCode, Failure, Status
 from streams.control import ControlView
+from streams.routes import is_elsewhere
 
 ASK_ELSEWHERE: frozenset[ErrorClass] = frozenset({"authentication", "permission", "not_found"})
 """This deployment cannot answer, another may."""
@@ -81,11 +82,11 @@ def next_step(
     openings: list[tuple[int, int, int]] = []
     for index, target in enumerate(dispatch.plan.targets[from_target:], from_target):
         tries = [failure for failure in failures if failure.target_index == index]
-        if not any(attempt.error_class in ASK_ELSEWHERE for attempt in tries):
+        if _may_be_asked(target, tries, dispatch.ticket.tenant_id, control):
             ready_ms = max(_breaker_ms(control.breakers.get(target.deployment)), _rested_ms(tries, jitter, backoff))
             openings.append((ready_ms, len(tries), index))
     if not openings:
-        return End("failed", failure_of(failures[-1]))
+        return End("failed", failure_of(failures[-1]) if failures else _all_elsewhere(dispatch))
     ready = [(tries, index) for ready_ms, tries, index in openings if ready_ms <= now_ms]
     if not ready:
         return _wait(min(ready_ms for ready_ms, _, _ in openings), deadline_ms, attempts)
@@ -94,6 +95,12 @@ def next_step(
     if deadline_ms is not None:
         timeout_ms = min(timeout_ms, deadline_ms - now_ms)
     return Call(dispatch.plan.targets[index], index, made + 1, timeout_ms)
+
+
+def _may_be_asked(target: Target, tries: Sequence[Attempt], tenant_id: str | None, control: ControlView) -> bool:
+    """The tenant's regions may have changed while the request waited."""
+    has_refused = any(attempt.error_class in ASK_ELSEWHERE for attempt in tries)
+    return not has_refused and not is_elsewhere(control, tenant_id, target.deployment)
 
 
 def _wait(until_ms: int, deadline_ms: int | None, attempts: Sequence[Attempt]) -> Step:
@@ -117,6 +124,14 @@ def _rested_ms(tries: Sequence[Attempt], jitter: float, backoff: Backoff) -> int
 
 def _breaker_ms(breaker: Breaker | None) -> int:
     return breaker.until_ms if breaker is not None and breaker.state == "open" else 0
+
+
+def _all_elsewhere(dispatch: Dispatch) -> Failure:
+    message = (
+        f"no target of route {dispatch.plan.route} is where the tenant's data may go any more: send it again, or have "
+        "the operator add one"
+    )
+    return Failure(code="no_target", message=message, field="tenant_id", retryable=True)
 
 
 def _expired() -> End:

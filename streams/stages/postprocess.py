@@ -17,7 +17,8 @@ from schemas.usage import Usage
 from streams.answers.pipeline import Processed, process
 from streams.answers.rounds import next_round
 from streams.answers.step import Draft
-from streams.answers.structure import parsed
+from streams.answers.structure import with_parsed
+from streams.content.guard import let_out, told
 from streams.cost.booking import Booked, book
 from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, route_reason, unattempted_row
 from streams.cost.price import price
@@ -42,16 +43,16 @@ def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
     booked = paid[len(paid) - len(completion.attempts) :]  # those of rounds before have their rows
     seen = _seen(completion, view.clock_us)
     if seen is not None and seen.wanting is not None:
-        another = next_round(completion, seen.answer, seen.wanting)
+        another = next_round(completion, seen, seen.wanting)
         if another is not None:
             return _ask_again(completion, another, booked, seen, view)
-    ended = _ended(completion, seen)
+    ended, seen, passed = _ended(completion, seen)
     ticket = ended.ticket.stamped("postprocess", view.now_ms)
-    ended = replace(ended, ticket=ticket)
-    response = respond(ended, paid, view.now_ms, NOTHING_SAID if seen is None else seen.steps)
+    ended, seen = let_out(replace(ended, ticket=ticket), seen, view.control, view.clock_us)
+    response = respond(told(ended), paid, view.now_ms, NOTHING_SAID if seen is None else seen.steps)
     is_answered, given_ms = ticket.identity in view.state, view.state.given_ms(response)
     at_ms = view.now_ms if given_ms is None else given_ms
-    kept = _keep(ended, paid, at_ms, passed=seen is None or seen.wanting is None)
+    kept = _keep(ended, paid, at_ms, passed=passed)
     if is_answered and given_ms is None:  # carried out twice: what was paid twice is booked twice
         extra = (*_open_rows(ended, booked, seen), *kept)
         return Forward(extra) if extra else Absorb("answered before")
@@ -81,15 +82,23 @@ def _ask_again(
     return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, another), *rows))
 
 
-def _ended(completion: Completion, seen: Processed | None) -> Completion:
-    """As the requester sees it. An answer that does not pass was paid for, and is shown with what is wrong with it."""
+def _ended(completion: Completion, seen: Processed | None) -> tuple[Completion, Processed | None, bool]:
+    """As the requester sees it, what was seen of its answer, and whether that passes. One that does not was paid for:
+    it is shown with what is wrong with it, or given, as the rules say, also when the rounds after it brought none.
+    """
+    before, plan = completion.round, completion.plan
+    if before is not None and before.held is not None and completion.answer is None:
+        is_json = before.held.output.parsed is not None
+        given = replace(completion, status="ok", failure=None, answer=before.held, parse_json=is_json)
+        return given, Processed(before.held, before.held_steps, {}), False
     if seen is None:
-        return completion
-    wanting, plan = seen.wanting, completion.plan
+        return completion, None, True
+    wanting = seen.wanting
     ended = replace(completion, answer=seen.answer)
     if wanting is None or (plan is not None and plan.rules is not None and plan.rules.otherwise == "answer"):
-        return ended
-    return replace(ended, status="failed", failure=Failure(code="invalid_output", message=wanting.problem))
+        return ended, seen, wanting is None
+    failure = Failure(code="invalid_output", message=wanting.problem)
+    return replace(ended, status="failed", failure=failure), seen, False
 
 
 def respond(
@@ -100,9 +109,11 @@ def respond(
     totals = [cost.total_usd for _, _, cost in paid]
     known = [total for total in totals if total is not None]
     last = paid[-1] if paid else None
+    giving = next((each for each in reversed(paid) if each[0].error_class is None), last)
     return Response(
         request_id=ticket.request_id,
         tenant_id=ticket.tenant_id,
+        root_request_id=ticket.root_request_id,
         origin=ticket.origin,
         status=completion.status,
         error=completion.failure,
@@ -117,7 +128,7 @@ def respond(
         cache=completion.cache,
         source_request_id=saved.request_id if saved else None,
         similarity=saved.similarity if saved and completion.cache == "semantic" else None,
-        usage=last[1] if last and answer else None,
+        usage=giving[1] if giving and answer else None,
         cost_usd=None if len(known) < len(totals) or is_unaccounted(completion) else sum(known, Decimal(0)),
         saved_usd=saved.cost_usd if saved else None,
         timings=_timings(completion, now_ms),
@@ -135,12 +146,7 @@ def _output(completion: Completion) -> Output | None:
     if completion.answer is None:
         return None
     output = completion.answer.output
-    if not completion.parse_json or output.content is None:
-        return output
-    try:
-        return replace(output, parsed=parsed(output.content))
-    except ValueError:  # the model did not keep to JSON: the text says so itself
-        return output
+    return with_parsed(output) if completion.parse_json else output
 
 
 def _timings(completion: Completion, now_ms: int) -> Timings:

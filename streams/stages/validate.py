@@ -20,6 +20,7 @@ from schemas.request import Request
 from schemas.response import Failure
 from schemas.topics import MAX_REQUEST_BYTES, REQUESTS, VALIDATED, Topic
 from schemas.wire import Origin
+from streams.content.guard import guard_of
 from streams.control import ControlView
 from streams.cost.tokens import estimate_tokens, load_vocabulary
 from streams.limits import counts_tokens, limited
@@ -57,7 +58,7 @@ def decide(delivery: Delivery, view: View[Stateless]) -> Outcome:
 
 
 def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outcome:
-    ticket = _ticket(request, delivery, view)
+    ticket = ticket_of(request, delivery, view)
     denied = deny(view.control, request.tenant_id, credentials(delivery.headers))
     if denied is not None:
         return _turn_away(ticket, denied)
@@ -67,22 +68,36 @@ def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outco
             "UTC in milliseconds since 1970: send a later one"
         )
         return _refuse(ticket, delivery, Failure(code="deadline_exceeded", message=late, field="deadline_ms"))
-    choice = choose_route(view.control, ticket)
+    accepted = accept(request, ticket, delivery, view)
+    if isinstance(accepted, Failure):
+        return _refuse(ticket, delivery, accepted)
+    return Forward((Record(VALIDATED, request.tenant_id, accepted),))
+
+
+def accept(request: Request, ticket: Ticket, delivery: Delivery, view: View[Stateless]) -> Accepted | Failure:
+    """What goes on of a request in time, whose tenant has proved who it is, or for whom an operator vouches."""
+    control = view.control
+    choice = choose_route(control, ticket)
     if choice is None:
-        known = _known_models(view.control, ticket)
-        unknown = f"model {request.model!r} is not served here; known: {known}, or auto"
-        return _refuse(ticket, delivery, Failure(code="unknown_model", message=unknown, field="model"))
-    request = bounded(request, view.control)
+        unknown = f"model {request.model!r} is not served here; known: {_known_models(control, ticket)}, or auto"
+        return Failure(code="unknown_model", message=unknown, field="model")
+    guard = guard_of(control, ticket)
+    if guard is not None:
+        let_in = guard.let_in(request)
+        if isinstance(let_in, Failure):
+            return let_in
+        request, mapping = let_in
+        ticket = replace(ticket, redacted={**mapping} or None)
+    request = bounded(request, control)
     prompt, summary = carried(ticket, request)
-    tokens = input_tokens(request, choice, view.control)
+    tokens = input_tokens(request, choice, control)
     needs = summary.needs or NO_NEEDS
     if not choice.targets or not is_unconditional(choice, needs):
         inquiry = Inquiry(request.tenant_id, ticket.identity, needs, tokens, view.now_ms)
-        failure = unservable(choice, inquiry, view.control)
+        failure = unservable(choice, inquiry, control)
         if failure is not None:
-            return _refuse(ticket, delivery, failure)
-    accepted = Accepted(ticket=ticket, prompt=prompt, digest=_digest(delivery), input_tokens=tokens, summary=summary)
-    return Forward((Record(VALIDATED, request.tenant_id, accepted),))
+            return failure
+    return Accepted(ticket=ticket, prompt=prompt, digest=_digest(delivery), input_tokens=tokens, summary=summary)
 
 
 def bounded(request: Request, control: ControlView) -> Request:
@@ -182,7 +197,7 @@ def _turn_away(ticket: Ticket, failure: Failure) -> Outcome:
     return Finish(Completion(ticket=stranger, status="rejected", failure=failure))
 
 
-def _ticket(request: Request, delivery: Delivery, view: View[Stateless]) -> Ticket:
+def ticket_of(request: Request, delivery: Delivery, view: View[Stateless]) -> Ticket:
     return Ticket(
         request_id=request.request_id,
         tenant_id=request.tenant_id,

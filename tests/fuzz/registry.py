@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import clickhouse, command_line, connection, pipeline, providers, simulator
+from tests.fuzz.targets import answers, clickhouse, command_line, connection, pipeline, providers, simulator
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         target.name: target
-        for module in (pipeline, providers, connection, clickhouse, command_line, simulator)
+        for module in (pipeline, answers, providers, connection, clickhouse, command_line, simulator)
         for target in module.TARGETS
     }
 )

@@ -73,7 +73,7 @@ class Conversation:
             mine = (r for r in self.responses if r.request_id == request_id)
             return next((r for r in mine if status in (None, r.status)), None)
 
-        return self._wait(f"an answer to {request_id}", found)
+        return self.wait(f"an answer to {request_id}", found)
 
     def dead_letter(self, sent: Sent) -> Delivery:
         """The one written about the record at this place."""
@@ -90,7 +90,7 @@ class Conversation:
                 None,
             )
 
-        return self._wait(f"a dead letter about {sent}", found)
+        return self.wait(f"a dead letter about {sent}", found)
 
     def answers(self, request_id: str) -> Sequence[Response]:
         """All there are after a later question has been answered: a second one would most likely be among them."""
@@ -100,7 +100,7 @@ class Conversation:
         self.answer(marker)
         return [r for r in self.responses if r.request_id == request_id]
 
-    def _wait(self, what: str, find: Callable[[], T | None]) -> T:
+    def wait(self, what: str, find: Callable[[], T | None]) -> T:
         until_s = time.monotonic() + WAIT_S
         while time.monotonic() < until_s:
             found = find()

@@ -15,7 +15,7 @@ from scripts.stack.errors import StartError
 from scripts.stack.ports import reserve_port
 from scripts.stack.process import LOG_LIMIT_BYTES, Child, Command, log_tail, spawn
 from scripts.stack.readiness import answers, holds_within
-from scripts.stack.supervised import ProcessSpec, ProcessState, Status
+from scripts.stack.supervised import BROKEN_EXIT_STATUS, ProcessSpec, ProcessState, Status
 from scripts.stack.supervisor import Supervisor
 from tests.integration.orphans import first_line, is_gone, start_parent
 
@@ -114,6 +114,16 @@ def test_a_child_that_keeps_dying_is_started_again_and_again(tmp_path: Path) -> 
         supervisor.start(ProcessSpec("stage", python(tmp_path / "stage.log", "raise SystemExit(3)")))
 
         assert heard.first(Status.BACKING_OFF, restarts=3).last_exit_status == 3
+
+
+def test_a_child_that_says_it_would_do_the_same_again_is_not_started_again(tmp_path: Path) -> None:
+    heard = Heard()
+    with Supervisor(backoff=FAST, on_change=heard) as supervisor:
+        supervisor.start(
+            ProcessSpec("stage", python(tmp_path / "stage.log", f"raise SystemExit({BROKEN_EXIT_STATUS})"))
+        )
+
+        assert heard.first(Status.STOPPED, restarts=0).last_exit_status == BROKEN_EXIT_STATUS
 
 
 def test_a_child_that_waits_for_its_restart_stops_at_once(tmp_path: Path) -> None:

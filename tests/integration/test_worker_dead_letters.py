@@ -10,6 +10,7 @@ from schemas.topics import COMPLETIONS, DEAD_LETTERS, MISSES
 from streams.clock import now_ms
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Forward, Outcome, Record
+from streams.runtime.spill import SpilledError
 from streams.runtime.stage import View
 from streams.settings import KafkaSettings
 from tests.integration.worker_thread import Bench, Note, passed_on, toy
@@ -90,6 +91,7 @@ def test_what_cannot_be_handled_is_kept_and_its_requester_is_told(
     assert "authorization" not in headers
     assert KEY.encode() not in b"".join(text or b"" for text in headers.values())
     assert PROMPT_CANARY.encode() not in b"".join(text or b"" for text in headers.values())
+    assert headers["millrace-told"] == b"yes"
     assert worker.metric("millrace_dead_letters_total", stage="route", reason=reason.decode()) == 1
 
     told, following = sorted(bench.log.read(COMPLETIONS), key=lambda record: record.key or b"")
@@ -111,4 +113,25 @@ def test_what_names_no_requester_is_kept_and_blocks_nobody(bench: Bench, value: 
     bench.log.await_committed("route", MISSES, {0: 2})
     (letter,) = bench.log.read(DEAD_LETTERS)
     assert (letter.value or b"") == (value or b"")
+    assert dict(letter.headers)["millrace-told"] == b"no"
     assert [record.key for record in bench.log.read(COMPLETIONS)] == [b"next"]
+
+
+def test_a_release_that_can_handle_nothing_stops_and_the_next_takes_what_it_left(bench: Bench) -> None:
+    for number in range(30):
+        bench.log.write(MISSES, ticketed(f"r-{number}", text="raise"))
+    bench.log.flush()
+
+    broken = bench.start(toy(brittle, parse=parsed), spill_letters=12)
+    ended = broken.ended()
+
+    assert isinstance(ended, SpilledError)
+    assert "route stops: 12 of its last 12 events became dead letters" in str(ended)
+    bench.log.await_committed("route", MISSES, {0: 12})
+    assert len(bench.log.read(DEAD_LETTERS)) == 12
+    bench.start(toy(passed_on, parse=parsed))
+    bench.log.await_committed("route", MISSES, {0: 30})
+    letters, ends = bench.log.read(DEAD_LETTERS), bench.log.read(COMPLETIONS)
+    assert {dict(letter.headers)["millrace-told"] for letter in letters} == {b"yes"}
+    assert [len(letters), len(ends)] == [12, 30]
+    assert {record.key for record in ends} == {f"r-{number}".encode() for number in range(30)}

@@ -57,7 +57,8 @@ def _carry_out(world: World, asked: Dispatch) -> None:
         return
     made = len(asked.round.attempts) if asked.round else 0
     own = attempt(made + 1, attempt_id=f"{asked.round_name}/{len(before)}")
-    event = replace(completion(ticket=asked.ticket, attempts=(own,)), round=asked.round)
+    ended = asked.ticket.stamped("invoke", world.timeline.now_ms + len(before))
+    event = replace(completion(ticket=ended, attempts=(own,)), round=asked.round)
     held_to = replace(_of_a_round(world, event), again=Again(prompt=asked.prompt, input_tokens=10))
     world.write(COMPLETIONS, held_to, key=asked.ticket.request_id, after_ms=world.random.randrange(3_000))
 

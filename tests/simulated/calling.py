@@ -54,8 +54,13 @@ def feed(world: World) -> None:
         event = dispatch(ticket_=ticket(name))
         if number:  # what was asked again is another question, though the request is the same
             event = replace(event, round=Round(number=number, attempts=()))
-        event = replace(event, prompt=carried(prompt(event.round_name)))
+        event = replace(event, prompt=carried(prompt(_question(event))))
         world.write(DISPATCH["normal"], event, key=name, after_ms=after_ms)
+
+
+def _question(event: Dispatch | Completion) -> str:
+    """What is to be called for once, and not by the words of who sees to that."""
+    return f"{event.ticket.identity} {event.round.number if event.round else 0}"
 
 
 class Desk:
@@ -140,8 +145,8 @@ async def _tell(process: Process, told: asyncio.Event) -> None:
 
 
 def judge(world: World) -> list[str]:
-    dispatched = {event.round_name for event in world.events(DISPATCH["normal"], Dispatch)}
-    completed = {event.round_name for event in world.events(COMPLETIONS, Completion)}
+    dispatched = {_question(event) for event in world.events(DISPATCH["normal"], Dispatch)}
+    completed = {_question(event) for event in world.events(COMPLETIONS, Completion)}
     return [f"{identity} was not completed" for identity in sorted(dispatched - completed)] + _paid_twice(world)
 
 
@@ -173,8 +178,8 @@ def _was_broken(world: World, asked: Asked) -> bool:
 
 def leaves_nothing(world: World, stored: Stored) -> bool:
     """A repetition of what is completed."""
-    name = Dispatch.decode(stored.value or b"").round_name
-    return any(event.round_name == name for event in world.events(COMPLETIONS, Completion))
+    question = _question(Dispatch.decode(stored.value or b""))
+    return any(_question(event) == question for event in world.events(COMPLETIONS, Completion))
 
 
 INVOKE = Scenario(

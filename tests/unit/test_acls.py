@@ -49,10 +49,21 @@ def test_who_asks_can_write_requests_and_read_nothing() -> None:
     ]
 
 
-def test_the_operator_changes_the_configuration_and_tells_the_audit_and_writes_nothing_else() -> None:
+def test_the_operator_configures_takes_answers_back_tells_the_audit_and_writes_nothing_else() -> None:
     operators = [grant for grant in GIVEN if grant.principal == "User:millrace-operator" and grant.resource == "topic"]
-    assert [grant.name for grant in operators if "Write" in grant.operations] == ["llm.control", "llm.audit"]
+    written = [grant.name for grant in operators if "Write" in grant.operations]
+    assert written == ["llm.cache", "llm.control", "llm.audit"]
     assert len(operators) == len(TOPICS)
+
+
+def test_who_gives_dead_letters_back_writes_where_they_came_from_and_neither_asks_nor_configures() -> None:
+    mine = [grant for grant in GIVEN if grant.principal == "User:millrace-redriver" and grant.resource == "topic"]
+    written = {grant.name for grant in mine if "Write" in grant.operations}
+    assert written == {
+        *("llm.validated", "llm.admitted", "llm.misses", "llm.dispatch.high", "llm.dispatch.normal"),
+        *("llm.dispatch.low", "llm.completions", "llm.calls", "llm.audit"),
+    }
+    assert {grant.name for grant in mine if "Read" in grant.operations} == {"llm.control", "llm.audit", "llm.dlq"}
 
 
 def test_a_command_gives_what_is_alike_at_once_and_any_name_is_quoted() -> None:

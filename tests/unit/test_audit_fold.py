@@ -15,7 +15,7 @@ from scripts.cli.audit_fold import Bounds, Report, asked, buried, fold, replied
 from scripts.cli.offsets import Span
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
-from streams.runtime.outcome import DeadLetter
+from streams.runtime.outcome import DeadLetter, Reason
 from tests.unit.examples import carried
 
 NOW_MS = 1_795_219_200_000
@@ -54,7 +54,7 @@ def response(request_id: str, answers: int, *, tenant: str | None = "acme", offs
     return Delivery("llm.responses", 1, offset, request_id.encode(), event.encode(), (), NOW_MS)
 
 
-def letter(cause: Delivery, reason: str, stage: str = "validate") -> Delivery:
+def letter(cause: Delivery, reason: Reason, stage: str = "validate") -> Delivery:
     headers = tuple(dead_letter_headers(cause, stage, DeadLetter(reason, "…"), NOW_MS))
     return Delivery("llm.dlq", cause.partition, 0, cause.key, cause.value, headers, NOW_MS)
 

@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from schemas.attempt import Attempt
 from schemas.base import JsonObject
-from schemas.flow import Answer, Completion
+from schemas.flow import Again, Answer, Completion
 from schemas.money import Price, PricePeriod, Rates
+from schemas.postprocess import AnswerRules
+from schemas.prompt import JsonSchema, JsonSchemaFormat
 from schemas.response import Output
 from schemas.usage import Usage
 from streams.control import ControlView, with_object
@@ -29,9 +31,11 @@ from tests.unit.examples import (
     PROMPT_CANARY,
     admitted,
     breaker,
+    carried,
     control,
     deployment,
     dispatch,
+    prompt,
     slot_of,
     ticket,
 )
@@ -402,3 +406,17 @@ async def test_a_whole_answer_without_a_usable_usage_is_estimated_from_its_words
     completion = await here.complete(dispatch())
 
     assert completion.attempts[0].estimated_usage == Usage(uncached_input_tokens=10, text_output_tokens=5)
+
+
+@pytest.mark.asyncio
+async def test_only_a_plan_with_rules_has_its_completion_carry_what_another_round_needs() -> None:
+    plain = await world(saying("Yes.")).complete(dispatch())
+    assert (plain.again, plain.json_schema, plain.round) == (None, None, None)
+
+    schema = JsonSchema(name="crop", schema={"type": "object"})
+    asked = carried(prompt(response_format=JsonSchemaFormat(type="json_schema", json_schema=schema)))
+    rules = AnswerRules(structure="check", re_ask=True)
+    held = replace(dispatch(), prompt=asked, plan=replace(dispatch().plan, rules=rules))
+    completion = await world(saying("Yes.")).complete(held)
+    assert completion.again == Again(prompt=asked, input_tokens=10)
+    assert completion.json_schema == '{"type":"object"}'

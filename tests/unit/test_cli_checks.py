@@ -1,13 +1,16 @@
 """What the doctor makes of what it sees."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from schemas.control import Deployment, Route, RouteTarget, Tenant
+from schemas.postprocess import PostProcess
 from schemas.topics import TOPICS
 from scripts.cli.clickhouse_checks import schema
 from scripts.cli.clock_skew import against, newest_record
+from scripts.cli.config_consistency import inconsistencies
 from scripts.cli.consumer_lag import GroupLag, judged, waiting
 from scripts.cli.control_topic import ControlState
 from scripts.cli.kafka_checks import configuration, keys, topics
@@ -16,6 +19,7 @@ from sinks.migrate import migrations
 from streams.control import ControlView
 from streams.provider_keys import ProviderKeys
 from streams.runtime.cluster import Problem
+from tests.unit.examples import control, deployment, route
 
 OPENAI = Deployment(name="openai-main", provider="openai", key_ref="openai_api_key", models={"m": "m"})
 SOUND = ControlView(
@@ -56,6 +60,26 @@ def test_what_does_not_fit_together_or_cannot_be_read_is_told_one_by_one() -> No
 
 
 GONE = RouteTarget(deployment="gone", model="m")
+
+
+@pytest.mark.parametrize(
+    ("changes", "todo"),
+    [
+        ({"cascade": True}, "require a check in postprocess"),
+        ({"cascade": True, "postprocess": PostProcess(refusal="mark")}, "require a check in postprocess"),
+        ({"postprocess": PostProcess(re_ask=True)}, "set postprocess.structure"),
+        ({"postprocess": PostProcess(re_ask=True, structure="check"), "max_attempts": 1}, "allow 2 or more"),
+        ({"cascade": True, "postprocess": PostProcess(truncation="require")}, None),
+        ({"postprocess": PostProcess(re_ask=True, structure="repair")}, None),
+    ],
+)
+def test_a_route_that_would_ask_again_and_never_does_is_told(changes: dict[str, Any], todo: str | None) -> None:
+    told = inconsistencies(
+        control(deployment("other"), route("default", "openai-1", "other", models=("gpt-5-mini",), **changes))
+    )
+
+    assert [each for each in told if todo is None or todo not in each] == []
+    assert len(told) == (todo is not None)
 
 
 def test_a_key_is_looked_for_and_never_shown(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def test_what_a_stage_writes_is_read_back_whole() -> None:
         origin_topic="llm.requests",
         origin_partition=4,
         origin_offset=91,
+        is_told=False,
+        is_whole=True,
         size=2,
     )
 

@@ -24,6 +24,7 @@ def test_it_says_which_stage_gave_up_on_which_record_and_why() -> None:
         "millrace-stage": b"validate",
         "millrace-reason": b"no_request_id",
         "millrace-detail": b"nobody to answer: request_id is required: add it",
+        "millrace-told": b"no",
         "millrace-topic": b"llm.requests",
         "millrace-partition": b"3",
         "millrace-offset": b"41",

@@ -19,8 +19,9 @@ from streams.runtime.envelope import Envelope
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.partition import PartitionWork
+from streams.runtime.spill import Spill, SpilledError
 from streams.runtime.stage import Stage, Stateless, View
-from streams.settings import KafkaSettings
+from streams.settings import KafkaSettings, WorkerSettings
 from streams.stages import cache, limit, postprocess, route, validate
 from tests.unit.examples import (
     KEY,
@@ -73,8 +74,9 @@ class Shell:
         self.outbox = SentRecords()
         self.metrics = Metrics()
         self.work = PartitionWork(stage.state())
+        spill = Spill(stage.name, WorkerSettings())
         self.decider = Decider(
-            stage, KAFKA, self.outbox, lambda: self.control, lambda: self.now_ms, self.metrics, lambda: 0
+            stage, KAFKA, self.outbox, lambda: self.control, lambda: self.now_ms, self.metrics, lambda: 0, spill
         )
         self._offset = 0
 
@@ -420,3 +422,22 @@ def test_a_decision_repeated_after_a_crash_repeats_the_ids_of_its_records() -> N
 
     ids = [dict(shell.outbox.sent[0].headers)["ce_id"] for shell in (first, second)]
     assert ids[0] == ids[1] == b"llm.misses/0/1/0"
+
+
+def test_an_event_that_would_be_one_dead_letter_too_many_is_as_good_as_never_taken() -> None:
+    shell = deciding(RuntimeError(PROMPT_CANARY))
+    taken = [shell.take(miss().encode()) for _ in range(WorkerSettings().spill_letters)]
+
+    with pytest.raises(SpilledError) as told:
+        shell.take(miss().encode())
+
+    assert PROMPT_CANARY not in str(told.value)
+    assert (len(shell.outbox.buried), shell.next_offset) == (len(taken), taken[-1] + 1)
+
+
+def test_outcomes_that_are_too_large_stop_no_stage_for_a_producer_decides_how_large_they_are() -> None:
+    huge = completion(answer=answer("x" * COMPLETIONS.max_message_bytes))
+    shell = deciding(Finish(huge))
+    for _ in range(WorkerSettings().spill_letters + 5):
+        shell.take(miss().encode())
+    assert len(shell.outbox.buried) == WorkerSettings().spill_letters + 5

@@ -13,7 +13,7 @@ from schemas.call import CallRow
 from schemas.flow import Again, Completion, Dispatch, Plan, Round, Target
 from schemas.postprocess import AnswerRules
 from schemas.prompt import AssistantMessage, JsonSchema, JsonSchemaFormat, Params, Prompt, UserMessage
-from schemas.response import Response
+from schemas.response import Failure, Response, Status
 from schemas.topics import CACHE, CALLS, DISPATCH, RESPONSES
 from streams.answers.rounds import MOST_CARRIED_BYTES, again_for
 from streams.answers.schema import schema_of
@@ -166,6 +166,43 @@ def test_an_answer_that_failed_its_check_is_never_kept_even_where_it_is_given() 
     assert (response_to(given).status, response_to(given).steps) == ("ok", {"structure": "no_json"})
     (landed,) = kept_of(given)
     assert isinstance(landed, FlightEnded)
+
+
+@pytest.mark.parametrize("status", ["failed", "expired"])
+def test_where_an_answer_is_better_than_none_the_last_one_is_given_when_later_rounds_bring_none(status: Status) -> None:
+    rules = replace(CLIMBS, otherwise="answer", min_chars=99)
+    climbed = asked_again(ended(GOOD, rules))
+    assert climbed.round is not None
+    failure = Failure(code="provider_unavailable", message="c did not answer")
+    lost = second(
+        None,
+        rules=rules,
+        round=climbed.round,
+        answer=None,
+        status=status,
+        failure=failure,
+        again=None,
+        parse_json=False,
+        attempts=(failed_attempt(2, target_index=2),),
+    )
+
+    response = response_to(lost)
+
+    assert (response.status, response.error, response.round) == ("ok", None, 1)
+    assert response.output is not None
+    assert (response.output.content, response.output.parsed) == (GOOD, {"crop": "leek"})
+    assert response.steps == {"length": "too_short"}
+    assert response.usage is not None
+    assert [(row.attempt_id, row.is_final, row.request_status) for row in rows_of(lost)] == [("attempt-2", True, "ok")]
+    (landed,) = kept_of(lost)
+    assert isinstance(landed, FlightEnded)
+
+
+def test_where_a_failure_is_better_an_answer_that_did_not_pass_is_not_held() -> None:
+    climbed = asked_again(ended(BAD, CLIMBS))
+
+    assert climbed.round is not None
+    assert climbed.round.held is None
 
 
 def test_what_goes_out_in_the_end_counts_and_costs_all_rounds() -> None:

@@ -301,3 +301,10 @@ def test_a_missing_price_is_the_operators_to_add_and_refuses_nobody_before_it_mu
 
     assert unservable(choice_in(configured), inquiry(), configured) is None
     assert select(choice_in(configured), inquiry(), configured).targets == ()
+
+
+def test_the_field_that_is_named_is_one_that_the_requester_can_change_where_there_is_any() -> None:
+    elsewhere = PassedOver("a", "m", OtherRegion("us", ("eu",)))
+
+    assert no_target("r", [elsewhere, PassedOver("b", "m", Lacks("tools"))]).field == "params.tools"
+    assert no_target("r", [elsewhere]).field == "tenant_id"

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from streams.observe.metrics import Metrics
 from streams.runtime.delivery import Delivery
-from streams.runtime.outcome import DeadLetter
+from streams.runtime.outcome import DeadLetter, Reason
 from streams.watch.intake import Intake
 from streams.watch.tables import TableError
 
@@ -133,7 +133,7 @@ async def test_what_has_been_handled_is_acknowledged_and_counted() -> None:
     ("problem", "reason"), [(ValueError("bad row"), "unreadable"), (RuntimeError("a bug"), "decision_failed")]
 )
 async def test_an_event_that_cannot_be_handled_is_buried_and_the_next_one_is_taken(
-    problem: Exception, reason: str
+    problem: Exception, reason: Reason
 ) -> None:
     records = Record(0), Record(1), Record(2)
     graveyard = Graveyard()

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError
+from msgspec.structs import replace
 from typing_extensions import override
 
 from schemas.call import CallRow
-from schemas.flow import Completion, Dispatch, HandedOver
+from schemas.flow import Completion, Dispatch, HandedOver, Round
 from schemas.topics import CALLS, COMPLETIONS, HANDOVERS
 from streams.cost.ledger import FREE
 from streams.invoke.calling import ALLOWANCE_MS
@@ -24,7 +25,8 @@ from streams.providers.protocol import ProviderError, Reply
 from streams.runtime.delivery import Delivery
 from streams.runtime.envelope import Envelope
 from streams.runtime.restore import TableReader
-from streams.settings import KafkaSettings
+from streams.runtime.spill import Spill, SpilledError
+from streams.settings import KafkaSettings, WorkerSettings
 from tests.fakes.kafka.clients import FakeClients
 from tests.fakes.kafka.cluster import Cluster
 from tests.fakes.kafka.conditions import Steady
@@ -32,7 +34,7 @@ from tests.fakes.kafka.host import Host
 from tests.fakes.kafka.timeline import Timeline
 from tests.fakes.provider import saying
 from tests.unit.calling import BUSY, CALL_MS, LOST, World, world
-from tests.unit.examples import NOW_MS, control, deployment, dispatch, ticket
+from tests.unit.examples import NOW_MS, attempt, control, deployment, dispatch, ticket
 
 KAFKA = KafkaSettings()
 TIMEOUT_MS = 15_000
@@ -42,7 +44,12 @@ LIMIT_S = 4.0
 class Written(AsyncOutbox):
     def __init__(self) -> None:
         self.events: list[CallRow | Completion | HandedOver] = []
+        self.dead_letters = 0
         self.takes: Callable[[], object] = lambda: None
+
+    @override
+    async def write_dead_letter(self, cause: Delivery, headers: list[tuple[str, bytes]]) -> None:
+        self.dead_letters += 1
 
     @override
     async def write(self, envelopes: Sequence[Envelope]) -> None:
@@ -110,6 +117,7 @@ class Bench:
             lambda: self.here.now_ms,
             Metrics(),
             self.pulse,
+            Spill("invoke", WorkerSettings()),
         )
 
     def _now_s(self) -> float:
@@ -147,6 +155,28 @@ async def test_an_answer_that_comes_after_the_partition_was_lost_is_written_for_
     assert await lost.do(dispatch())
 
     assert lost.written.shape == ["started 1", "ok"]
+
+
+@pytest.mark.asyncio
+async def test_each_round_of_a_request_is_called_for_once() -> None:
+    here = bench(saying("Hm."), saying("Yes."))
+    second = replace(dispatch(), round=Round(number=1, attempts=(attempt(),)))
+
+    assert [await here.do(asked) for asked in (dispatch(), second, dispatch(), second)] == [True] * 4
+
+    assert here.written.shape == ["started 1", "ok", "started 2", "ok"]
+
+
+@pytest.mark.asyncio
+async def test_what_is_told_of_a_later_round_is_not_about_the_first() -> None:
+    here = bench(saying("Yes."))
+    here.during(here.work.hand_over)
+    second = replace(dispatch(), round=Round(number=1, attempts=(attempt(),)))
+
+    assert await here.do(second)
+
+    (told,) = (event for event in here.written.events if isinstance(event, HandedOver))
+    assert told.identity == second.round_name != dispatch().round_name
 
 
 @pytest.mark.asyncio
@@ -395,3 +425,16 @@ async def test_a_call_that_is_cut_while_its_completion_is_being_written_is_not_g
 
     assert written.shape == ["started 1", "handed over", "ok"]
     assert task.cancelled()
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_can_read_nothing_stops_before_it_buries_one_more_than_it_may() -> None:
+    broken = bench()
+    letters = WorkerSettings().spill_letters
+    for offset in range(letters):
+        assert await broken.work.do(Delivery("llm.dispatch.low", 0, offset, None, b"?", (), NOW_MS), nullcontext)
+
+    with pytest.raises(SpilledError, match=f"{letters} of its last {letters} events"):
+        await broken.work.do(Delivery("llm.dispatch.low", 0, letters, None, b"?", (), NOW_MS), nullcontext)
+
+    assert broken.written.dead_letters == letters

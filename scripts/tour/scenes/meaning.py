@@ -17,7 +17,7 @@ def _semantic(guide: Guide) -> Iterator[str]:
     alike = guide.answer(_ALIKE, tenant_id=_TENANT, model="fast")
     expect(alike.cache == "semantic", f"“{_ALIKE}” was answered from: {alike.cache}")
     yield f"“{_ASKED}” was asked and paid for"
-    yield f"“{_ALIKE}” means the same (similarity {alike.similarity:.3f}) and has that answer: {alike.saved_usd:f} USD saved"
+    yield f"“{_ALIKE}” means the same ({alike.similarity:.3f}) and has that answer: {alike.saved_usd:f} USD saved"
     refused = guide.metric("cache", "millrace_semantic_total", "refused")
     denied = guide.answer(_DENIED, tenant_id=_TENANT, model="fast")
     expect(denied.cache == "none", f"“{_DENIED}” was answered from: {denied.cache}")

@@ -74,7 +74,7 @@ def _headers(data: bytes) -> None:
     credentials(given)
     credentials([(name, value.decode(errors="replace")) for name, value in given if value is not None])
     assert all(name.lower() != "authorization" for name, _ in without_credentials(given))
-    dead_letter_headers(delivery(headers=given), "fuzz", DeadLetter("reason", "detail"), NOW_MS)
+    dead_letter_headers(delivery(headers=given), "fuzz", DeadLetter("unreadable", "detail"), NOW_MS)
 
 
 def _events(data: bytes) -> None:

@@ -1,0 +1,207 @@
+"""What a tenant and its route say about texts, made ready: rules that prompts and answers must keep, and what is taken
+out of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from msgspec.structs import replace
+
+from schemas.base import JsonObject
+from schemas.content import ContentRule, Redaction
+from schemas.flow import Completion, Ticket
+from schemas.request import Request
+from schemas.response import Failure, Output, ToolCall
+from streams.answers.pipeline import Processed
+from streams.content.entities import MOST_SPANS, TooManyError
+from streams.content.leaves import in_json, in_messages, in_params
+from streams.content.matcher import Matcher, words
+from streams.content.redaction import Mapped, mask, mask_arguments, redact_request, restore
+from streams.control import ControlView
+from streams.routes import choose_route
+
+REMOVED = "[REMOVED]"
+_TOO_MANY = f"holds more than {MOST_SPANS} values that are to be taken out"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    said: ContentRule
+    matchers: tuple[Matcher, ...]
+
+    def forbids(self, texts: Sequence[str]) -> bool:
+        if self.said.max_chars is not None and sum(map(len, texts)) > self.said.max_chars:
+            return True
+        return any(matcher.is_in(text.encode()) for matcher in self.matchers for text in texts)
+
+    def masked(self, text: str) -> str:
+        for matcher in self.matchers:
+            data = text.encode()
+            pieces: list[bytes] = []
+            at = 0
+            for start, end in matcher.all(data):
+                pieces += (data[at:start], REMOVED.encode())
+                at = end
+            text = b"".join((*pieces, data[at:])).decode()
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """An answer as it may be given. `notes`: what was done, by the step's name; they quote nothing."""
+
+    output: Output
+    notes: dict[str, str]
+    blocked: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    prompt_rules: tuple[Rule, ...]
+    answer_rules: tuple[Rule, ...]
+    redaction: Redaction | None
+
+    def let_in(self, request: Request) -> tuple[Request, Mapped] | Failure:
+        """The request as it may go on, and what was taken out of it where that is to be put back."""
+        if self.prompt_rules:
+            texts = _texts_of(request)
+            for rule in self.prompt_rules:
+                if rule.forbids(texts):
+                    return _refusal(rule)
+        if self.redaction is None or not self.redaction.of_prompt:
+            return request, {}
+        try:
+            request, mapping = redact_request(request, self.redaction.entities)
+        except TooManyError:
+            message = f"the prompt {_TOO_MANY}; send it in parts"
+            return Failure(code="request_too_large", message=message, field="messages")
+        return request, mapping if self.redaction.restore else {}
+
+    def let_out(self, output: Output) -> Guarded:
+        notes: dict[str, str] = {}
+        texts = _said(output)
+        for rule in self.answer_rules:
+            if not rule.forbids(texts):
+                continue
+            notes["content_rules"] = f"{'masked' if rule.said.action == 'mask' else 'blocked'}: {rule.said.name}"
+            if rule.said.action == "refuse":
+                return Guarded(Output(), notes, _blocked(f"content rule {rule.said.name!r} holds the answer back"))
+            output = _changed(output, rule.masked, partial(in_json, change=rule.masked))
+            texts = _said(output)
+        if self.redaction is None or not self.redaction.of_answer:
+            return Guarded(output, notes)
+        entities = self.redaction.entities
+        try:
+            redacted = _changed(output, partial(mask, entities=entities), partial(mask_arguments, entities=entities))
+        except TooManyError:
+            return Guarded(Output(), notes | {"redaction": "blocked"}, _blocked(f"the answer {_TOO_MANY}"))
+        return Guarded(redacted, notes if redacted == output else notes | {"redaction": "masked"})
+
+
+def guard_of(control: ControlView, ticket: Ticket) -> Guard | None:
+    """None where neither the tenant nor its route says anything, as for nearly all."""
+    if not control.guards_texts:
+        return None
+    choice = choose_route(control, ticket)
+    asked = (ticket.tenant_id, None if choice is None else choice.route.name)
+    known = control.guards
+    if asked not in known:
+        tenant = control.tenants.get(ticket.tenant_id or "")
+        rules = (*(tenant.content_rules if tenant else ()), *(choice.route.content_rules if choice else ()))
+        known[asked] = _guard(rules, tenant.redaction if tenant else None)
+    return known[asked]
+
+
+def let_out(
+    completion: Completion, seen: Processed | None, control: ControlView, clock_us: Callable[[], int]
+) -> tuple[Completion, Processed | None]:
+    """The completion as it may be told and kept; and what was done to its answer, beside what was `seen` before."""
+    answer = completion.answer
+    guard = None if answer is None else guard_of(control, completion.ticket)
+    if answer is None or guard is None:
+        return completion, seen
+    since_us = clock_us()
+    guarded = guard.let_out(answer.output)
+    answer = replace(answer, output=guarded.output)
+    if guarded.blocked is not None:
+        answer = replace(answer, finish_reason="content_filter")
+        completion = replace(completion, status="failed", failure=guarded.blocked)
+    before = seen or Processed(answer, {}, {})
+    steps, step_us = before.steps | guarded.notes, before.step_us | {"content": clock_us() - since_us}
+    return replace(completion, answer=answer), replace(before, answer=answer, steps=steps, step_us=step_us)
+
+
+def told(completion: Completion) -> Completion:
+    """To the requester alone: with what was taken out of its prompt back in place. Never what is kept for others."""
+    answer, mapping = completion.answer, completion.ticket.redacted
+    if answer is None or not mapping:
+        return completion
+    return replace(completion, answer=replace(answer, output=restored(answer.output, mapping)))
+
+
+def restored(output: Output, mapping: Mapped) -> Output:
+    """With what was taken out of the prompt in the places of its placeholders."""
+    back = partial(restore, mapping=mapping)
+    return _changed(output, back, back)
+
+
+def _guard(rules: Sequence[ContentRule], redaction: Redaction | None) -> Guard | None:
+    if not rules and redaction is None:
+        return None
+    return Guard(_made_ready(rules, "prompt"), _made_ready(rules, "answer"), redaction)
+
+
+def _made_ready(rules: Sequence[ContentRule], of: Literal["prompt", "answer"]) -> tuple[Rule, ...]:
+    return tuple(Rule(each, tuple(_matchers(each))) for each in rules if each.on in {of, "both"})
+
+
+def _matchers(rule: ContentRule) -> list[Matcher]:
+    return [
+        *([words(rule.words)] if rule.words else ()),
+        *([Matcher(*rule.patterns)] if rule.patterns else ()),
+    ]
+
+
+def _refusal(rule: Rule) -> Failure:
+    message = f"content rule {rule.said.name!r} does not let this prompt through; change it, or ask the operator"
+    return Failure(code="content_blocked", message=message, field="messages")
+
+
+def _blocked(why: str) -> Failure:
+    return Failure(code="content_blocked", message=f"{why}; ask otherwise, or ask the operator")
+
+
+def _texts_of(request: Request) -> list[str]:
+    texts: list[str] = []
+
+    def look(text: str) -> str:
+        texts.append(text)
+        return text
+
+    said = request.model_dump(mode="json", by_alias=True, include={"messages", "params"}, exclude_defaults=True)
+    messages: list[JsonObject] = said["messages"]
+    in_messages(messages, look)
+    in_params(said.get("params", {}), look)
+    return texts
+
+
+def _said(output: Output) -> list[str]:
+    texts = [output.content, output.refusal, *(call.function.arguments for call in output.tool_calls)]
+    return [text for text in texts if text]
+
+
+def _changed(output: Output, text: Callable[[str], str], arguments: Callable[[str], str]) -> Output:
+    """`parsed` is made of the content afterwards."""
+
+    def called(call: ToolCall) -> ToolCall:
+        return replace(call, function=replace(call.function, arguments=arguments(call.function.arguments)))
+
+    return replace(
+        output,
+        content=output.content and text(output.content),
+        refusal=output.refusal and text(output.refusal),
+        tool_calls=tuple(map(called, output.tool_calls)),
+        parsed=None,
+    )

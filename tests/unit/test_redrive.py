@@ -1,0 +1,282 @@
+"""What giving a dead letter back would be, by where it was and what its requester was told."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from schemas.audit import Audit
+from schemas.base import Event
+from schemas.flow import Accepted, Completion
+from schemas.topics import (
+    ADMITTED,
+    CALLS,
+    COMPLETIONS,
+    CONTROL,
+    DISPATCH,
+    MISSES,
+    REQUESTS,
+    TOPICS,
+    VALIDATED,
+    Topic,
+)
+from scripts.cli.dead_letter import dead_letter
+from scripts.cli.redrive import SUBJECT, DoneAgain, Grounds, Past, PutBack, Redrive, Unfit, past_of, redrive
+from streams.control import ControlView
+from streams.cost.ledger import attempt_row
+from streams.questions import prompt_of
+from streams.runtime.deadletter import dead_letter_headers
+from streams.runtime.delivery import Delivery
+from streams.runtime.outcome import Absorb, DeadLetter, Forward, Reason
+from streams.stages import limit, postprocess
+from streams.state.accounts import Accounts
+from streams.state.given_responses import GivenResponses
+from tests.unit.examples import (
+    KEY,
+    NOW_MS,
+    accepted,
+    admitted,
+    attempt,
+    bearing,
+    completion,
+    control,
+    deployment,
+    dispatch,
+    miss,
+    plan,
+    request_json,
+    route,
+    tenant,
+    ticket,
+    view,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")
+
+LATER_MS = NOW_MS + 3_600_000
+BY_NAME = {f"llm.{topic.name}": topic for topic in TOPICS}
+
+
+def letter(
+    topic: Topic, value: bytes | None, *, told: bool = True, reason: Reason = "decision_failed", **changes: Any
+) -> Delivery:
+    """As the stage wrote it, at 3/17."""
+    facts: dict[str, Any] = {"partition": 1, "key": b"a key", "headers": (*bearing(KEY), ("x-team", b"blue"))}
+    cause = Delivery(topic=f"llm.{topic.name}", offset=91, value=value, timestamp_ms=NOW_MS, **{**facts, **changes})
+    headers = dead_letter_headers(cause, "route", DeadLetter(reason, "KeyError", is_told=told), NOW_MS)
+    return Delivery("llm.dlq", 3, 17, cause.key, cause.value, tuple(headers), NOW_MS)
+
+
+def given_back(
+    record: Delivery, *, past: Past | None = None, model: str | None = None, view: ControlView | None = None
+) -> Redrive:
+    grounds = Grounds(view or control(), past or Past(), BY_NAME, partitions=4, now_ms=LATER_MS, model=model)
+    return redrive(dead_letter(record), record, grounds)
+
+
+def done_again(redriven: Redrive) -> DoneAgain:
+    assert isinstance(redriven, DoneAgain), redriven
+    return redriven
+
+
+def question(redriven: Redrive) -> Accepted:
+    event = done_again(redriven).record.event
+    assert isinstance(event, Accepted)
+    return event
+
+
+def _miss(**changes: Any) -> Event:
+    return miss(**changes)
+
+
+def _dispatch(**changes: Any) -> Event:
+    return dispatch(ticket_=ticket(**changes))
+
+
+QUESTIONS: dict[str, tuple[Topic, Callable[..., Event]]] = {
+    "validated": (VALIDATED, accepted),
+    "admitted": (ADMITTED, admitted),
+    "a miss": (MISSES, _miss),
+    "a dispatch": (DISPATCH["low"], _dispatch),
+}
+each_question = pytest.mark.parametrize(("topic", "make"), QUESTIONS.values(), ids=QUESTIONS.keys())
+
+
+@each_question
+def test_what_nobody_was_told_of_goes_back_as_it_is(topic: Topic, make: Callable[..., Event]) -> None:
+    value = make().encode()
+    assert given_back(letter(topic, value, told=False, reason="unreadable")) == PutBack(
+        topic=f"llm.{topic.name}",
+        partition=1,
+        key=b"a key",
+        value=value,
+        headers=[("x-team", b"blue"), ("millrace-redriven-from", b"3/17")],
+    )
+
+
+@each_question
+def test_a_question_whose_requester_was_told_is_asked_anew_under_an_id_made_of_its_own(
+    topic: Topic, make: Callable[..., Event]
+) -> None:
+    redriven = given_back(letter(topic, make(deadline_ms=NOW_MS + 1, user_id="ada").encode()))
+    asked = question(redriven)
+    assert done_again(redriven).record.topic is VALIDATED
+    assert done_again(redriven).record.key == "acme"
+    assert (asked.ticket.request_id, asked.ticket.root_request_id) == ("r-1~redrive-1", "r-1")
+    assert (asked.ticket.user_id, asked.ticket.deadline_ms, asked.ticket.produced_at_ms) == ("ada", None, LATER_MS)
+    assert asked.ticket.stamps == {"validate": LATER_MS}
+    assert prompt_of(asked.prompt).messages
+    assert asked.summary is not None
+
+
+def test_what_is_asked_anew_is_let_in_charged_and_answered_beside_the_one_that_failed() -> None:
+    accounts = Accounts()
+    first, again = accepted(), question(given_back(letter(ADMITTED, admitted().encode())))
+    for offset, event in enumerate((first, again)):
+        where = Delivery("llm.validated", 0, offset, b"acme", event.encode(), (), LATER_MS)
+        outcome = limit.decide(event, view(accounts, delivery=where))
+        assert isinstance(outcome, Forward)
+        for record in outcome.records:
+            if record.topic.name == "accounts":
+                accounts.apply(record.event, LATER_MS)
+
+
+def test_the_same_given_back_twice_before_it_was_recorded_counts_once() -> None:
+    accounts, record = Accounts(), letter(MISSES, miss().encode())
+    outcomes: list[object] = []
+    for offset in (5, 6):
+        event = question(given_back(record))
+        where = Delivery("llm.validated", 0, offset, b"acme", event.encode(), (), LATER_MS)
+        outcome = limit.decide(event, view(accounts, delivery=where))
+        outcomes.append(outcome)
+        for each in outcome.records if isinstance(outcome, Forward) else ():
+            if each.topic.name == "accounts":
+                accounts.apply(each.event, LATER_MS)
+    assert isinstance(outcomes[0], Forward)
+    assert isinstance(outcomes[1], Absorb)
+
+
+def test_a_second_redrive_has_the_next_number_and_the_same_root() -> None:
+    audit = Audit(
+        action="redriven",
+        subject=f"{SUBJECT}3/17",
+        by="ops",
+        reason="fixed",
+        detail={"tenant": "acme", "root_request_id": "r-1"},
+        at_ms=NOW_MS,
+    )
+    past = past_of(
+        [Delivery("llm.audit", 0, at, None, value, (), 0) for at, value in enumerate((audit.encode(), b"?"))]
+    )
+    failed_again = admitted("r-1~redrive-1", root_request_id="r-1")
+    redriven = done_again(given_back(letter(ADMITTED, failed_again.encode()), past=past))
+    assert past.letters == {"3/17"}
+    assert (redriven.request_id, redriven.root_request_id) == ("r-1~redrive-2", "r-1")
+
+
+def test_another_model_is_asked_where_that_is_said_also_for_what_nobody_was_told_of() -> None:
+    served = control(deployment("spare", "gpt-spare"), route("spare", "spare", models=("gpt-spare",)))
+    record = letter(MISSES, miss().encode(), told=False)
+    asked = question(given_back(record, model="gpt-spare", view=served))
+    assert (asked.ticket.model, asked.ticket.root_request_id) == ("gpt-spare", "r-1")
+    same = question(given_back(letter(MISSES, miss().encode()), view=served))
+    assert asked.summary is not None
+    assert same.summary is not None
+    assert asked.summary.namespace != same.summary.namespace
+    assert asked.digest != same.digest
+
+
+def test_a_used_id_is_asked_under_a_new_one() -> None:
+    record = letter(VALIDATED, accepted().encode(), told=False, reason="request_id_reused")
+    assert done_again(given_back(record)).request_id == "r-1~redrive-1"
+
+
+def test_a_request_is_vouched_for_by_the_operator_and_checked_in_all_else() -> None:
+    strict = control(tenant(open_=False, key_sha256=("ab" * 32,), default_max_tokens=77))
+    asked = question(given_back(letter(REQUESTS, request_json(deadline_ms=NOW_MS)), view=strict))
+    assert (asked.ticket.request_id, asked.ticket.root_request_id) == ("r-1~redrive-1", "r-1")
+    assert (asked.ticket.origin.partition, asked.ticket.origin.offset) == (1, 91)
+    assert prompt_of(asked.prompt).params.max_tokens == 77
+    refused = given_back(letter(REQUESTS, request_json(model="unheard-of")), view=strict)
+    assert isinstance(refused, Unfit)
+    assert "'unheard-of' is not served here" in refused.why
+
+
+def test_a_request_that_only_a_newer_release_reads_keeps_its_id() -> None:
+    record = letter(REQUESTS, request_json(), told=False, reason="no_request_id")
+    asked = question(given_back(record))
+    assert (asked.ticket.request_id, asked.ticket.root_request_id) == ("r-1", None)
+
+
+def test_an_answer_that_was_paid_for_is_given_and_booked_and_nobody_is_asked_again() -> None:
+    redriven = given_back(letter(COMPLETIONS, completion().encode()))
+    again = done_again(redriven).record.event
+    assert isinstance(again, Completion)
+    assert done_again(redriven).record.topic is COMPLETIONS
+    outcome = postprocess.decide(again, view(GivenResponses(), now_ms=LATER_MS))
+    assert isinstance(outcome, Forward)
+    response, row = (record.event for record in outcome.records)
+    said: dict[str, Any] = {"request_id": "r-1~redrive-1", "root_request_id": "r-1"}
+    for event in (response, row):
+        assert {name: getattr(event, name) for name in said} == said
+    assert response.status == "ok"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_row_goes_back_whoever_could_not_take_it() -> None:
+    row = attempt_row(ticket(), plan(), attempt(), "settled").encode()
+    redriven = given_back(letter(CALLS, row, told=False, reason="row_refused"))
+    assert isinstance(redriven, PutBack)
+    assert (redriven.topic, redriven.value) == ("llm.calls", row)
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (letter(REQUESTS, b"hello", told=False, reason="no_request_id"), "have its producer send it again"),
+        (letter(REQUESTS, None, told=False, reason="empty_value"), "have its producer send it again"),
+        (letter(MISSES, b"hello"), "holds no question that this release can read"),
+        (letter(COMPLETIONS, b"hello"), "is no completion that this release can read"),
+        (letter(CONTROL, b"{}"), "nothing is given back to llm.control"),
+        (letter(MISSES, miss(tenant_id="gone").encode()), "'gone' is not known here any more"),
+        (letter(MISSES, miss(model="gone").encode()), "name another with --model"),
+        (letter(MISSES, b"x" * 18_000_000, told=False), "there was no room for all of it"),
+        (letter(MISSES, miss().encode(), told=False, partition=4), "came from partition 4"),
+        (Delivery("llm.dlq", 3, 17, None, b"{}", (), 0), "do not say where it came from"),
+    ],
+)
+def test_what_cannot_be_given_back_is_told_why(record: Delivery, why: str) -> None:
+    redriven = given_back(record)
+    assert isinstance(redriven, Unfit)
+    assert why in redriven.why
+
+
+@pytest.mark.parametrize("record", [letter(COMPLETIONS, completion().encode()), letter(CALLS, b"{}", told=False)])
+def test_no_other_model_can_be_asked_what_is_no_question(record: Delivery) -> None:
+    redriven = given_back(record, model="gpt-5-mini")
+    assert isinstance(redriven, Unfit)
+    assert "leave --model out" in redriven.why
+
+
+def test_no_key_comes_back() -> None:
+    redriven = given_back(letter(MISSES, b"?", told=False))
+    assert isinstance(redriven, PutBack)
+    assert KEY.encode() not in b"".join(value for _, value in redriven.headers)
+
+
+@given(st.sampled_from([topic.name for topic in TOPICS]), st.binary(max_size=200), st.booleans())
+def test_whatever_is_on_the_topic_is_given_back_or_told_why(topic: str, value: bytes, told: bool) -> None:
+    record = letter(BY_NAME[f"llm.{topic}"], value, told=told)
+    assert isinstance(given_back(record), PutBack | DoneAgain | Unfit)
+
+
+def test_a_tenant_that_was_switched_off_since_is_not_asked_for() -> None:
+    off = control(tenant(enabled=False))
+    assert isinstance(given_back(letter(MISSES, miss().encode()), view=off), Unfit)
+
+
+def test_the_end_of_a_request_of_nobody_we_know_is_not_told_twice() -> None:
+    stranger = completion(ticket=replace(ticket(), tenant_id=None))
+    assert isinstance(given_back(letter(COMPLETIONS, stranger.encode())), Unfit)
