@@ -14,8 +14,10 @@ from streams.runtime.stage import View
 from streams.semantic.guard import Guard, guard_of
 from streams.state.kept_answers import KeptAnswers
 
-WAITS_MS = 2_000
-"""For its vector a question waits no longer; then it is asked without comparison."""
+WAITS_MS = 5_000
+"""For its vector a question waits no longer; then it is asked without comparison. So long takes only the very first,
+for which the model is loaded, on a busy machine.
+"""
 _FIRST_WAIT_MS = 10
 
 
@@ -52,19 +54,20 @@ def meaning_of(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Wai
             meaning = Meaning(frame=asked.frame, vector=vector, must=guard.must, words=guard.words, order=guard.order)
             return Meant(replace(slot, meaning=meaning))
         case "pending":
-            return _wait(slot, view)
+            return _wait(slot, event.ticket.deadline_ms, view)
         case "unavailable":
             return Meant(slot)
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _wait(slot: CacheSlot, view: View[KeptAnswers]) -> Waiting | Meant:
+def _wait(slot: CacheSlot, deadline_ms: int | None, view: View[KeptAnswers]) -> Waiting | Meant:
     """Twice as long each time, since to look is dear where many wait."""
     waited_ms = 0 if view.parked_ms is None else view.now_ms - view.parked_ms
     if waited_ms >= WAITS_MS:
         return Meant(slot)
-    return Waiting(view.now_ms + max(_FIRST_WAIT_MS, waited_ms))
+    until_ms = view.now_ms + max(_FIRST_WAIT_MS, waited_ms)
+    return Waiting(until_ms if deadline_ms is None else min(until_ms, deadline_ms))
 
 
 def asked_of(namespace: str, prompt: Prompt, embedder: str) -> Asked | None:

@@ -65,7 +65,8 @@ def test_cache_and_provider_see_placeholders_and_each_requester_its_own_people(
     )
 
     assert content_of(ada) == f"{mark}, write to ada@example.org or call (555) 010-9999 now"
-    assert (ada.cache, bob.cache) == ("none", "exact")
+    assert ada.cache == "none"
+    assert bob.cache in {"exact", "coalesced"}  # an answer is on its way to the cache when it is given
     assert content_of(bob) == f"{mark}, write to bob@example.org or call (555) 010-9999 now"
     with TopicReader(reach(stack.kafka.bootstrap_servers), DISPATCH["normal"]) as reader:
         values = (record.value or b"" for record in reader.read(reader.spans()))

@@ -208,6 +208,17 @@ def test_while_its_vector_is_made_a_question_waits_and_then_is_asked_without() -
     assert miss.slot.meaning is None
 
 
+def test_who_waits_for_a_vector_is_told_when_its_time_is_up() -> None:
+    made = cache("pending")
+    hurried = admitted("r-1", text=ASKED, deadline_ms=NOW_MS + 400)
+
+    parked = made.take(hurried, at_ms=NOW_MS + 300, parked_ms=NOW_MS)
+
+    assert isinstance(parked, Park)
+    assert parked.until_ms == NOW_MS + 400
+    assert finished(made.take(hurried, at_ms=NOW_MS + 400, parked_ms=NOW_MS)).status == "expired"
+
+
 def test_when_its_vector_is_there_a_question_that_waited_is_compared() -> None:
     made = answered()
 

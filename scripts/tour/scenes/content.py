@@ -23,7 +23,7 @@ def _redaction(guide: Guide) -> Iterator[str]:
     expect(people[0] in said, f"the answer was: {said!r}, {ada.error}")
     yield f"the answer, for who asked: “{said}”"
     said = "" if bob.output is None else bob.output.content or ""
-    expect(bob.cache == "exact" and people[1] in said, f"the second answer was {bob.cache}: {said!r}")
+    expect(bob.cache in {"exact", "coalesced"} and people[1] in said, f"the second answer was {bob.cache}: {said!r}")
     yield f"the same about {people[1]} came from the cache, free: “{said}”"
     refused = guide.answer("Tell me about Project Nile.", tenant_id=_DISCREET)
     code = None if refused.error is None else refused.error.code
