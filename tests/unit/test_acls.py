@@ -60,7 +60,7 @@ def test_who_gives_dead_letters_back_writes_where_they_came_from_and_neither_ask
     mine = [grant for grant in GIVEN if grant.principal == "User:millrace-redriver" and grant.resource == "topic"]
     written = {grant.name for grant in mine if "Write" in grant.operations}
     assert written == {
-        *("llm.validated", "llm.admitted", "llm.misses", "llm.dispatch.high", "llm.dispatch.normal"),
+        *("llm.validated", "llm.deferred", "llm.admitted", "llm.misses", "llm.dispatch.high", "llm.dispatch.normal"),
         *("llm.dispatch.low", "llm.completions", "llm.calls", "llm.audit"),
     }
     assert {grant.name for grant in mine if "Read" in grant.operations} == {"llm.control", "llm.audit", "llm.dlq"}
