@@ -71,6 +71,11 @@ class Tenant(Model):
     spend_rate: SpendRate = SpendRate()
     cache: CacheMode = Field(default="default", description="off: this tenant's answers are never kept")
     cache_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
+    stale_ttl_s: Annotated[int, Field(ge=1, le=3_600)] | None = Field(
+        default=None,
+        description="so long after it expired an answer is given, marked `stale`, when nobody can be asked; "
+        "default: never",
+    )
     semantic: Semantic | None = Field(
         default=None, description="also give answers to questions that mean the same; off unless there is a table"
     )
@@ -90,6 +95,26 @@ def _without_credentials(url: AnyHttpUrl) -> AnyHttpUrl:
     return url
 
 
+class ProviderLimits(Model):
+    """What the provider allows this key, all workers together; kept before it has to say 429. Null means no limit."""
+
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+    max_concurrency: PositiveInt | None = Field(
+        default=None, description="calls at once; each worker that holds partitions has one of them at least"
+    )
+    burst_s: Annotated[int, Field(ge=1, le=60)] = Field(
+        default=1,
+        description="after a lull so many seconds' worth may come at once; the rate after it is that much lower, so "
+        "that no minute has more than the limit",
+    )
+    tokens_counted: Literal["asked", "used"] | None = Field(
+        default=None,
+        description="asked: what max_tokens allows counts even if it is not used (openai's default); used: what was "
+        "not used is given back (anthropic's)",
+    )
+
+
 class Deployment(Model):
     """One endpoint with one key. The key itself is never here: `key_ref` names a secret of the invoke stage."""
 
@@ -107,7 +132,8 @@ class Deployment(Model):
     )
     region: Name | None = None
     tiers: tuple[Name, ...] = Field(default=(), description="only for tenants of these tiers; default: for all")
-    max_concurrency: PositiveInt = 256
+    max_concurrency: PositiveInt = Field(default=256, description="of one worker; of all together: limits")
+    limits: ProviderLimits = ProviderLimits()
 
 
 class RouteTarget(Model):
@@ -147,7 +173,18 @@ class Route(Model):
     timeout_ms: Annotated[dict[Priority, PositiveInt], AfterValidator(_with_default_timeouts)] = Field(
         default_factory=_default_timeouts, description="for one attempt, by priority"
     )
-    retry_ambiguous: bool = Field(default=True, description="try again when the provider may already have billed")
+    on_uncertain: Literal["retry", "fail", "by_priority"] = Field(
+        default="by_priority",
+        description="after a call that the provider may have done and billed; by priority: low fails, others retry",
+    )
+    retry_ambiguous: bool | None = Field(
+        default=None, description="the older name of on_uncertain: true is `retry`, false is `fail`"
+    )
+    when_busy: Literal["wait", "elsewhere"] = Field(
+        default="wait",
+        description="while a deployment's limits are used up: wait for it, or ask a target that is free sooner",
+    )
+    stale: bool = Field(default=True, description="false: nobody gets an expired answer, whatever the tenant allows")
     content_rules: tuple[ContentRule, ...] = Field(default=(), max_length=100, description="beside the tenant's")
     refuse_unpriced: bool = Field(default=False, description="targets whose model has no price are not asked")
     max_request_usd: Money | None = Field(
@@ -171,6 +208,18 @@ class Route(Model):
             raise ValueError("names both tenants and tiers: name the tenants, or make a second route for the tiers")
         return self
 
+    @model_validator(mode="after")
+    def _says_it_once(self) -> Self:
+        if self.retry_ambiguous is not None and self.on_uncertain != "by_priority":
+            raise ValueError("retry_ambiguous is the older name of on_uncertain: leave it out")
+        return self
+
+    def retries_uncertain(self, priority: Priority) -> bool:
+        """Nobody waits for a low one that is sent again later, so it is not worth paying twice; others are answered."""
+        if self.retry_ambiguous is not None:
+            return self.retry_ambiguous
+        return priority != "low" if self.on_uncertain == "by_priority" else self.on_uncertain == "retry"
+
 
 class Breaker(Model):
     """Written by `watch`; obeyed by `route` and `invoke`."""
@@ -185,7 +234,18 @@ class Breaker(Model):
     since_ms: EpochMs
 
 
-AnyControl = Tenant | Deployment | Route | Breaker | Latency | Price | Budget | Override | SpendStop
+class Slowdown(Model):
+    """Written by `watch` when a deployment answers 429; obeyed by every `invoke`, beside the deployment's limits."""
+
+    kind: Literal["slowdown"] = "slowdown"
+    name: Name = Field(description="of the deployment")
+    requests_per_minute: PositiveInt = Field(description="of all workers together, for now")
+    goal_per_minute: PositiveInt = Field(description="what it was before: reached step by step, it is over")
+    cut_at_ms: EpochMs = Field(description="when it was last halved")
+    until_ms: EpochMs = Field(description="not obeyed from then on: it is over, or nobody has said more")
+
+
+AnyControl = Tenant | Deployment | Route | Breaker | Slowdown | Latency | Price | Budget | Override | SpendStop
 ControlObject = Annotated[AnyControl, Field(discriminator="kind")]
 CONTROL: TypeAdapter[AnyControl] = TypeAdapter(ControlObject)
 

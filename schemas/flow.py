@@ -173,6 +173,37 @@ class CacheSlot(InternalEvent):
     ] = None
 
 
+class Answer(InternalEvent):
+    """What came back, in our shape whoever answered."""
+
+    output: Output
+    finish_reason: FinishReason
+    model: str
+    provider: TargetProvider
+    deployment: str
+    complete: bool = True
+
+
+class Saved(InternalEvent):
+    """What the call behind a cached answer used and cost: this is what the hit saved."""
+
+    request_id: str
+    usage: Usage
+    cost_usd: Usd | None
+    similarity: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_usd(self.cost_usd)
+
+
+class Stale(InternalEvent):
+    """An answer to this very question that has expired, for when nobody can be asked."""
+
+    answer: Answer
+    saved: Saved
+    expired_at_ms: EpochMs
+
+
 class Miss(InternalEvent):
     """`llm.misses`: must be asked. `slot` is null when the answer must not be kept."""
 
@@ -181,6 +212,7 @@ class Miss(InternalEvent):
     input_tokens: int
     slot: CacheSlot | None = None
     needs: MaybeNeeds = None
+    stale: Annotated[Stale | None, Meta(description="where the tenant takes one")] = None
 
 
 class Target(InternalEvent):
@@ -205,18 +237,8 @@ class Plan(InternalEvent):
     max_attempts: Annotated[int, Meta(ge=1, le=10)]
     timeout_ms: Annotated[int, Meta(ge=1, description="for one attempt")]
     retry_ambiguous: bool = True
+    when_busy: Literal["wait", "elsewhere"] = "wait"
     rules: Annotated[AnswerRules | None, Meta(description="of post-processing; null where there are none")] = None
-
-
-class Answer(InternalEvent):
-    """What came back, in our shape whoever answered."""
-
-    output: Output
-    finish_reason: FinishReason
-    model: str
-    provider: TargetProvider
-    deployment: str
-    complete: bool = True
 
 
 class Round(InternalEvent):
@@ -251,6 +273,7 @@ class Dispatch(InternalEvent):
     slot: CacheSlot | None = None
     plan: Plan
     round: Round | None = None
+    stale: Annotated[Stale | None, Meta(description="where tenant and route allow one")] = None
 
     @property
     def round_name(self) -> str:
@@ -268,18 +291,6 @@ class HandedOver(InternalEvent):
             description="when its completion, or a further attempt's news, is there at the latest; null: it has stopped"
         ),
     ]
-
-
-class Saved(InternalEvent):
-    """What the call behind a cached answer used and cost: this is what the hit saved."""
-
-    request_id: str
-    usage: Usage
-    cost_usd: Usd | None
-    similarity: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_usd(self.cost_usd)
 
 
 class Again(InternalEvent):

@@ -11,7 +11,7 @@ from schemas.audit import Audit
 from schemas.cached import Fill, FlightEnded, FlightStarted, Invalidated
 from schemas.call import CallRow
 from schemas.control import CONTROL as CONTROL_OBJECTS
-from schemas.control import Breaker, Deployment, Route, Tenant
+from schemas.control import Breaker, Deployment, Route, Slowdown, Tenant
 from schemas.flow import Accepted, Admitted, Completion, Deferred, Dispatch, HandedOver, Miss, Refused
 from schemas.kinds import Kinds, models, structs
 from schemas.money import Budget, Override, Price, SpendStop
@@ -156,7 +156,7 @@ CONTROL = Topic(
     "control",
     "the newest state of each object of the configuration, and of what watch and operators decide",
     "kind/name",
-    models(CONTROL_OBJECTS, Tenant, Deployment, Route, Breaker, Latency, Price, Budget, Override, SpendStop),
+    models(CONTROL_OBJECTS, Tenant, Deployment, Route, Breaker, Slowdown, Latency, Price, Budget, Override, SpendStop),
     cleanup="compact",
     retention_ms=-1,
     partitions=1,

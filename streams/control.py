@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from schemas.control import AnyControl, Breaker, Deployment, Route, Tenant
+from schemas.control import AnyControl, Breaker, Deployment, Route, Slowdown, Tenant
 from schemas.money import Budget, Override, Price, SpendStop
 from schemas.postprocess import AnswerRules
 from schemas.routing import Latency
@@ -54,6 +54,7 @@ class ControlView:
     routes: Mapping[str, Route] = field(default_factory=_empty)
     breakers: Mapping[str, Breaker] = field(default_factory=_empty)
     latencies: Mapping[str, Latency] = field(default_factory=_empty)
+    slowdowns: Mapping[str, Slowdown] = field(default_factory=_empty)
     prices: Mapping[str, Priced] = field(default_factory=_empty)
     budgets: Mapping[str, Budget] = field(default_factory=_empty)
     overrides: Mapping[str, Override] = field(default_factory=_empty)
@@ -160,6 +161,7 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
         "route": "routes",
         "breaker": "breakers",
         "latency": "latencies",
+        "slowdown": "slowdowns",
         "price": "prices",
         "budget": "budgets",
         "override": "overrides",

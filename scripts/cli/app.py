@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "spend-stop": "Show and lift the stops of tenants that spend too fast.",
         "reconcile": "Compare our calls with what a provider says it charged for, and adjust ours to it.",
         "reprice": "Price history again by the prices that are known now for then.",
+        "lanes": "Show how many requests wait in each lane, and how long a new one will wait.",
         "estimate": "Say what traffic would cost on other models, with a cache, at another scale.",
         "report": "Write a week's costs, waste, errors and latencies as one HTML file.",
         "cache": "Take back answers that are kept, and put answers there from the log.",

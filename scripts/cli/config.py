@@ -80,14 +80,20 @@ def show(as_json: AsJson = False, bootstrap_servers: BootstrapServers = None) ->
     """Show the configuration that the stages obey."""
     state = read_control(reach(bootstrap_servers))
     objects = configured(state.view)
-    breakers, latencies = state.view.breakers.values(), state.view.latencies.values()
+    breakers, slowdowns = state.view.breakers.values(), state.view.slowdowns.values()
+    latencies = state.view.latencies.values()
     if as_json:
-        shown = [each.model_dump(mode="json") for each in (*objects.values(), *breakers, *latencies)]
+        watched = (*breakers, *slowdowns, *latencies)
+        shown = [each.model_dump(mode="json") for each in (*objects.values(), *watched)]
         show_json({"version": state.view.version, "unreadable": state.unreadable, "objects": shown})
         return
     rows = [(key, summary(each)) for key, each in objects.items()]
     rows += [(f"breaker/{each.name}", f"{each.state}, {each.failure_share:.0%} failed") for each in breakers]
     rows += [(f"latency/{each.name}", f"half within {each.p50_ms} ms, 95 % within {each.p95_ms}") for each in latencies]
+    rows += [
+        (f"slowdown/{each.name}", f"{each.requests_per_minute} of {each.goal_per_minute} calls a minute")
+        for each in slowdowns
+    ]
     show_table(("object", "fields"), rows)
     print(f"{len(objects)} objects at version {state.view.version}")
     for key in state.unreadable:

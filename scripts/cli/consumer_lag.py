@@ -36,16 +36,16 @@ def lags(cluster: LiveCluster) -> list[GroupLag]:
         GroupLag(
             part,
             members.get(cluster.settings.group(part), 0),
-            waiting(topics[part], _committed(cluster, part, topics[part])),
+            waiting(topics[part], committed(cluster, part, topics[part])),
         )
         for part in PARTS
     ]
 
 
-def waiting(topics: Mapping[str, Spans], committed: Committed) -> int:
+def waiting(topics: Mapping[str, Spans], places: Committed) -> int:
     """Records not yet committed. A group that is new, or whose place was deleted, starts at what is left."""
     return sum(
-        span.end - min(max(committed.get((topic, partition), -1), span.start), span.end)
+        span.end - min(max(places.get((topic, partition), -1), span.start), span.end)
         for topic, partitions in topics.items()
         for partition, span in partitions.items()
     )
@@ -82,7 +82,7 @@ def _members(cluster: LiveCluster, groups: list[str]) -> dict[str, int]:
     return counts
 
 
-def _committed(cluster: LiveCluster, part: Part, topics: Mapping[str, Spans]) -> Committed:
+def committed(cluster: LiveCluster, part: Part, topics: Mapping[str, Spans]) -> Committed:
     """Asked by a consumer that never joins: librdkafka's admin client crashes the process when a coordinator that has
     just come up tells it to wait.
     """

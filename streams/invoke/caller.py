@@ -5,7 +5,6 @@ a record of what may have been billed. A busy deployment is queued for, before t
 """
 
 import asyncio
-import sys
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +16,7 @@ from msgspec.structs import replace
 from schemas.attempt import Attempt
 from schemas.call import CallRow
 from schemas.control import Deployment
-from schemas.flow import Answer, Completion, Dispatch, Ticket
+from schemas.flow import Answer, Completion, Dispatch
 from schemas.prompt import Prompt
 from schemas.response import Failure, Status
 from schemas.usage import Cost, Usage
@@ -27,13 +26,15 @@ from streams.control import ControlView
 from streams.cost.booking import may_cost
 from streams.cost.guess import expected_usage, usage_of_answer, usage_so_far
 from streams.cost.ledger import FREE, attempt_row
-from streams.invoke.places import Places
-from streams.invoke.probes import Probes
+from streams.invoke.allowance import Hold
+from streams.invoke.deployments import Deployments
+from streams.invoke.share import Share
+from streams.limits import EXPECTED_OUTPUT_TOKENS
 from streams.observe.logs import logger
 from streams.observe.metrics import Metrics
 from streams.providers.protocol import Misconfigured, NotSent, ProviderError, Question, Reply
 from streams.questions import prompt_of
-from streams.stages.invoke import Backoff, Call, End, Step, Wait, next_step
+from streams.stages.invoke import Backoff, Call, End, Step, Wait, instead, next_step
 
 log = logger(__name__)
 LONGEST_NAP_MS = 1_000
@@ -76,18 +77,22 @@ class Caller:
         self._world = world
         self._backoff = backoff
         self._metrics = metrics
-        self._places = Places(self._limit, lambda tenant: control().weight(tenant))
-        self._probes = Probes()
+        self._deployments = Deployments(control, world.now_ms, world.sleep_s)
+
+    def hold(self, share: Share) -> None:
+        """The worker's part of what all deployments are asked."""
+        self._deployments.hold(share)
 
     async def complete(self, dispatch: Dispatch, book: Book, aside: Aside = nullcontext) -> Completion:
         """Returns however it ends. Raises only when a row cannot be written, on cancellation, and, before anything is
         written, DecodeError for what is no prompt.
         """
         prompt = prompt_of(dispatch.prompt)
+        tokens = dispatch.input_tokens + (prompt.params.max_tokens or EXPECTED_OUTPUT_TOKENS)
         attempts: list[Attempt] = []
         settled = 0
         while True:
-            step = self._next_step(dispatch, attempts)
+            step = self._next_step(dispatch, attempts, tokens)
             if settled < len(attempts) and not isinstance(step, End):
                 # before any wait: whoever is cancelled in it must not leave a call that was free as unknown
                 await book(self.settled_row(dispatch, attempts[-1]))
@@ -99,11 +104,11 @@ class Caller:
                     with aside():
                         await self._world.sleep_s(min(max(left_ms, 1), LONGEST_NAP_MS) / 1000)
                 case Call():
-                    reply = await self._call(dispatch, prompt, attempts, step, book, aside)
+                    reply = await self._call(dispatch, prompt, attempts, step, tokens, book, aside)
                     if reply is not None:
                         return self._answered(dispatch, prompt, attempts, reply)
-                case End(status, failure):
-                    return self._completion(dispatch, attempts, status=status, failure=failure)
+                case End():
+                    return self._ended(dispatch, prompt, attempts, step)
                 case _ as unreachable:
                     assert_never(unreachable)
 
@@ -115,46 +120,63 @@ class Caller:
     def _may_cost(self, dispatch: Dispatch, attempt: Attempt) -> Cost:
         return may_cost(self._control(), dispatch.ticket.tenant_id, dispatch.plan, attempt)
 
-    def _next_step(self, dispatch: Dispatch, attempts: list[Attempt]) -> Step:
+    def _next_step(
+        self, dispatch: Dispatch, attempts: list[Attempt], tokens: int, *, chosen: int | None = None
+    ) -> Step:
         jitter = (zlib.crc32(dispatch.ticket.identity.encode()) % 1000) / 1000
-        now_ms = self._world.now_ms()
-        control = self._probes.seen(self._control(), now_ms)
-        return next_step(dispatch, attempts, control, now_ms, jitter=jitter, backoff=self._backoff)
+        return next_step(
+            dispatch,
+            attempts,
+            self._deployments.seen(),
+            self._world.now_ms(),
+            jitter=jitter,
+            backoff=self._backoff,
+            foresee=self._deployments.foresee(dispatch, tokens),
+            chosen=chosen,
+        )
 
     async def _call(
-        self, dispatch: Dispatch, prompt: Prompt, attempts: list[Attempt], call: Call, book: Book, aside: Aside
+        self,
+        dispatch: Dispatch,
+        prompt: Prompt,
+        attempts: list[Attempt],
+        call: Call,
+        tokens: int,
+        book: Book,
+        aside: Aside,
     ) -> Reply | None:
         """Adds to `attempts`, unless the wait for a place has outlasted the reason to make this call."""
         name = call.target.deployment
         step: Step = call
-        if not self._places.take_at_once(name):
+        hold = self._deployments.take_at_once(name, tokens)
+        if hold is None:
             with aside():
-                if not await self._queued(name, dispatch.ticket):
-                    return None
-            step = self._next_step(dispatch, attempts)
-        try:
-            if not isinstance(step, Call) or step.target_index != call.target_index:
+                hold = await self._queued(name, dispatch, tokens)
+            if hold is None:
                 return None
-            with self._probes.around(name, self._control(), self._world.now_ms()):
+            step = self._next_step(dispatch, attempts, tokens, chosen=call.target_index)
+        if not isinstance(step, Call) or step.target_index != call.target_index:
+            self._deployments.release(name, hold)
+            return None
+        try:
+            with self._deployments.around(name):
                 attempt, reply = await self._attempt(dispatch, prompt, step, book)
-        finally:
-            self._places.give_back(name)
+        except BaseException:
+            self._deployments.release(name, hold)
+            raise
+        self._deployments.ended(step, hold, attempt, dispatch)
         attempts.append(attempt)
         return reply
 
-    async def _queued(self, name: str, ticket: Ticket) -> bool:
-        """False, and without a place, when the deadline comes first."""
-        left_s = None if ticket.deadline_ms is None else (ticket.deadline_ms - self._world.now_ms()) / 1000
+    async def _queued(self, name: str, dispatch: Dispatch, tokens: int) -> Hold | None:
+        """None when the deadline comes first, or something else has."""
+        deadline_ms = dispatch.ticket.deadline_ms
+        left_s = None if deadline_ms is None else (deadline_ms - self._world.now_ms()) / 1000
         try:
             async with asyncio.timeout(left_s):
-                await self._places.take(name, ticket.priority, ticket.tenant_id or "")
+                return await self._deployments.take(name, dispatch, tokens)
         except TimeoutError:
-            return False
-        return True
-
-    def _limit(self, name: str) -> int:
-        deployment = self._control().deployments.get(name)
-        return sys.maxsize if deployment is None else deployment.max_concurrency  # nobody queues for what is gone
+            return None
 
     async def _attempt(
         self, dispatch: Dispatch, prompt: Prompt, call: Call, book: Book
@@ -223,6 +245,15 @@ class Caller:
             json_schema=schema_of(prompt.params, dispatch.plan.rules),
             again=again_for(dispatch, answer, attempts, prompt.params, self._world.now_ms()),
         )
+
+    def _ended(self, dispatch: Dispatch, prompt: Prompt, attempts: list[Attempt], end: End) -> Completion:
+        stale = instead(dispatch, end)
+        if stale is None:
+            return self._completion(dispatch, attempts, status=end.status, failure=end.failure)
+        completion = self._completion(
+            dispatch, attempts, answer=stale.answer, failure=end.failure, parse_json=prompt.params.wants_json
+        )
+        return replace(completion, cache="stale", saved=stale.saved)
 
     def _completion(
         self,

@@ -37,6 +37,10 @@ class Lanes:
     def come_back(self, priority: Priority) -> None:
         self._beside[priority] -= 1
 
+    def calling(self, priority: Priority) -> int:
+        """Those that do not wait for anything."""
+        return self._taken[priority] - self._beside[priority]
+
     def counts(self) -> Iterable[tuple[Priority, int]]:
         """All that were taken and have not ended, whether they call or wait."""
         return self._taken.items()

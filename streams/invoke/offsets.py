@@ -20,10 +20,19 @@ PROVE_AGAIN_MS = 250
 
 
 class Offsets:
-    """Every commit that is taken is felt by `pulse`, which rests when nothing is ours to commit."""
+    """Every commit that is taken is felt by `pulse`, which rests when nothing is ours to commit. `held` is told which
+    partitions are ours whenever that changes.
+    """
 
-    def __init__(self, consumer: AIOKafkaConsumer, pulse: Pulse, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        pulse: Pulse,
+        now_ms: Callable[[], int],
+        held: Callable[[frozenset[int]], None] = lambda _: None,
+    ) -> None:
         self._consumer = consumer
+        self._held = held
         self._pulse = pulse
         self._now_ms = now_ms
         self._tried_ms = 0
@@ -35,6 +44,7 @@ class Offsets:
     def begin(self, committed: Mapping[TopicPartition, int]) -> None:
         self.committed = {where: NextOffset(at) for where, at in committed.items()}
         self.frontiers = {where: Frontier() for where in committed}
+        self._held(frozenset(where.partition for where in committed))
 
     def void(self) -> None:
         """Nothing of these partitions is ours to commit any more, whatever still finishes."""
@@ -42,6 +52,7 @@ class Offsets:
         self._pulse.rest()
         self.frontiers = {}
         self.committed = {}
+        self._held(frozenset())
         self._uncommitted_ms = None
 
     def is_due(self, interval_ms: int) -> bool:

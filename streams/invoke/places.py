@@ -1,90 +1,141 @@
-"""So many calls to one deployment at once and no more. Whoever finds it busy queues: lanes take turns, the more urgent
-the more often, and within a lane its tenants, so that behind a flood nobody waits for all of it.
+"""No more is asked of a deployment than this worker's part of its limits allows: whoever finds it used up queues,
+before anything is written and on nobody's clock.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import cast
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
 
 from schemas.request import Priority
-from streams.invoke.turns import Turns
+from streams.invoke.allowance import NOBODY, Ahead, Allowance, Hold, Terms
+from streams.invoke.line import Line
+from streams.invoke.share import Share
+from streams.stages.invoke import Foreseen
 
-LANE_WEIGHTS: Mapping[Priority, int] = MappingProxyType({"high": 4, "normal": 2, "low": 1})
-_Turn = asyncio.Future[None]
+LOOK_AGAIN_MS = 250
+"""Limits may be changed while somebody waits for time to pass."""
 
 
-class _Queue:
-    """Those that were cancelled stay in it until it would be their turn; `waiting` soon counts them no more."""
-
-    def __init__(self, weight: Callable[[str], int]) -> None:
-        self._lanes: Turns[None] = Turns(lambda lane: LANE_WEIGHTS[cast("Priority", lane)])
-        self._tenants: dict[str, Turns[_Turn]] = {lane: Turns(weight) for lane in LANE_WEIGHTS}
-        self.waiting = 0
-
-    def __len__(self) -> int:
-        return len(self._lanes)
-
-    def add(self, lane: Priority, tenant: str, turn: _Turn) -> None:
-        self._lanes.add(lane, None)
-        self._tenants[lane].add(tenant, turn)
-        self.waiting += 1
-
-    def take(self) -> _Turn:
-        lane, _ = self._lanes.take()
-        return self._tenants[lane].take()[1]
+class _Turn(Struct):
+    tokens: int
+    given: asyncio.Future[Hold | None]
 
 
 class Places:
-    """`limit` is asked whenever a place is wanted or given back, so a limit that changes holds from then on."""
+    """`terms` is asked whenever a place is wanted or given back, so a limit that changes holds from then on. Nobody is
+    kept in a line before what is `shut`: there may be somebody else to ask.
+    """
 
-    def __init__(self, limit: Callable[[str], int], weight: Callable[[str], int] = lambda _tenant: 1) -> None:
-        self._limit = limit
-        self._weight = weight
-        self._taken: Counter[str] = Counter()
-        self._queues: dict[str, _Queue] = {}
+    def __init__(
+        self,
+        terms: Callable[[str], Terms],
+        shut: Callable[[str], bool],
+        now_ms: Callable[[], int],
+        sleep_s: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._terms = terms
+        self._shut = shut
+        self._now_ms = now_ms
+        self._sleep_s = sleep_s
+        self._allowances: dict[str, Allowance] = {}
+        self._lines: dict[str, Line[_Turn]] = {}
+        self._ahead: dict[str, Ahead] = {}
+        self._waking: dict[str, asyncio.Task[None]] = {}
 
-    def take_at_once(self, name: str) -> bool:
-        """False when somebody waits already: nobody overtakes."""
-        if name in self._queues or self._taken[name] >= self._limit(name):
-            return False
-        self._taken[name] += 1
-        return True
+    def take_at_once(self, name: str, tokens: int) -> Hold | None:
+        """None when there is nothing left, or somebody waits already: nobody overtakes."""
+        if name in self._lines:
+            self._admit(name)
+            if name in self._lines:
+                return None
+        return self._taken(name, tokens)
 
-    async def take(self, name: str, lane: Priority = "normal", tenant: str = "") -> None:
-        """Returns with a place, which must be given back. Whoever is cancelled has none."""
-        turn = asyncio.get_running_loop().create_future()
-        queue = self._queues.get(name)
-        if queue is None:
-            queue = self._queues[name] = _Queue(self._weight)
-        queue.add(lane, tenant, turn)
+    async def take(self, name: str, priority: Priority, tokens: int) -> Hold | None:
+        """What must be given back; None when it is to be looked for anew. Whoever is cancelled holds nothing."""
+        turn = _Turn(tokens, asyncio.get_running_loop().create_future())
+        self._lines.setdefault(name, Line()).add(priority, turn)
+        self._count(name, 1, tokens)
         self._admit(name)
         try:
-            await turn
+            return await turn.given
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it was given at the same moment
-                self.give_back(name)
-                raise
-            queue.waiting -= 1
-            self._forget(name)
+            hold = None if turn.given.cancelled() else turn.given.result()
+            if hold is not None:  # it was given at the same moment
+                self.release(name, hold)
             raise
 
-    def give_back(self, name: str) -> None:
-        self._taken[name] -= 1
+    def give_back(self, name: str, hold: Hold, used: int | None) -> None:
+        """After a call that used so many tokens; None where that is not known."""
+        self._allowances[name].give_back(hold, self._terms(name), used, self._now_ms())
         self._admit(name)
 
-    def _admit(self, name: str) -> None:
-        queue = self._queues.get(name)
-        while queue is not None and len(queue) and self._taken[name] < self._limit(name):
-            turn = queue.take()
-            if not turn.done():
-                self._taken[name] += 1
-                queue.waiting -= 1
-                turn.set_result(None)
-        self._forget(name)
+    def release(self, name: str, hold: Hold) -> None:
+        """Without a call."""
+        self._allowances[name].release(hold, self._terms(name))
+        self._admit(name)
 
-    def _forget(self, name: str) -> None:
-        queue = self._queues.get(name)
-        if queue is not None and not queue.waiting:
-            del self._queues[name]
+    def foresee(self, name: str, tokens: int) -> Foreseen:
+        allowance, terms = self._allowances.get(name) or Allowance(), self._terms(name)
+        ahead = self._ahead.get(name, NOBODY)
+        wait_ms = allowance.wait_ms(terms, tokens, self._now_ms(), ahead)
+        return Foreseen(max(wait_ms, allowance.busy_ms(terms, ahead)), round(allowance.call_ms))
+
+    def rescale(self, before: Share, after: Share) -> None:
+        """This worker's part has changed."""
+        for allowance in self._allowances.values():
+            allowance.rescale(before, after, self._now_ms())
+        for name in list(self._lines):
+            self._admit(name)
+
+    def _taken(self, name: str, tokens: int) -> Hold | None:
+        terms, now_ms = self._terms(name), self._now_ms()
+        allowance = self._allowances.get(name)
+        if allowance is None:
+            allowance = self._allowances[name] = Allowance()
+        if allowance.at_once >= terms.places or allowance.wait_ms(terms, tokens, now_ms) > 0:
+            return None
+        return allowance.take(terms, tokens, now_ms)
+
+    def _admit(self, name: str) -> None:
+        line = self._lines.get(name)
+        if line is None:
+            return
+        while line:
+            turn = line.first()
+            if turn.given.done():
+                line.drop()
+            elif self._shut(name):
+                turn.given.set_result(None)
+                line.drop()
+            elif (hold := self._taken(name, turn.tokens)) is not None:
+                turn.given.set_result(hold)
+                line.pop()
+            else:
+                self._wake_in_time(name)
+                return
+            self._count(name, -1, -turn.tokens)
+        del self._lines[name], self._ahead[name]
+
+    def _count(self, name: str, calls: int, tokens: int) -> None:
+        before = self._ahead.get(name, NOBODY)
+        self._ahead[name] = Ahead(before.calls + calls, before.tokens + tokens)
+
+    def _wake_in_time(self, name: str) -> None:
+        """Only where time alone lets the first one go: otherwise a call that ends does."""
+        if name not in self._waking and self._first_waits_ms(name) > 0:
+            self._waking[name] = asyncio.get_running_loop().create_task(self._wake(name))
+
+    async def _wake(self, name: str) -> None:
+        try:
+            while (wait_ms := self._first_waits_ms(name)) > 0:
+                await self._sleep_s(min(wait_ms, LOOK_AGAIN_MS) / 1_000)
+                self._admit(name)
+        finally:
+            del self._waking[name]
+
+    def _first_waits_ms(self, name: str) -> int:
+        line = self._lines.get(name)
+        if not line:
+            return 0
+        return self._allowances[name].wait_ms(self._terms(name), line.first().tokens, self._now_ms())

@@ -176,7 +176,7 @@ class Work:
                 raise NotSent("interrupted", "The worker was cut off before it could ask; another asks in its place.")
 
         completion = await self._caller.complete(calling.dispatch, book, aside)
-        if completion.status != "ok" and self._is_void(calling):
+        if completion.failure is not None and self._is_void(calling):
             for attempt in completion.attempts[-1:]:  # whoever calls now has its own to tell; this one is booked alone
                 await book(self._caller.settled_row(calling.dispatch, attempt))
             raise VoidError

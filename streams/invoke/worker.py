@@ -6,7 +6,8 @@ happens when they are taken away, is its `Tenure`'s.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,6 +17,7 @@ from schemas.topics import DISPATCH, HANDOVERS
 from streams.control import ControlView
 from streams.invoke.backlog import ReadAhead
 from streams.invoke.caller import Caller
+from streams.invoke.estimate import Ends, wait_s
 from streams.invoke.fetched import Fetched, delivery_of
 from streams.invoke.lanes import IN_ORDER, Lanes
 from streams.invoke.offsets import Offsets
@@ -23,6 +25,7 @@ from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
 from streams.invoke.pool import Pool
 from streams.invoke.pulse import Pulse
+from streams.invoke.share import Share
 from streams.invoke.tenure import Tenure
 from streams.invoke.work import STAGE, Work
 from streams.observe.health import Progress
@@ -81,7 +84,7 @@ class InvokeWorker:
         clock_s = asyncio.get_running_loop().time  # so that whoever runs the loop says what time it is
         self._pulse = Pulse(kafka.session_timeout_ms / 1000 - UNHEARD_S, self._lose, clock_s)
         self._work = Work(outbox, caller, others, kafka, now_ms, metrics, self._pulse, Spill(STAGE, settings))
-        self._offsets = Offsets(consumer, self._pulse, now_ms)
+        self._offsets = Offsets(consumer, self._pulse, now_ms, lambda held: caller.hold(Share(held, kafka.partitions)))
         self._pool = Pool(
             lanes,
             now_ms,
@@ -91,6 +94,7 @@ class InvokeWorker:
             may_begin=self._may_begin,
         )
         self._lag = Lag(STAGE, metrics, now_ms)
+        self._ends: dict[Priority, Ends] = {priority: Ends(now_ms()) for priority in DISPATCH}
         self._tenure = Tenure(
             consumer,
             list(self._topics),
@@ -183,14 +187,14 @@ class InvokeWorker:
         return count
 
     def _start(self, where: TopicPartition, delivery: Delivery) -> None:
-        frontier = self._offsets.frontiers[where]
+        frontier, priority = self._offsets.frontiers[where], self._topics[where.topic]
         frontier.take(delivery.offset)
-        self._pool.take(
-            self._topics[where.topic],
-            delivery.value or b"",
-            lambda aside: self._work.do(delivery, aside),
-            lambda: frontier.finish(delivery.offset),
-        )
+
+        def finished() -> None:
+            frontier.finish(delivery.offset)
+            self._ends[priority].ended()
+
+        self._pool.take(priority, delivery.value or b"", lambda aside: self._work.do(delivery, aside), finished)
 
     def _weight(self, tenant: str) -> int:
         return self._follower.view.weight(tenant)
@@ -210,7 +214,20 @@ class InvokeWorker:
         self._show_progress()
         if self._lag.is_due():
             self._lag.show_oldest(self._pool.oldest_ms)
-            self._lag.show(self._offsets.committed, await self._offsets.ends(list(self._offsets.committed)))
+            ends = await self._offsets.ends(list(self._offsets.committed))
+            self._lag.show(self._offsets.committed, ends)
+            self._show_waits(ends)
+
+    def _show_waits(self, ends: Mapping[TopicPartition, int]) -> None:
+        now_ms, open_of = self._now_ms(), Counter[Priority]()
+        for where, frontier in self._offsets.frontiers.items():
+            if where in ends:
+                begins = frontier.next_offset or self._offsets.committed[where]
+                open_of[self._topics[where.topic]] += ends[where] - begins - frontier.span + frontier.unfinished
+        for priority, counted in self._ends.items():
+            waiting = open_of[priority] - self._lanes.calling(priority)
+            estimate = wait_s(waiting, counted.per_s(now_ms))
+            self._metrics.set("millrace_estimated_wait_seconds", priority, to=estimate)
 
     def _show_progress(self) -> None:
         """Work that is done and cannot be committed is unfinished too: a crash would do it again."""

@@ -28,8 +28,11 @@ GaugeName = Literal[
     "millrace_deferred",  # requests that wait until the limits of their tenant take them
     "millrace_parked",  # events held back: followers of a question in flight
     "millrace_state_entries",  # ids, meters, answers and flights in memory; some 400 bytes each for `limit`
+    "millrace_estimated_wait_seconds",  # of a request that comes now, in its lane at this worker; +Inf: none has ended
     "millrace_oldest_unfinished_seconds",  # age of the oldest unfinished event; growing means stuck
     "millrace_breaker_open",  # 1 while a deployment's breaker is open
+    "millrace_pace_per_minute",  # calls a minute that a deployment is asked at most since it answered 429
+    "millrace_goal_per_minute",  # what it was asked before that: both are the same when it is over
     "millrace_config_version",  # control offset obeyed; workers should agree within seconds
 ]
 HistogramName = Literal[
@@ -67,8 +70,11 @@ GAUGES: Mapping[GaugeName, tuple[str, tuple[str, ...]]] = MappingProxyType(
         "millrace_deferred": ("Requests that wait for their limits.", ("stage",)),
         "millrace_parked": ("Events held back.", ("stage",)),
         "millrace_state_entries": ("Entries of state in memory.", ("stage",)),
+        "millrace_estimated_wait_seconds": ("Backlog of a lane at the rate of its ends.", ("lane",)),
         "millrace_oldest_unfinished_seconds": ("Age of the oldest unfinished event.", ("stage",)),
         "millrace_breaker_open": ("1 while a deployment's breaker is open.", ("deployment",)),
+        "millrace_pace_per_minute": ("Calls a minute allowed after a 429.", ("deployment",)),
+        "millrace_goal_per_minute": ("Calls a minute before the 429.", ("deployment",)),
         "millrace_config_version": ("Control offset obeyed.", ("stage",)),
     }
 )

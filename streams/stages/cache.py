@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from schemas.cached import Fill, FlightEnded, FlightStarted
 from schemas.control import Semantic
-from schemas.flow import Admitted, CacheSlot, Completion, Miss, Ticket
+from schemas.flow import Admitted, CacheSlot, Completion, Miss, Stale, Ticket
 from schemas.request import Priority
 from schemas.response import CacheKind, Failure
 from schemas.topics import ADMITTED, CACHE, MISSES
@@ -58,6 +58,9 @@ def _look_up(event: Admitted, slot: CacheSlot, semantic: Semantic | None, view: 
     if view.parked_ms is not None:
         landed = view.state.landed_since(slot.entry, view.parked_ms)
         if landed is not None and landed.status == "failed":
+            stale = _stale(ticket, slot, view)
+            if stale is not None:
+                return Finish(_stale_instead(event, stale, landed.failure, view))
             return Finish(_failed(ticket, landed.failure, view), (_told(landed, slot, ticket, view.now_ms),))
     if semantic is not None:
         return _look_for_alike(event, slot, semantic, view)
@@ -153,8 +156,31 @@ def _ask(event: Admitted, slot: CacheSlot | None, view: View[KeptAnswers], *also
         input_tokens=event.input_tokens,
         slot=slot,
         needs=None if event.summary is None else event.summary.needs,
+        stale=None if slot is None else _stale(ticket, slot, view),
     )
     return Forward((Record(MISSES, ticket.request_id, miss), *also))
+
+
+def _stale(ticket: Ticket, slot: CacheSlot, view: View[KeptAnswers]) -> Stale | None:
+    """For when nobody can be asked, where the tenant takes that."""
+    tenant = view.control.tenants.get(ticket.tenant_id or "")
+    if tenant is None or tenant.stale_ttl_s is None:
+        return None
+    fill = view.state.last(slot.entry, view.delivery.timestamp_ms, tenant.stale_ttl_s * 1000)
+    return None if fill is None else Stale(answer=fill.answer, saved=fill.saved, expired_at_ms=fill.expires_at_ms)
+
+
+def _stale_instead(event: Admitted, stale: Stale, failure: Failure | None, view: View[KeptAnswers]) -> Completion:
+    """Whoever waited for a question that failed has the same right to it as who asked."""
+    return Completion(
+        ticket=event.ticket.stamped("cache", view.now_ms),
+        status="ok",
+        failure=failure,
+        answer=stale.answer,
+        cache="stale",
+        saved=stale.saved,
+        parse_json=summarized(event).wants_json,
+    )
 
 
 def _decline(ticket: Ticket, view: View[KeptAnswers]) -> Outcome:

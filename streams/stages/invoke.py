@@ -3,14 +3,14 @@
 Pure: the shell in `streams/invoke` makes the calls. Every attempt counts against one budget, whatever its target.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
 
 from schemas.attempt import Attempt, ErrorClass
 from schemas.control import Breaker
-from schemas.flow import Dispatch, Target
+from schemas.flow import Dispatch, Stale, Target
 from schemas.response import ErrorCode, Failure, Status
 from streams.control import ControlView
 from streams.routes import is_elsewhere
@@ -52,6 +52,19 @@ class End(Struct, frozen=True):
 Step = Call | Wait | End
 
 
+class Foreseen(Struct, frozen=True):
+    """How long a deployment's limits let the request wait before it could be asked, and how long it then takes to
+    answer, as usual.
+    """
+
+    wait_ms: int
+    call_ms: int
+
+
+Foresee = Callable[[str], Foreseen]
+"""Of a deployment, by its name."""
+
+
 def next_step(
     dispatch: Dispatch,
     attempts: Sequence[Attempt],
@@ -60,12 +73,16 @@ def next_step(
     *,
     jitter: float,
     backoff: Backoff,
+    foresee: Foresee | None = None,
+    chosen: int | None = None,
 ) -> Step:
     """After a failure the next healthy target is asked at once; only when all have failed is there a pause. `attempts`
     are those of the dispatch's own round: they failed. Earlier rounds count against the budget, and their failures
     against their targets.
 
-    `jitter` is in [0, 1) and fixed for the request, so that asking again gives the same answer.
+    `jitter` is in [0, 1) and fixed for the request, so that asking again gives the same answer. `chosen` is the index
+    of a target that has been waited for: it is asked if it may still be. `foresee` is given where the route would
+    rather ask elsewhere than wait.
     """
     deadline_ms = dispatch.ticket.deadline_ms
     if deadline_ms is not None and deadline_ms <= now_ms:
@@ -90,7 +107,7 @@ def next_step(
     ready = [(tries, index) for ready_ms, tries, index in openings if ready_ms <= now_ms]
     if not ready:
         return _wait(min(ready_ms for ready_ms, _, _ in openings), deadline_ms, attempts)
-    _, index = min(ready)
+    index = _chosen(dispatch, ready, foresee, chosen)
     timeout_ms = dispatch.plan.timeout_ms
     if deadline_ms is not None:
         timeout_ms = min(timeout_ms, deadline_ms - now_ms)
@@ -101,6 +118,33 @@ def _may_be_asked(target: Target, tries: Sequence[Attempt], tenant_id: str | Non
     """The tenant's regions may have changed while the request waited."""
     has_refused = any(attempt.error_class in ASK_ELSEWHERE for attempt in tries)
     return not has_refused and not is_elsewhere(control, tenant_id, target.deployment)
+
+
+def _chosen(dispatch: Dispatch, ready: list[tuple[int, int]], foresee: Foresee | None, chosen: int | None) -> int:
+    """The plan's order, among those asked least often. One that must be waited for is passed over where another would
+    have answered before it could even be asked.
+    """
+    fewest, first = min(ready)
+    fresh = [index for tries, index in sorted(ready) if tries == fewest]
+    if chosen in fresh:
+        return chosen
+    if foresee is None or len(fresh) == 1:
+        return first
+    seen = {index: foresee(dispatch.plan.targets[index].deployment) for index in fresh}
+    if seen[first].wait_ms == 0:
+        return first
+    soonest = min(fresh[1:], key=lambda index: seen[index].wait_ms + seen[index].call_ms)
+    return soonest if seen[soonest].wait_ms + seen[soonest].call_ms < seen[first].wait_ms else first
+
+
+def instead(dispatch: Dispatch, end: End) -> Stale | None:
+    """An expired answer, where there is one, for whoever got none because nobody could be asked. Not for a question
+    that was refused.
+    """
+    return dispatch.stale if end.failure.code in _NOBODY_ANSWERED else None
+
+
+_NOBODY_ANSWERED: frozenset[ErrorCode] = frozenset({"provider_unavailable", "provider_timeout", "deadline_exceeded"})
 
 
 def _wait(until_ms: int, deadline_ms: int | None, attempts: Sequence[Attempt]) -> Step:

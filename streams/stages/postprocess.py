@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from schemas.cached import FlightEnded
 from schemas.call import CallRow
 from schemas.flow import Completion, Dispatch
-from schemas.response import Failure, Output, Response, Timings
+from schemas.response import Failure, Output, Response, Status, Timings
 from schemas.topics import CACHE, CALLS, COMPLETIONS, DISPATCH, RESPONSES
 from schemas.usage import Usage
 from streams.answers.pipeline import Processed, process
@@ -64,7 +64,7 @@ def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
 def _seen(completion: Completion, clock_us: Callable[[], int]) -> Processed | None:
     """None where no step has anything to do. What comes out of the cache was seen to when it was put there."""
     rules = None if completion.plan is None else completion.plan.rules
-    if rules is None or completion.answer is None:
+    if rules is None or completion.answer is None or completion.cache != "none":
         return None
     return process(Draft(completion.answer, rules, completion.parse_json, completion.json_schema), clock_us)
 
@@ -116,7 +116,7 @@ def respond(
         root_request_id=ticket.root_request_id,
         origin=ticket.origin,
         status=completion.status,
-        error=completion.failure,
+        error=None if completion.status == "ok" else completion.failure,
         output=_output(completion),
         finish_reason=answer.finish_reason if answer else None,
         complete=answer.complete if answer else True,
@@ -128,7 +128,7 @@ def respond(
         cache=completion.cache,
         source_request_id=saved.request_id if saved else None,
         similarity=saved.similarity if saved and completion.cache == "semantic" else None,
-        usage=giving[1] if giving and answer else None,
+        usage=giving[1] if giving and answer and completion.cache != "stale" else None,
         cost_usd=None if len(known) < len(totals) or is_unaccounted(completion) else sum(known, Decimal(0)),
         saved_usd=saved.cost_usd if saved else None,
         timings=_timings(completion, now_ms),
@@ -182,6 +182,8 @@ def rows_of(completion: Completion, booked: list[Booked], now_ms: int, seen: Pro
     )
     if seen is not None:
         last = replace(last, steps=seen.steps, step_us=seen.step_us)
+    if completion.cache == "stale":
+        last = replace(last, cache="stale", saved_usd=completion.saved.cost_usd if completion.saved else None)
     if failure is not None and last.error_class is None:  # it was answered, but not as it must be
         last = replace(last, error_class=failure.code)
     rows = [*(attempt_row(ticket, plan, a, "priced", cost=c, usage=u) for a, u, c in earlier), last]
@@ -207,20 +209,27 @@ def _keep(completion: Completion, paid: list[Booked], now_ms: int, *, passed: bo
     slot = completion.slot
     if slot is None:
         return ()
-    fill = fill_of(completion, paid, now_ms) if passed else None
+    fill = fill_of(completion, paid, now_ms) if passed and completion.cache != "stale" else None
     if fill is not None:
         return (Record(CACHE, slot.entry, fill, partition_by=slot.namespace),)
     ended = FlightEnded(
         namespace=slot.namespace,
         entry=slot.entry,
         identity=completion.ticket.identity,
-        status=completion.status,
+        status=_status_of_end(completion),
         failure=completion.failure,
         ended_at_ms=now_ms,
     )
     # a key of its own for each request: the end of one that is not in flight any more must not compact another away
     key = f"{slot.entry}/flight/{completion.ticket.identity}"
     return (Record(CACHE, key, ended, partition_by=slot.namespace),)
+
+
+def _status_of_end(completion: Completion) -> Status:
+    """An expired answer was given because there was none: whoever waited learns how it ended without it."""
+    if completion.cache != "stale" or completion.failure is None:
+        return completion.status
+    return "expired" if completion.failure.code == "deadline_exceeded" else "failed"
 
 
 def _calls_record(row: CallRow) -> Record:

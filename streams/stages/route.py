@@ -45,6 +45,7 @@ def decide(event: Miss, view: View[Stateless]) -> Outcome:
         input_tokens=event.input_tokens,
         slot=event.slot,
         plan=_plan(ticket, choice, selection, view.control),
+        stale=event.stale if choice.route.stale else None,
     )
     return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, dispatch),))
 
@@ -56,7 +57,8 @@ def _plan(ticket: Ticket, choice: Choice, selection: Selection, control: Control
         targets=selection.targets,
         max_attempts=choice.route.max_attempts,
         timeout_ms=choice.route.timeout_ms[ticket.priority],
-        retry_ambiguous=choice.route.retry_ambiguous,
+        retry_ambiguous=choice.route.retries_uncertain(ticket.priority),
+        when_busy=choice.route.when_busy,
         rules=rules_for(control, ticket.tenant_id, choice.route),
     )
 

@@ -27,6 +27,10 @@ new request under an old id.
 """
 
 
+LARGEST_STALE_BYTES = 256 * 1024
+"""A larger one does not travel beside each prompt that it might stand in for."""
+
+
 class _Kept(Struct, frozen=True):
     """As objects an answer takes three to four times the room, and most are not asked for again."""
 
@@ -105,6 +109,13 @@ class KeptAnswers:
         if kept is None or kept.expires_at_ms <= now_ms:
             return False
         return self._arrived_bytes - kept.placed_at > self._max_bytes // 2
+
+    def last(self, entry: str, asked_ms: int, stale_ms: int) -> Fill | None:
+        """The newest answer there was, if it had not expired longer than that before it was asked for."""
+        found = self._fills.get(entry)
+        if found is None or len(found.encoded) > LARGEST_STALE_BYTES or found.expires_at_ms + stale_ms <= asked_ms:
+            return None
+        return Fill.decode(found.encoded)
 
     def flight(self, entry: str, now_ms: int) -> FlightStarted | None:
         found = self._flights.get(entry)

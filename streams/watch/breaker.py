@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from schemas.alert import Alert
 from schemas.control import Breaker
-from streams.watch.health import Bucket, Health, Tally, Verdict, health_of
+from streams.verdicts import Verdict
+from streams.watch.health import Bucket, Health, Tally, evidence, health_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Thresholds:
     failure_share: float
     open_ms: int
 
-    def are_passed(self, calls: int, failures: int) -> bool:
+    def are_passed(self, calls: int, failures: int, limited: int) -> bool:
+        calls, failures = evidence(calls, failures, limited)
         return calls >= self.min_calls and failures / calls >= self.failure_share
 
 
@@ -89,20 +91,24 @@ def _counted(
         if call.started_at_ms < breaker.since_ms:
             continue
         newest.count(call.verdict, call.provider_ms)
-        if thresholds.are_passed(older.calls + newest.calls, older.failures + newest.failures):
+        if thresholds.are_passed(
+            older.calls + newest.calls, older.failures + newest.failures, older.limited + newest.limited
+        ):
             bucket = newest.bucket
             health = health_of((bucket, *buckets[1:]))
             return Judgement(_opened(breaker, health, now_ms, thresholds), bucket, calls[number:])
-    return Judgement(breaker, newest.bucket if newest.calls > buckets[0].calls else None)
+    has_counted = newest.calls + newest.limited > buckets[0].calls + buckets[0].limited
+    return Judgement(breaker, newest.bucket if has_counted else None)
 
 
 def _opened(breaker: Breaker, health: Health, now_ms: int, thresholds: Thresholds) -> Breaker:
+    calls, _ = evidence(health.calls, health.failures, health.limited)
     return Breaker(
         name=breaker.name,
         state="open",
         until_ms=now_ms + thresholds.open_ms,
         failure_share=health.failure_share,
-        calls=health.calls,
+        calls=calls,
         p95_ms=health.p95_ms,
         since_ms=now_ms,
     )
@@ -112,7 +118,7 @@ def _probed(breaker: Breaker, verdict: Verdict, now_ms: int, thresholds: Thresho
     match verdict:
         case "answered":
             return untroubled(breaker.name).model_copy(update={"since_ms": now_ms})
-        case "failed":
+        case "failed" | "limited":
             return breaker.model_copy(
                 update={"state": "open", "until_ms": now_ms + thresholds.open_ms, "since_ms": now_ms}
             )

@@ -7,35 +7,23 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, log
-from typing import Literal
 
 from pydantic import Field
 
-from schemas.attempt import ErrorClass
 from schemas.base import Model
 from schemas.call import CallNews, CallRow
-from schemas.response import ErrorCode
+from streams.verdicts import Verdict, verdict_of
 
-Verdict = Literal["answered", "failed"]
-
-PROVIDER_FAULTS: frozenset[ErrorClass] = frozenset(
-    {"rate_limited", "overloaded", "server_error", "timeout", "connection", "cut_stream", "malformed_response"}
-)
-ANSWERS_OF_A_HEALTHY_PROVIDER: frozenset[ErrorClass | ErrorCode] = frozenset(
-    {"bad_request", "content_filtered", "invalid_output"}
-)
 _GROWTH = 1.1
 
 
 def verdict_on(row: CallRow | CallNews) -> Verdict | None:
-    """None where the row says nothing about the provider: no call was made or it was not seen to its end, the
-    request expired, or our own configuration (key, permission, model name) was refused.
+    """None where the row says nothing about the provider: no call was made or it was not seen to its end, or its end
+    has another reason.
     """
     if row.phase == "started" or row.deployment is None or row.started_at_ms is None:
         return None
-    if row.error_class is None or row.error_class in ANSWERS_OF_A_HEALTHY_PROVIDER:
-        return "answered"
-    return "failed" if row.error_class in PROVIDER_FAULTS else None
+    return verdict_of(row.error_class)
 
 
 def _no_latencies() -> dict[int, int]:
@@ -43,12 +31,14 @@ def _no_latencies() -> dict[int, int]:
 
 
 class Bucket(Model):
-    """The calls of one stretch of time. `latencies` counts calls by step: step n ends at 1.1 ** n milliseconds.
-    `answered` are those of them that were: how soon a provider turns calls away says nothing about how fast it is.
+    """The calls of one stretch of time, and beside them those that were answered 429. `latencies` counts calls by step:
+    step n ends at 1.1 ** n milliseconds. `answered` are those of them that were: how soon a provider turns calls away
+    says nothing about how fast it is.
     """
 
     calls: int = 0
     failures: int = 0
+    limited: int = 0
     latencies: dict[int, int] = Field(default_factory=_no_latencies)
     answered: dict[int, int] = Field(default_factory=_no_latencies)
 
@@ -59,10 +49,14 @@ class Tally:
     def __init__(self, bucket: Bucket) -> None:
         self.calls = bucket.calls
         self.failures = bucket.failures
+        self.limited = bucket.limited
         self._latencies = Counter(bucket.latencies)
         self._answered = Counter(bucket.answered)
 
     def count(self, verdict: Verdict, provider_ms: int | None) -> None:
+        if verdict == "limited":
+            self.limited += 1
+            return
         self.calls += 1
         self.failures += verdict == "failed"
         if provider_ms is not None:
@@ -75,6 +69,7 @@ class Tally:
         return Bucket(
             calls=self.calls,
             failures=self.failures,
+            limited=self.limited,
             latencies=dict(self._latencies),
             answered=dict(+self._answered),
         )
@@ -86,21 +81,31 @@ class Health:
 
     calls: int
     failures: int
+    limited: int
     p95_ms: int
 
     @property
     def failure_share(self) -> float:
-        return self.failures / self.calls if self.calls else 0.0
+        calls, failures = evidence(self.calls, self.failures, self.limited)
+        return failures / calls if calls else 0.0
+
+
+def evidence(calls: int, failures: int, limited: int) -> tuple[int, int]:
+    """Calls and failures by which a deployment is judged. A 429 is no failure as long as anybody is answered: then it
+    is asked less. Where nobody is, it is of no more use than one that is down.
+    """
+    return (calls + limited, failures + limited) if calls == failures else (calls, failures)
 
 
 def health_of(buckets: Iterable[Bucket]) -> Health:
-    calls = failures = 0
+    calls = failures = limited = 0
     latencies: Counter[int] = Counter()
     for bucket in buckets:
         calls += bucket.calls
         failures += bucket.failures
+        limited += bucket.limited
         latencies.update(bucket.latencies)
-    return Health(calls, failures, percentile_ms(latencies, 0.95))
+    return Health(calls, failures, limited, percentile_ms(latencies, 0.95))
 
 
 def _step(milliseconds: int) -> int:

@@ -1,4 +1,4 @@
-"""Takes in sightings: the one writer of each deployment's breaker, and the one to speak about each model.
+"""Takes in sightings: the one writer of each deployment's breaker and slowdown, and the one to speak about each model.
 
 A sighting that Kafka delivers again, after a crash, counts twice: at most the calls of one commit interval.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from schemas.alert import Alert
-from schemas.control import Breaker
+from schemas.control import Breaker, Slowdown
 from schemas.routing import Latency
 from streams.runtime.delivery import Delivery
 from streams.watch.breaker import Call, after_calls, after_time, alert_on
@@ -19,6 +19,8 @@ from streams.watch.outlet import Outlet
 from streams.watch.published import Published
 from streams.watch.settings import BUCKETS, WatchSettings
 from streams.watch.sightings import SIGHTING, CallSeen, TimePassed, UnpricedSeen, calls_in, times_in
+from streams.watch.slowdown import after_refusal, answered_per_minute
+from streams.watch.slowdown import after_time as paced
 from streams.watch.tables import Tables
 from streams.watch.unpriced import Told, unpriced_alert
 
@@ -48,7 +50,8 @@ class SightingsPage:
         self._health, self._unpriced = Draft(desk.tables.health), Draft(desk.tables.unpriced)
         self._breakers: dict[str, Breaker] = {}
         self._latencies: dict[str, Latency] = {}
-        self._news: list[Alert | Breaker] = []
+        self._slowdowns: dict[str, Slowdown] = {}
+        self._news: list[Alert | Breaker | Slowdown] = []
 
     def take(self, delivery: Delivery) -> None:
         sighting = SIGHTING.validate_json(delivery.value or b"")
@@ -59,11 +62,13 @@ class SightingsPage:
                 times = len(calls)
                 if not is_late:
                     self._judge_calls(sighting.subject, calls, delivery.timestamp_ms)
+                    self._slow_down(sighting.subject, calls, delivery.timestamp_ms)
             case TimePassed():
                 times = 1
                 if not is_late:
                     before = self._known(sighting.subject)
                     self._change(before, after_time(before, self._now_ms))
+                    self._speed_up(sighting.subject)
             case UnpricedSeen():
                 times = times_in(delivery.headers)
                 if not is_late:
@@ -78,7 +83,7 @@ class SightingsPage:
             match news:
                 case Alert():
                     await self._desk.outlet.alert(news)
-                case Breaker() | Latency():
+                case Breaker() | Slowdown() | Latency():
                     self._desk.published.wrote(news, await self._desk.outlet.publish(news))
                 case _ as unreachable:
                     assert_never(unreachable)
@@ -103,6 +108,28 @@ class SightingsPage:
         after = moved(deployment, before, (newest, *buckets[1:]), self._now_ms)
         if after is not None:
             self._latencies[deployment] = after
+
+    def _slow_down(self, deployment: str, calls: Sequence[Call], written_at_ms: int) -> None:
+        refused_ms = max((call.started_at_ms for call in calls if call.verdict == "limited"), default=None)
+        if refused_ms is None:
+            return
+        buckets = self._health.last(deployment, written_at_ms, BUCKETS)
+        per_minute = answered_per_minute(buckets, self._desk.watch.bucket_s)
+        before = self._known_slowdown(deployment)
+        self._pace(before, after_refusal(before, deployment, per_minute, refused_ms, self._now_ms))
+
+    def _speed_up(self, deployment: str) -> None:
+        before = self._known_slowdown(deployment)
+        if before is not None:
+            self._pace(before, paced(before, self._now_ms))
+
+    def _pace(self, before: Slowdown | None, after: Slowdown | None) -> None:
+        if after is not None and after is not before:
+            self._slowdowns[after.name] = after
+            self._news.append(after)
+
+    def _known_slowdown(self, deployment: str) -> Slowdown | None:
+        return self._slowdowns.get(deployment) or self._desk.published.slowdown(deployment)
 
     def _buckets_since(self, breaker: Breaker, written_at_ms: int) -> int:
         """How many buckets of the window end after the breaker's last change; at least the newest."""

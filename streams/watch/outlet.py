@@ -7,7 +7,7 @@ import faust
 
 from schemas.alert import Alert
 from schemas.base import Event
-from schemas.control import Breaker, control_key
+from schemas.control import Breaker, Slowdown, control_key
 from schemas.money import SpendStop
 from schemas.routing import Latency
 from schemas.topics import ALERTS, CONTROL, DEAD_LETTERS
@@ -52,13 +52,17 @@ class Outlet:
             config={"retention.ms": str(_SIGHTINGS_KEEP_MS), "min.insync.replicas": str(kafka.min_insync)},
         )
 
-    async def publish(self, news: Breaker | Latency | SpendStop) -> int:
+    async def publish(self, news: Breaker | Slowdown | Latency | SpendStop) -> int:
         """The offset the object's new state has on `llm.control`."""
         match news:
             case Breaker():
                 log.info("breaker_changed", deployment=news.name, state=news.state, until_ms=news.until_ms)
             case Latency():
                 log.debug("latency_moved", deployment=news.name, p50_ms=news.p50_ms, p95_ms=news.p95_ms)
+            case Slowdown():
+                log.info(
+                    "pace_changed", deployment=news.name, per_minute=news.requests_per_minute, until_ms=news.until_ms
+                )
             case SpendStop():
                 log.warning("spend_stopped", tenant=news.name, since_ms=news.since_ms, until_ms=news.until_ms)
             case _ as unreachable:

@@ -9,11 +9,14 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Protocol
 
-from schemas.control import Breaker, control_key
+from schemas.control import Breaker, Slowdown, control_key
 from schemas.money import SpendRate, SpendStop
 from schemas.routing import Latency
 from streams.control import ControlView
 from streams.watch.breaker import untroubled
+from streams.watch.slowdown import is_due
+
+Written = Breaker | Slowdown | Latency | SpendStop
 
 
 class Follower(Protocol):
@@ -38,7 +41,7 @@ class Published:
         self._within_s = within_s
         self._follower: Follower | None = None
         self._view = ControlView()
-        self._written: dict[str, tuple[int, Breaker | Latency | SpendStop]] = {}
+        self._written: dict[str, tuple[int, Written]] = {}
 
     async def reread(self) -> None:
         """The topic from its beginning to its present end, where the previous owner's last word is."""
@@ -74,10 +77,15 @@ class Published:
         written = self._unseen(f"spend_stop/{tenant}")
         return written if isinstance(written, SpendStop) else self._view.spend_stops.get(tenant)
 
-    def wrote(self, obj: Breaker | Latency | SpendStop, offset: int) -> None:
+    def slowdown(self, deployment: str) -> Slowdown | None:
+        """The newest, whether it is over or not; as with breakers."""
+        written = self._unseen(f"slowdown/{deployment}")
+        return written if isinstance(written, Slowdown) else self._view.slowdowns.get(deployment)
+
+    def wrote(self, obj: Written, offset: int) -> None:
         self._written[control_key(obj)] = (offset, obj)
 
-    def _unseen(self, key: str) -> Breaker | Latency | SpendStop | None:
+    def _unseen(self, key: str) -> Written | None:
         offset, written = self._written.get(key, (-1, None))
         if written is not None and offset > self._view.version:
             return written
@@ -85,9 +93,11 @@ class Published:
         return None
 
     def due(self, now_ms: int) -> list[str]:
-        """Deployments whose open breaker should let probes through."""
+        """Deployments whose open breaker should let probes through, or that are due to be asked more again."""
         breakers = (self.breaker(name) for name in self._view.breakers)
-        return [breaker.name for breaker in breakers if breaker.state == "open" and breaker.until_ms <= now_ms]
+        found = {breaker.name for breaker in breakers if breaker.state == "open" and breaker.until_ms <= now_ms}
+        slowdowns = (self.slowdown(name) for name in self._view.slowdowns)
+        return sorted(found.union(each.name for each in slowdowns if each is not None and is_due(each, now_ms)))
 
     def spend_limit_usd(self, tenant: str) -> Decimal | None:
         known = self._view.tenants.get(tenant)

@@ -14,8 +14,9 @@ from pydantic import Field, TypeAdapter
 from schemas.base import EpochMs, Model, dump_json
 from schemas.call import CallNews, CallRow
 from streams.runtime.delivery import Headers as RecordHeaders
+from streams.verdicts import Verdict
 from streams.watch.breaker import Call
-from streams.watch.health import Verdict, verdict_on
+from streams.watch.health import verdict_on
 
 
 class CallSeen(Model):
@@ -33,7 +34,7 @@ class CallSeen(Model):
 
 
 class TimePassed(Model):
-    """The breaker of `subject`, a deployment, may be due: sent by a timer, so that it needs no traffic."""
+    """Breaker or slowdown of `subject`, a deployment, may be due: sent by a timer, so that it needs no traffic."""
 
     kind: Literal["time"] = "time"
     subject: str

@@ -69,3 +69,6 @@ class Vitals:
         self._metrics.set("millrace_config_version", STAGE, to=view.version)
         for breaker in view.breakers.values():
             self._metrics.set("millrace_breaker_open", breaker.name, to=breaker.state == "open")
+        for each in view.slowdowns.values():
+            self._metrics.set("millrace_goal_per_minute", each.name, to=each.goal_per_minute)
+            self._metrics.set("millrace_pace_per_minute", each.name, to=each.requests_per_minute)

@@ -10,7 +10,7 @@ from msgspec.structs import replace as changed
 from schemas.alert import Alert
 from schemas.base import Event
 from schemas.call import CallRow
-from schemas.control import Breaker, Tenant
+from schemas.control import Breaker, Slowdown, Tenant
 from schemas.money import SpendStop
 from schemas.routing import Latency
 from streams.control import ControlView
@@ -20,7 +20,7 @@ from streams.watch.bookkeeper import Bookkeeper
 from streams.watch.health import Bucket
 from streams.watch.intake import Page
 from streams.watch.judge import Judge
-from streams.watch.published import Published
+from streams.watch.published import Published, Written
 from streams.watch.settings import WatchSettings
 from streams.watch.sightings import (
     SIGHTING,
@@ -89,7 +89,7 @@ class NotingOutlet:
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.published: list[Breaker | Latency | SpendStop] = []
+        self.published: list[Written] = []
         self.alerts: list[Alert] = []
         self.sightings: list[Sighting] = []
         self.sighted: list[tuple[Sighted, int]] = []
@@ -101,10 +101,12 @@ class NotingOutlet:
             raise ProducerSendError(what)
         self.said.append(what)
 
-    async def publish(self, news: Breaker | Latency | SpendStop) -> int:
+    async def publish(self, news: Written) -> int:
         match news:
             case Breaker():
                 self._say(f"breaker {news.name} {news.state}")
+            case Slowdown():
+                self._say(f"slowdown {news.name} {news.requests_per_minute}/{news.goal_per_minute}")
             case Latency():
                 self._say(f"latency {news.name}")
             case SpendStop():

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from schemas.base import dump_json
 from schemas.partition import partition_for
 from schemas.response import Output, Response, Timings
-from schemas.topics import CALLS, CONTROL, DEAD_LETTERS, REQUESTS, RESPONSES, TOPICS, Topic
+from schemas.topics import CALLS, CONTROL, DEAD_LETTERS, DISPATCH, REQUESTS, RESPONSES, TOPICS, Topic
 from schemas.wire import Origin
 from scripts.cli import kafka as cli_kafka
 from scripts.cli.consumer_lag import lags
@@ -72,6 +72,24 @@ def answer(request_id: str, origin: Origin, *, tenant_id: str | None = "local") 
         answered_at_ms=time.time_ns() // 1_000_000,
         config_version=0,
     ).encode()
+
+
+class TestLanes:
+    def test_each_lane_has_its_backlog_and_a_wait_that_nobody_can_say_while_none_ends(
+        self, millrace: Millrace, scribe: Scribe
+    ) -> None:
+        scribe.make(*DISPATCH.values(), fenced=False)
+        for partition in (0, 1):
+            scribe.write(DISPATCH["low"], b"{}", partition=partition)
+
+        ended = millrace("lanes", "--seconds", "0.5", "--json")
+
+        quiet = {"waiting": 0, "ended_per_s": 0.0, "wait_s": 0.0}
+        assert ended.json == [
+            {"lane": "high", **quiet},
+            {"lane": "normal", **quiet},
+            {"lane": "low", "waiting": 2, "ended_per_s": 0.0, "wait_s": None},
+        ]
 
 
 class TestTopics:

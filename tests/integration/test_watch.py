@@ -97,6 +97,19 @@ def test_requests_that_are_wrong_and_calls_that_succeed_do_not_open_a_breaker(at
     assert at_work.breaker_states("mostly-well") == []
 
 
+def test_a_429_slows_the_whole_fleet_down_and_opens_no_breaker(at_work: Fleet) -> None:
+    at_work.calls(10, None, deployment="limited")
+    at_work.calls(12, "rate_limited", deployment="limited")
+
+    assert soon(lambda: len(at_work.paces("limited")) == 1)
+    (cut,) = at_work.paces("limited")
+    assert cut.goal_per_minute in range(300, 601, 60), "what was answered in the busiest second, or two"
+    assert cut.requests_per_minute == cut.goal_per_minute // 2
+    assert soon(lambda: len(at_work.paces("limited")) == 2), "no traffic is needed for a step back"
+    assert at_work.paces("limited")[1].requests_per_minute == cut.requests_per_minute + cut.goal_per_minute // 10
+    assert at_work.breaker_states("limited") == []
+
+
 def test_an_unreadable_row_is_kept_for_the_operator_and_the_next_one_counts(at_work: Fleet) -> None:
     at_work.configure(Tenant(name="careful", open=True, daily_spend_alert_usd="0.99"))
 

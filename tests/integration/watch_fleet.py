@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from schemas.alert import Alert
 from schemas.call import CallRow, Phase
-from schemas.control import Breaker, Tenant, control_key
+from schemas.control import Breaker, Slowdown, Tenant, control_key
 from schemas.money import SpendStop
 from schemas.topics import ALERTS, CALLS, CONTROL, DEAD_LETTERS, Topic
 from scripts.stack.process import Child, Command, log_tail, spawn
@@ -132,6 +132,10 @@ class Fleet:
     def breaker_states(self, deployment: str) -> list[str]:
         found = [message for message in self._read(CONTROL) if message.key() == b"breaker/" + deployment.encode()]
         return [Breaker.decode(message.value() or b"").state for message in found]
+
+    def paces(self, deployment: str) -> list[Slowdown]:
+        found = [message for message in self._read(CONTROL) if message.key() == f"slowdown/{deployment}".encode()]
+        return [Slowdown.decode(message.value() or b"") for message in found]
 
     def spend_stops(self, tenant: str) -> list[SpendStop]:
         found = [message for message in self._read(CONTROL) if message.key() == f"spend_stop/{tenant}".encode()]

@@ -89,7 +89,7 @@ def test_a_published_schema_is_itself_valid(name: str) -> None:
 def test_what_people_write_may_not_hold_unknown_fields_but_what_we_write_may_gain_some() -> None:
     closed = {name for name, contract in contracts().items() if contract.schema.get("additionalProperties") is False}
     configured = {"tenant", "deployment", "route", "price", "budget"}
-    assert closed == {"request", "breaker", "latency", "override", "spend_stop", "audit", *configured}
+    assert closed == {"request", "breaker", "slowdown", "latency", "override", "spend_stop", "audit", *configured}
     assert {"responses", "calls", "alerts"} == WRITTEN_FOR_OTHERS
 
 

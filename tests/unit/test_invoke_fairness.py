@@ -12,7 +12,6 @@ from schemas.request import Priority
 from streams.invoke.backlog import OVERHEAD_BYTES, ReadAhead
 from streams.invoke.caller import Aside
 from streams.invoke.lanes import Lanes
-from streams.invoke.places import Places
 from streams.invoke.pool import Pool, ended_within
 from tests.unit.examples import NOW_MS, dispatch, ticket
 
@@ -185,43 +184,3 @@ async def test_a_lane_reads_no_further_ahead_than_it_may(bound: ReadAhead, offic
     await office.settle()
     await office.end("r-0")
     assert office.pool.room("normal") > 0
-
-
-@pytest.mark.asyncio
-async def test_a_busy_deployments_places_go_to_tenants_in_turn_and_to_the_urgent_lane_most_often() -> None:
-    places = Places(lambda _name: 1)
-    assert places.take_at_once("openai-1")
-    given: list[str] = []
-
-    async def call(name: str, lane: Priority, tenant: str) -> None:
-        await places.take("openai-1", lane, tenant)
-        given.append(name)
-        places.give_back("openai-1")
-
-    crowd = [asyncio.create_task(call(f"flood-{number}", "low", "flood")) for number in range(20)]
-    crowd.append(asyncio.create_task(call("acme", "low", "acme")))
-    crowd += [asyncio.create_task(call(f"urgent-{number}", "high", "flood")) for number in range(8)]
-    await asyncio.sleep(0)
-    assert not places.take_at_once("openai-1")
-
-    places.give_back("openai-1")
-    await asyncio.wait(crowd)
-
-    assert given[:10] == ["flood-0", *(f"urgent-{n}" for n in range(4)), "acme", *(f"urgent-{n}" for n in range(4, 8))]
-    assert places.take_at_once("openai-1")
-
-
-@pytest.mark.asyncio
-async def test_who_gives_up_waiting_for_a_busy_deployment_costs_nobody_a_place() -> None:
-    places = Places(lambda _name: 1)
-    assert places.take_at_once("openai-1")
-    leaves, stays = (asyncio.create_task(places.take("openai-1", "normal", name)) for name in ("acme", "globex"))
-    await asyncio.sleep(0)
-
-    leaves.cancel()
-    places.give_back("openai-1")
-
-    await asyncio.wait([leaves, stays])
-    assert (leaves.cancelled(), stays.cancelled()) == (True, False)
-    places.give_back("openai-1")
-    assert places.take_at_once("openai-1")

@@ -140,3 +140,13 @@ async def test_a_commit_that_is_taken_after_the_partitions_went_proves_nothing_f
     await asked
 
     assert not pulse.is_felt
+
+
+def test_whoever_divides_by_partitions_is_told_which_are_ours_and_when_none_is() -> None:
+    told: list[frozenset[int]] = []
+    offsets = Offsets(cast("Any", Consumer()), pulse_at(Clock()), lambda: NOW_MS, told.append)
+
+    offsets.begin({TopicPartition(f"llm.dispatch.{lane}", p): 0 for lane in ("high", "low") for p in (1, 4)})
+    offsets.void()
+
+    assert told == [frozenset({1, 4}), frozenset()]

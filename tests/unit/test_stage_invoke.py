@@ -7,15 +7,29 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 
 from schemas.attempt import Attempt, ErrorClass
-from schemas.flow import Dispatch
+from schemas.flow import Dispatch, Saved, Stale, Ticket
+from schemas.usage import Usage
 from streams.control import ControlView
 from streams.providers.protocol import Misconfigured
 from streams.providers.refusal import Refusal, verdict
-from streams.stages.invoke import ASK_ELSEWHERE, Backoff, Call, End, Step, Wait, failure_of, next_step
+from streams.stages.invoke import (
+    ASK_ELSEWHERE,
+    Backoff,
+    Call,
+    End,
+    Foreseen,
+    Step,
+    Wait,
+    failure_of,
+    instead,
+    next_step,
+)
 from tests.unit.examples import (
     NOW_MS,
+    answer,
     attempt,
     breaker,
     control,
@@ -128,6 +142,55 @@ def test_what_may_have_been_billed_is_repeated_only_where_the_route_allows_it() 
     assert called(step(careful, [failed()])).target.deployment == "b"
 
 
+BUSY: dict[str, Foreseen] = {"a": Foreseen(5_000, 900), "b": Foreseen(3_000, 900), "c": Foreseen(0, 4_000)}
+
+
+def around(asked: Dispatch, *attempts: Attempt, chosen: int | None = None, **waits: Foreseen) -> str:
+    """Whom a route asks that goes elsewhere when one is busy."""
+    foreseen = {**BUSY, **waits}
+    taken = next_step(
+        asked, attempts, control(), NOW_MS, jitter=1.0, backoff=BACKOFF, foresee=foreseen.__getitem__, chosen=chosen
+    )
+    return called(taken).target.deployment
+
+
+def test_a_busy_target_is_passed_over_where_another_would_have_answered_before_it_is_free() -> None:
+    assert around(dispatch("a", "b", "c")) == "b"
+    assert around(dispatch("a", "c")) == "c"
+    assert around(dispatch("a", "b", "c"), a=Foreseen(3_900, 900)) == "a"
+    assert around(dispatch("a", "b", "c"), a=Foreseen(0, 9_000)) == "a"
+
+
+def test_a_target_that_is_busy_is_not_passed_over_for_one_that_has_failed_already() -> None:
+    assert around(dispatch("a", "c"), failed(1, 1)) == "a"
+
+
+def test_a_target_that_was_waited_for_is_asked_whatever_is_foreseen_by_then_unless_it_must_not_be() -> None:
+    assert around(dispatch("a", "b", "c"), chosen=0) == "a"
+    assert around(dispatch("a", "c"), failed(1, 0), chosen=0) == "c"
+
+
+def test_an_expired_answer_is_given_where_nobody_could_be_asked_but_not_for_a_question_that_was_refused() -> None:
+    asked = stale_dispatch("a", ticket_=ticket(deadline_ms=NOW_MS), max_attempts=1)
+    expired, refused = ended(step(asked)), failed(**UNACCEPTABLE)
+    late = replace_ticket(asked, ticket())
+
+    assert instead(asked, expired) == asked.stale
+    assert instead(late, ended(step(late, [failed()]))) == asked.stale
+    assert instead(late, ended(step(late, [failed(**LOST)]))) == asked.stale
+    assert instead(late, ended(step(late, [refused]))) is None
+    assert instead(dispatch("a"), expired) is None
+
+
+def stale_dispatch(*deployments: str, **changes: Any) -> Dispatch:
+    saved = Saved(request_id="r-0", usage=Usage(), cost_usd=None)
+    return changed(dispatch(*deployments, **changes), stale=Stale(answer=answer(), saved=saved, expired_at_ms=NOW_MS))
+
+
+def replace_ticket(asked: Dispatch, other: Ticket) -> Dispatch:
+    return changed(asked, ticket=other)
+
+
 def test_a_call_may_take_no_longer_than_is_left_until_the_deadline() -> None:
     assert called(step(hurried(NOW_MS + 300))).timeout_ms == 300
     assert called(step(hurried(NOW_MS + 10**9))).timeout_ms == 15_000
@@ -217,12 +280,17 @@ def results(draw: st.DrawFn) -> Result:
     return replace(draw(st.sampled_from(KINDS)), retry_after_ms=retry_after_ms, took=draw(st.floats(0, 1)))
 
 
+FORESEEN = st.builds(Foreseen, st.integers(0, 60_000), st.integers(0, 60_000))
+FORESEEN_OF: dict[str, st.SearchStrategy[Foreseen]] = dict.fromkeys(NAMES, FORESEEN)
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     dispatch: Dispatch
     results: tuple[Result, ...]
     control: ControlView
     jitter: float
+    foreseen: dict[str, Foreseen] | None
 
 
 @st.composite
@@ -244,6 +312,7 @@ def worlds(draw: st.DrawFn) -> World:
         tuple(draw(st.lists(results(), min_size=10, max_size=10))),
         control(*broken),
         draw(st.floats(0, 1, exclude_max=True)),
+        draw(st.none() | st.fixed_dictionaries(FORESEEN_OF)),
     )
 
 
@@ -251,7 +320,15 @@ def lived(world: World) -> Iterator[tuple[int, Step, tuple[Attempt, ...]]]:
     """Each step with the time at which it was taken and the attempts before it; the last one ends the request."""
     now_ms, attempts = NOW_MS, list[Attempt]()
     for _ in range(50):
-        taken = step(world.dispatch, attempts, now_ms=now_ms, configured=world.control, jitter=world.jitter)
+        taken = next_step(
+            world.dispatch,
+            attempts,
+            world.control,
+            now_ms,
+            jitter=world.jitter,
+            backoff=BACKOFF,
+            foresee=None if world.foreseen is None else world.foreseen.__getitem__,
+        )
         yield now_ms, taken, tuple(attempts)
         match taken:
             case End():
@@ -332,7 +409,8 @@ def test_a_healthy_target_that_was_not_tried_is_asked_before_any_is_asked_again_
         ]
         if fresh and not isinstance(taken, End):
             assert isinstance(taken, Call)
-            assert taken.target_index == fresh[0]
+            assert taken.target_index in fresh
+            assert world.foreseen is not None or taken.target_index == fresh[0]
 
 
 @settings(deadline=None)

@@ -254,3 +254,28 @@ def test_an_event_of_a_process_that_knows_of_no_needs_is_routed_as_one_without_a
     del older["needs"]
 
     assert dispatched(Miss.decode(dump_json(older))).plan == dispatched(miss()).plan
+
+
+@pytest.mark.parametrize(
+    ("said", "retried"),
+    [
+        ({}, {"high", "normal"}),
+        ({"on_uncertain": "retry"}, {"high", "normal", "low"}),
+        ({"on_uncertain": "fail"}, set[str]()),
+        ({"retry_ambiguous": True}, {"high", "normal", "low"}),
+        ({"retry_ambiguous": False}, set[str]()),
+    ],
+)
+def test_what_may_have_been_paid_already_is_asked_again_where_somebody_waits_for_it_or_the_route_says_so(
+    said: dict[str, Any], retried: set[str]
+) -> None:
+    configured = control(route("default", "openai-1", **said))
+
+    found = {each for each in get_args(Priority) if dispatched(miss(priority=each), configured).plan.retry_ambiguous}
+
+    assert found == retried
+
+
+def test_a_route_says_only_once_what_becomes_of_an_uncertain_call() -> None:
+    with pytest.raises(ValueError, match="retry_ambiguous is the older name of on_uncertain: leave it out"):
+        route("default", "openai-1", on_uncertain="fail", retry_ambiguous=True)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from schemas.control import Breaker
+from streams.verdicts import Verdict
 from streams.watch.breaker import Call, Judgement, Thresholds, after_calls, after_time, alert_on, untroubled
-from streams.watch.health import Bucket, Verdict
+from streams.watch.health import Bucket
 
 THRESHOLDS = Thresholds(min_calls=10, failure_share=0.5, open_ms=30_000)
 NOW_MS = 1_795_000_000_000
@@ -65,7 +66,29 @@ def test_the_whole_window_is_evidence_but_only_the_newest_bucket_grows() -> None
     assert judgement.bucket.calls == 1
 
 
-@pytest.mark.parametrize("verdict", ["answered", "failed"])
+def test_429s_do_not_open_it_while_anybody_is_answered() -> None:
+    before = untroubled("openai-1")
+
+    judgement = after_calls(before, [call("limited")] * 50, [bucket(1, 0)], NOW_MS, THRESHOLDS)
+
+    assert judgement.breaker is before
+    assert judgement.bucket is not None
+    assert (judgement.bucket.calls, judgement.bucket.limited) == (1, 50)
+
+
+def test_where_nothing_but_429_comes_it_opens_all_the_same() -> None:
+    breaker = after_calls(untroubled("openai-1"), [call("limited")] * 10, [Bucket()], NOW_MS, THRESHOLDS).breaker
+
+    assert (breaker.state, breaker.calls, breaker.failure_share) == ("open", 10, 1.0)
+
+
+def test_a_probe_that_is_answered_429_leaves_it_open() -> None:
+    breaker = after_call(half_open(), call("limited", NOW_MS + 30_000), [Bucket()], NOW_MS + 30_050, THRESHOLDS).breaker
+
+    assert (breaker.state, breaker.until_ms) == ("open", NOW_MS + 60_050)
+
+
+@pytest.mark.parametrize("verdict", ["answered", "failed", "limited"])
 def test_calls_that_end_while_it_is_open_change_nothing(verdict: Verdict) -> None:
     before = opened()
 
@@ -102,7 +125,7 @@ def test_a_probe_counts_even_when_no_timer_has_half_opened_it() -> None:
     assert after_call(opened(), probe, [Bucket()], NOW_MS + 30_050, THRESHOLDS).breaker.state == "closed"
 
 
-@pytest.mark.parametrize("verdict", ["answered", "failed"])
+@pytest.mark.parametrize("verdict", ["answered", "failed", "limited"])
 def test_a_call_begun_before_probes_were_let_through_is_no_probe(verdict: Verdict) -> None:
     before = half_open()
 
@@ -138,7 +161,9 @@ def test_trouble_and_its_end_are_told_once_each_and_probes_are_no_news() -> None
     assert "openai-1: 100% of the last 10 calls failed" in alerts[0].message
 
 
-CALLS = st.lists(st.builds(Call, st.sampled_from(("answered", "failed")), st.integers(NOW_MS - 5, NOW_MS + 5), MS))
+CALLS = st.lists(
+    st.builds(Call, st.sampled_from(("answered", "failed", "limited")), st.integers(NOW_MS - 5, NOW_MS + 5), MS)
+)
 BREAKERS = st.sampled_from(
     (untroubled("openai-1"), untroubled("openai-1").model_copy(update={"since_ms": NOW_MS}), opened(), half_open())
 )
@@ -194,7 +219,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.running.append(self.now_ms)
 
     @precondition(lambda self: bool(self.running))
-    @rule(data=st.data(), verdict=st.sampled_from(("answered", "failed")))
+    @rule(data=st.data(), verdict=st.sampled_from(("answered", "failed", "limited")))
     def a_call_ends(self, data: Any, verdict: Verdict) -> None:
         started_at_ms = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         before = self.breaker

@@ -310,3 +310,34 @@ async def test_a_sighting_whose_header_cannot_be_read_is_refused_and_changes_not
     with pytest.raises(ValueError, match="validation error"):
         await desk.sighted((replace(alone(seen), headers=[(EARLIER_HEADER, header)]), NOW_MS))
     assert desk.tables.health.kept == {}
+
+
+@pytest.mark.asyncio
+async def test_a_429_halves_what_was_answered_and_every_step_back_needs_its_time_only() -> None:
+    desk = await desk_for()
+    for _ in range(20):
+        await desk.call("answered")
+    for _ in range(30):
+        await desk.call("limited")
+    assert desk.outlet.said == ["slowdown openai-1 120/240"]
+
+    for _ in range(2):
+        desk.pass_time(5_000)
+        for _ in range(2):
+            await desk.sighting(TimePassed(subject="openai-1"))
+
+    assert desk.outlet.said[1:] == ["slowdown openai-1 144/240", "slowdown openai-1 168/240"]
+
+
+@pytest.mark.asyncio
+async def test_a_429_after_the_cut_was_heard_of_halves_again() -> None:
+    desk = await desk_for()
+    for _ in range(20):
+        await desk.call("answered")
+    await desk.call("limited")
+
+    desk.pass_time(3_000)
+    await desk.call("limited", begun_ms=2_500)
+    await desk.call("limited")
+
+    assert desk.outlet.said == ["slowdown openai-1 120/240", "slowdown openai-1 60/240"]

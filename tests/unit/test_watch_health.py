@@ -7,13 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.usage import Cost
-from streams.watch.health import Bucket, Tally, Verdict, health_of, verdict_on
+from streams.verdicts import Verdict
+from streams.watch.health import Bucket, Tally, health_of, verdict_on
 from streams.watch.sightings import call_seen, unpriced_seen
 from tests.fakes.call_rows import call_row
 
 
+def test_a_429_is_no_failure_but_a_reason_to_ask_less() -> None:
+    assert verdict_on(call_row(phase="settled", error_class="rate_limited")) == "limited"
+
+
 @pytest.mark.parametrize(
-    "error", ["rate_limited", "overloaded", "server_error", "timeout", "connection", "cut_stream", "malformed_response"]
+    "error", ["overloaded", "server_error", "timeout", "connection", "cut_stream", "malformed_response"]
 )
 def test_a_fault_of_the_provider_is_a_failure(error: str) -> None:
     assert verdict_on(call_row(phase="settled", error_class=error)) == "failed"

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.control import Breaker, Tenant
+from schemas.control import Breaker, Slowdown, Tenant
 from streams.control import ControlView, with_object
 from streams.watch.published import ControlTimeoutError, Follower, Published
 
@@ -29,7 +29,7 @@ def breaker(state: str = "open", until_ms: int = UNTIL_MS) -> Breaker:
 class ScriptedFollower:
     """Each `follow` takes in one record of the script; the topic's end is reached after `end` of them."""
 
-    def __init__(self, *script: tuple[int, Breaker | Tenant], end: int | None = None) -> None:
+    def __init__(self, *script: tuple[int, Breaker | Slowdown | Tenant], end: int | None = None) -> None:
         self.view = ControlView()
         self.closed = False
         self._script = list(script)
@@ -132,3 +132,18 @@ async def test_a_topic_without_an_end_in_time_stops_the_worker_with_a_sentence()
         await published.reread()
 
     assert stuck.closed
+
+
+@pytest.mark.asyncio
+async def test_a_slowdown_is_due_when_its_next_step_is_and_our_own_step_counts_before_it_has_come_back() -> None:
+    cut = Slowdown(
+        name="openai-1", requests_per_minute=300, goal_per_minute=600, cut_at_ms=UNTIL_MS - 60_000, until_ms=UNTIL_MS
+    )
+    published = Published(opening(ScriptedFollower((0, cut))))
+    await published.reread()
+
+    assert published.due(UNTIL_MS - 55_001) == []
+    assert published.due(UNTIL_MS - 55_000) == ["openai-1"]
+    published.wrote(cut.model_copy(update={"requests_per_minute": 360, "until_ms": UNTIL_MS + 5_000}), 1)
+    assert published.due(UNTIL_MS - 55_000) == []
+    assert published.due(UNTIL_MS + 5_000) == []
