@@ -40,6 +40,7 @@ READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         **dict.fromkeys(DISPATCHES, ("invoke",)),
         "completions": ("postprocess",),
         "calls": ("limit", "sink"),
+        "deferred": ("limit",),
     }
 )
 """Whose outcomes are known, by topic. `watch` counts and writes nothing for a single event."""
@@ -47,11 +48,20 @@ READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 OUTCOMES: Mapping[str, frozenset[tuple[str, str]]] = MappingProxyType(
     {
         "validate": frozenset({("requests", "validated"), ("requests", "completions")}),
-        "limit": frozenset({("validated", "admitted"), ("validated", "completions"), ("calls", "accounts")}),
+        "limit": frozenset(
+            {
+                ("validated", "admitted"),
+                ("validated", "deferred"),
+                ("validated", "completions"),
+                ("deferred", "admitted"),
+                ("deferred", "completions"),
+                ("calls", "accounts"),
+            }
+        ),
         "cache": frozenset({("admitted", "misses"), ("admitted", "completions")}),
         "route": frozenset(("misses", topic) for topic in (*DISPATCHES, "completions")),
         "invoke": frozenset((topic, "completions") for topic in DISPATCHES),
-        "postprocess": frozenset({("completions", "responses")}),
+        "postprocess": frozenset(("completions", topic) for topic in ("responses", *DISPATCHES)),
     }
 )
 """From which topic to which: what else a stage writes for an event (rows, flights, meters, handovers) ends nothing."""
