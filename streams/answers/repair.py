@@ -27,6 +27,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _NAME = re.compile(r"[A-Za-z_$][\w$-]*")
 _WORDS = {"true": "true", "false": "false", "null": "null", "True": "true", "False": "false", "None": "null"}
 _SPECIAL = re.compile(r'\\(u[0-9a-fA-F]{4}|.?)|["\x00-\x1f]', re.DOTALL)
+_BROKEN_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _ESCAPES = frozenset('"\\/bfnrt')
 _CLOSERS = {"{": "}", "[": "]"}
 
@@ -145,8 +146,8 @@ def _is_closed(said: str) -> bool:
 
 
 def _string(said: str) -> str:
-    """Between double quotes, with what JSON wants escaped."""
-    inner = said[1:-1] if _is_closed(said) else said[1:]
+    """Between double quotes, with what JSON wants escaped. A character that broke off in its escape is left out."""
+    inner = said[1:-1] if _is_closed(said) else _BROKEN_ESCAPE.sub(r"\1", said[1:])
     return f'"{_SPECIAL.sub(_escaped, inner)}"'
 
 

@@ -73,6 +73,12 @@ def test_json_that_is_right_stays_what_it_is(value: Any) -> None:
     assert mended(dump_json(value).decode()) == value
 
 
+@pytest.mark.parametrize("escape", ["\\", "\\u", "\\u0", "\\u000"])
+def test_a_character_that_broke_off_is_left_out(escape: str) -> None:
+    assert mended(f'["a{escape}') == ["a"]
+    assert mended(f'["a\\\\{escape}') == ["a\\"]
+
+
 @given(CONTAINERS, st.data())
 def test_json_that_broke_off_keeps_only_what_it_had_said(value: Any, data: st.DataObject) -> None:
     text = dump_json(value).decode()
