@@ -23,9 +23,10 @@ from scripts.tour.scenes.content import REDACTION
 from scripts.tour.scenes.crowds import COALESCED, EXPIRY
 from scripts.tour.scenes.letters import REDRIVE
 from scripts.tour.scenes.meaning import SEMANTIC
+from scripts.tour.scenes.patience import DEFERRAL
 from scripts.tour.scenes.providers import BREAKER, FALLBACK
 
-SCENES = (FALLBACK, BREAKER, CASCADE, COALESCED, SEMANTIC, EXPIRY, REPAIRED, REDACTION, REDRIVE)
+SCENES = (FALLBACK, BREAKER, CASCADE, COALESCED, SEMANTIC, DEFERRAL, EXPIRY, REPAIRED, REDACTION, REDRIVE)
 CONFIG = Path(__file__).with_name("tour.toml")
 QUICK = ("--latency-ms", "120", "--ttft-ms", "30", "--tokens-per-s", "2000")
 SOON = {"MILLRACE_WATCH_OPEN_S": "5"}
