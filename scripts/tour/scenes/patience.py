@@ -20,7 +20,7 @@ def _deferral(guide: Guide) -> Iterator[str]:
     yield f"{_TENANT} may ask every two seconds, and asked {_AT_ONCE + 1} times at once: nothing is refused"
     (line,) = orjson.loads(guide.millrace("accounts", "waiting", "--json"))["waiting"] or [None]
     if line is not None:  # the command takes its time to start
-        yield f"`millrace accounts waiting`: {line['requests']} wait, the last of them for {line['estimated_wait_ms']} ms"
+        yield f"`millrace accounts waiting`: {line['requests']} wait, the last for {line['estimated_wait_ms']} ms"
     answers = guide.answers(ids)
     expect(all(each.status == "ok" for each in answers), f"the answers were {[each.status for each in answers]}")
     at_s = [(each.answered_at_ms - answers[0].answered_at_ms) / 1_000 for each in answers]
