@@ -1,6 +1,5 @@
 """The command line on a real broker: what it creates, writes, reads back and finds."""
 
-import json
 import socket
 import time
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from scripts.cli.consumer_lag import lags
 from scripts.cli.kafka import LiveCluster, reach
 from scripts.cli.topic_reader import TopicReader
 from scripts.local.parts import SAMPLE_CONFIG
-from scripts.local.stack import LocalStack
 from streams.runtime.clients import consumer_config
 from streams.runtime.cluster import Cluster
 from streams.runtime.deadletter import dead_letter_headers
@@ -435,21 +433,3 @@ def test_a_cluster_that_does_not_answer_is_a_sentence_that_says_where_it_was_loo
     assert ended.err.startswith(f"millrace: Kafka at {silent} does not answer (")
     assert "MILLRACE_KAFKA_BOOTSTRAP_SERVERS" in ended.err
     assert len(ended.err.splitlines()) == 1
-
-
-class TestOnARunningStack:
-    @pytest.fixture
-    def at_home(self, stack: LocalStack) -> Millrace:
-        return Millrace(stack.environment)
-
-    def test_the_doctor_finds_nothing_wrong(self, at_home: Millrace) -> None:
-        ended = at_home("doctor", "--json")
-        assert [each for each in ended.json if not each["ok"]] == []
-        assert ended.status == 0
-
-    def test_costs_and_tables_are_read_from_clickhouse(self, at_home: Millrace) -> None:
-        costs = at_home("costs", "--by", "model", "--json")
-        assert costs.status == 0
-        assert json.loads(costs.out)["by"] == "model"
-        assert set(at_home("tables", "show", "--json").json.values()) == {"applied"}
-        assert at_home("tables", "apply").out.startswith("0 applied, ")
