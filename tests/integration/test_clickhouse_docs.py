@@ -52,7 +52,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Generator[Connection
 
 
 def test_the_page_has_questions_and_access_statements() -> None:
-    assert len(QUESTIONS) == 15
+    assert len(QUESTIONS) == 16
     assert len(ACCESS) == 18
 
 

@@ -36,7 +36,7 @@ def test_the_demo_answers_every_request_once_at_the_price_of_the_providers_bill(
 
 
 def test_a_crowd_that_meets_faults_is_reconciled_with_the_bill_to_the_last_decimal(tmp_path: Path) -> None:
-    demo = begin("scripts.demo", tmp_path, "--requests", "600", "--faults", errors_apart=False)
+    demo = begin("scripts.demo", tmp_path, "--requests", "400", "--faults", errors_apart=False)
     output, _ = demo.communicate(timeout=200)
     assert demo.returncode == 0, output
     summary = orjson.loads((tmp_path / ".millrace/demo/summary.json").read_bytes())

@@ -71,8 +71,8 @@ def kinds(answers: list[Response]) -> Counter[str]:
     ("faults", "attempts"),
     [
         ("[[fault:slow delay=3 times=1]]", 1),
-        ("[[fault:503 times=1]] [[fault:slow delay=3 times=1]]", 2),
-        ("[[fault:hang times=1]]", 2),
+        ("[[fault:503 times=1 provider=openai]] [[fault:slow delay=3 times=1]]", 2),
+        ("[[fault:hang times=1 provider=openai]]", 2),
     ],
     ids=["plain", "the first call fails", "the first call times out"],
 )
@@ -87,7 +87,10 @@ def test_two_hundred_who_ask_the_same_at_once_cost_one_call(crowd: Crowd, faults
     assert kinds(answers)["none"] == 1
     assert kinds(answers)["coalesced"] > CROWD / 2, "the others were to wait, and not to come when all was over"
     (paid,) = (answer.cost_usd for answer in answers if answer.cache == "none")
-    assert {answer.saved_usd for answer in answers if answer.cache != "none"} == {paid}
+    (saved,) = {answer.saved_usd for answer in answers if answer.cache != "none"}
+    assert saved is not None
+    # what the call that hung has cost nobody knows: no sum is told of it, and what the answer cost was saved
+    assert paid == (None if "hang" in faults else saved)
     assert {answer.cost_usd for answer in answers if answer.cache != "none"} == {0}
 
 

@@ -112,6 +112,14 @@ class Bench:
         self._workers.append(WorkerThread(make, clock))
         return self._workers[-1]
 
+    def await_obeyed(self, stage: str) -> None:
+        """Until the workers know the configuration as it is written now."""
+        newest = self.log.end(CONTROL) - 1
+        for worker in self._workers:
+            assert holds_within(
+                WITHIN_S, lambda w=worker: (w.metric("millrace_config_version", stage=stage) or 0) >= newest
+            )
+
     def __enter__(self) -> Self:
         return self
 
