@@ -1,6 +1,6 @@
 # One environment for every target; `make` lists them. Python >= 3.11 and make are all that is needed.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo tour up chaos bench profile test simulate check format lint types contracts unit lock clean fuzz audit
+.PHONY: help setup demo tour up chaos bench profile test endurance simulate check format lint types contracts unit lock clean fuzz audit
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,8 +41,11 @@ bench: setup ## what a request costs, beside a minimal loop, Faust and LiteLLM, 
 profile: setup ## a flame graph of one stage under the bench's load (STAGE=validate, SECONDS=15)
 	@$(BIN)/python -m scripts.bench profile --stage "$(or $(STAGE),validate)" --seconds "$(or $(SECONDS),15)"
 
-test: setup ## all tests, on a real broker and a real ClickHouse engine
-	@$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=12 --durations-min=20
+test: setup ## all tests but those of endurance, on a real broker and a real ClickHouse engine
+	@$(BIN)/pytest -m "not endurance" --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=12 --durations-min=20
+
+endurance: setup ## the tests that take minutes each: a bench, a crowd that meets faults, a million rows
+	@$(BIN)/pytest -m endurance --durations=0 --durations-min=20
 
 simulate: setup ## simulated schedules of the runtime (SEEDS=2000, or SEED=n for one of them, step by step)
 	@$(BIN)/python -m tests.simulated $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),2000))

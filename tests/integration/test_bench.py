@@ -22,6 +22,7 @@ def medians(figures: dict[str, Any]) -> list[float]:
     return [figure["median"] for figure in figures.values() if figure is not None]
 
 
+@pytest.mark.endurance
 def test_a_tiny_bench_answers_everything_and_has_every_figure(tmp_path: Path) -> None:
     bench = begin("scripts.bench", tmp_path, "run", "--plan", "tiny", "--json")
     output, told = bench.communicate(timeout=WITHIN_S)

@@ -35,6 +35,7 @@ def test_the_demo_answers_every_request_once_at_the_price_of_the_providers_bill(
     assert left_running(tmp_path) == []
 
 
+@pytest.mark.endurance
 def test_a_crowd_that_meets_faults_is_reconciled_with_the_bill_to_the_last_decimal(tmp_path: Path) -> None:
     demo = begin("scripts.demo", tmp_path, "--requests", "400", "--faults", errors_apart=False)
     output, _ = demo.communicate(timeout=200)
@@ -46,6 +47,7 @@ def test_a_crowd_that_meets_faults_is_reconciled_with_the_bill_to_the_last_decim
     assert left_running(tmp_path) == []
 
 
+@pytest.mark.endurance
 def test_real_prompts_are_turned_into_requests(tmp_path: Path, shared_data: Path) -> None:
     whole = shared_data / "prompts" / "mt_bench_questions.jsonl"
     demo = begin("scripts.demo", tmp_path, "--input", str(whole), errors_apart=False)

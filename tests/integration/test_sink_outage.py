@@ -24,6 +24,7 @@ def bench(kafka: KafkaSettings, tmp_path: Path) -> Iterator[SinkBench]:
         yield bench
 
 
+@pytest.mark.endurance
 @pytest.mark.timeout(600)
 def test_a_million_rows_queue_while_clickhouse_is_down_and_arrive_once_in_bounded_memory(bench: SinkBench) -> None:
     bench.stop_engine()

@@ -14,6 +14,8 @@ _TENANT = "tour-semantic"
 def _semantic(guide: Guide) -> Iterator[str]:
     first = guide.answer(_ASKED, tenant_id=_TENANT, model="fast")
     expect(first.status == "ok", f"the first answer was {first.status}")
+    if not guide.metric("cache", "millrace_semantic_total", "unlike"):  # it came before the model was loaded
+        guide.answer(_ASKED, tenant_id=_TENANT, model="fast", cache="refresh")
     alike = guide.answer(_ALIKE, tenant_id=_TENANT, model="fast")
     expect(alike.cache == "semantic", f"“{_ALIKE}” was answered from: {alike.cache}")
     yield f"“{_ASKED}” was asked and paid for"
