@@ -27,10 +27,15 @@ LEFT JOIN
     AND calls.request_id = adjusted.request_id AND calls.attempt_id = adjusted.attempt_id;
 
 -- One row per request and day: all its attempts folded. The answer's columns are those of the attempt that gave it, and
--- `status` is NULL while there is none.
+-- `status` is NULL while there is none. One that failed and was given back has ended twice: the later end counts.
 CREATE OR REPLACE VIEW {database}.requests
 SQL SECURITY INVOKER
-AS SELECT
+AS WITH argMaxIf(
+    (c.model, c.provider, c.deployment, c.route, c.status, c.error_class, c.cache),
+    ifNull(c.published_at, c.produced_at),
+    c.is_final
+) AS ending
+SELECT
     c.day AS day,
     c.tenant_id AS tenant_id,
     c.root_request_id AS request_id,
@@ -40,13 +45,13 @@ AS SELECT
     any(c.feature) AS feature,
     any(c.labels) AS labels,
     any(c.model_requested) AS model_requested,
-    anyIf(c.model, c.is_final) AS model,
-    anyIf(c.provider, c.is_final) AS provider,
-    anyIf(c.deployment, c.is_final) AS deployment,
-    anyIf(c.route, c.is_final) AS route,
-    anyIf(c.status, c.is_final) AS status,
-    anyIf(c.error_class, c.is_final) AS error_class,
-    anyIf(c.cache, c.is_final) AS cache,
+    ending.1 AS model,
+    ending.2 AS provider,
+    ending.3 AS deployment,
+    ending.4 AS route,
+    ending.5 AS status,
+    ending.6 AS error_class,
+    ending.7 AS cache,
     countIf(c.attempt_no > 0) AS attempts,
     maxIf(c.fallback_index, c.is_final) > 0 AS fallback_used,
     sum(c.input_tokens) AS input_tokens,

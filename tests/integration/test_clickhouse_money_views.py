@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.usage import Cost, Usage
 from sinks.clickhouse import ClickHouseSink
@@ -74,9 +75,14 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Generator[ClickHouseSettings]:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Generator[ClickHouseSettings]:
     with running_engine(tmp_path_factory.mktemp("clickhouse")) as engine:
-        yield new_database(engine)
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def settings(engine: ClickHouseSettings) -> ClickHouseSettings:
+    return new_database(engine)
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +214,24 @@ def test_of_a_budget_the_newest_account_counts(reader: Reader, settings: ClickHo
         ("each", Decimal(1), Decimal(-1), None, new_year),
         ("monthly", Decimal(80), Decimal(20), 0.8, new_year),
     ]
+
+
+@pytest.mark.parametrize("later", ["request-1", "request-1~redrive-1"])
+def test_a_request_that_was_given_back_is_what_its_later_end_says(engine: ClickHouseSettings, later: str) -> None:
+    failed = call_row(1, attempt_no=0, cost=priced("0"), usage=Usage(), request_status="failed", published_at_ms=None)
+    ends = [
+        replace(
+            failed,
+            request_id=request_id,
+            attempt_id=f"end-of-{request_id}",
+            request_status="ok" if request_id == later else "failed",
+            error_class=None if request_id == later else "internal_error",
+            published_at_ms=PRODUCED_AT_MS + (2_000 if request_id == later else 1_000),
+        )
+        for request_id in ("request-1", "request-1~redrive-1")
+    ]
+    settings = new_database(engine)
+    with closing(connect(settings)) as connection, closing(ClickHouseSink(settings)) as sink:
+        sink.write(ends)
+        found = Reader(connection, settings.database).ask("SELECT request_id, status, error_class FROM requests")
+    assert found == [("request-1", "ok", None)]
