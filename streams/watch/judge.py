@@ -19,10 +19,13 @@ from streams.watch.outlet import Outlet
 from streams.watch.published import Published
 from streams.watch.settings import BUCKETS, WatchSettings
 from streams.watch.sightings import SIGHTING, CallSeen, TimePassed, UnpricedSeen, calls_in, times_in
-from streams.watch.slowdown import after_refusal, answered_per_minute
+from streams.watch.slowdown import after_refusal, answered_per_minute, is_overrun
 from streams.watch.slowdown import after_time as paced
 from streams.watch.tables import Tables
 from streams.watch.unpriced import Told, unpriced_alert
+
+_RECENT = 2
+"""Buckets: the one that fills, and the one before it."""
 
 
 class Judge:
@@ -114,6 +117,8 @@ class SightingsPage:
         if refused_ms is None:
             return
         buckets = self._health.last(deployment, written_at_ms, BUCKETS)
+        if not is_overrun(buckets[:_RECENT]):
+            return
         per_minute = answered_per_minute(buckets, self._desk.watch.bucket_s)
         before = self._known_slowdown(deployment)
         self._pace(before, after_refusal(before, deployment, per_minute, refused_ms, self._now_ms))

@@ -17,11 +17,22 @@ LASTS_MS = 60_000
 """A slowdown that `watch` has not renewed for so long is over: `watch` is down, and nothing may stay slow for ever."""
 HEEDED_MS = 2_000
 """Calls begun so soon after a cut may be of workers that have not heard of it."""
+OVERRUN_SHARE = 10
+"""One in so many, or more, must be a 429: who asks twice of what is allowed is told so every other time. A provider
+that turns a few away whatever it is asked would be asked less and less, and turn away as many of those: with one in
+fifty the pace fell to a hundredth.
+"""
 
 
 def answered_per_minute(buckets: Sequence[Bucket], bucket_s: int) -> int:
     """By the best of the buckets, one or more: the whole window would make a limit of a lull in it. At least 1."""
     return max(1, *((bucket.calls - bucket.failures) * 60 // bucket_s for bucket in buckets))
+
+
+def is_overrun(buckets: Sequence[Bucket]) -> bool:
+    """Whether so many are turned away that asking less would help. `buckets` of the last few seconds."""
+    limited = sum(bucket.limited for bucket in buckets)
+    return limited > 0 and limited * OVERRUN_SHARE >= limited + sum(bucket.calls for bucket in buckets)
 
 
 def after_refusal(

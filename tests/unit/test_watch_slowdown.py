@@ -18,6 +18,7 @@ from streams.watch.slowdown import (
     after_time,
     answered_per_minute,
     is_due,
+    is_overrun,
 )
 from tests.unit.examples import NOW_MS
 
@@ -91,6 +92,15 @@ def buckets(*answered: int) -> Iterable[Bucket]:
 def test_the_pace_is_that_of_the_busiest_bucket_and_counts_answers_only() -> None:
     assert answered_per_minute([*buckets(0, 50, 10), Bucket()], bucket_s=5) == 600
     assert answered_per_minute([Bucket()], bucket_s=5) == 1
+
+
+@pytest.mark.parametrize(
+    ("calls", "limited", "is_one"),
+    [(0, 0, False), (0, 1, True), (9, 1, True), (10, 1, False), (490, 10, False), (50, 50, True)],
+)
+def test_a_few_429s_among_many_answers_slow_nobody_down(calls: int, limited: int, is_one: bool) -> None:  # a case
+    assert is_overrun([Bucket(calls=calls, limited=limited)]) is is_one
+    assert is_overrun([Bucket(), Bucket(calls=calls, limited=limited)]) is is_one
 
 
 class SlowdownMachine(RuleBasedStateMachine):
