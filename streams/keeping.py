@@ -18,7 +18,7 @@ def fill_of(completion: Completion, paid: Sequence[Booked], stored_at_ms: int) -
     streamed and what was not is kept alike, and so is the call of a tool. A hit saves what all rounds cost.
     """
     slot, answer = completion.slot, completion.answer
-    if slot is None or answer is None or not paid:
+    if slot is None or answer is None or not paid or completion.cache != "none":  # an old answer is not new again
         return None
     if not answer.complete or answer.finish_reason not in REPEATABLE:
         return None

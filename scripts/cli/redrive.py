@@ -242,7 +242,7 @@ def _of_completion(record: Delivery, grounds: Grounds) -> Redrive:
     if completion.ticket.tenant_id is None:
         return Unfit("is about a request that no tenant was proven for, and whoever sent it was answered")
     ticket, root = _next(completion.ticket, grounds)
-    again = replace(completion, ticket=ticket)
+    again = replace(completion, ticket=ticket, again=None)
     return _done_again(Record(COMPLETIONS, ticket.request_id, again), ticket, root)
 
 

@@ -128,7 +128,8 @@ class Allowance:
         """A worker begins with one call at once and not with a burst: its predecessor may just have had that."""
         if self.requests_us is None:
             self.requests_us = now_us + rate.span_us(rate.burst - 1)
-        return self.requests_us
+        # no call begins while more is owed: what is more than that was owed at a slower rate, which is over
+        return min(self.requests_us, now_us + rate.span_us(rate.burst + 1))
 
 
 def _wait_us(rate: Rate, arrival_us: int, now_us: int, units: int, ahead: int) -> int:

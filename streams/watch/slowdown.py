@@ -22,6 +22,8 @@ OVERRUN_SHARE = 10
 that turns a few away whatever it is asked would be asked less and less, and turn away as many of those: with one in
 fifty the pace fell to a hundredth.
 """
+FEWEST = 3
+"""So many 429s, or more: at a slow pace, and at the beginning, one is soon one in ten."""
 
 
 def answered_per_minute(buckets: Sequence[Bucket], bucket_s: int) -> int:
@@ -32,7 +34,7 @@ def answered_per_minute(buckets: Sequence[Bucket], bucket_s: int) -> int:
 def is_overrun(buckets: Sequence[Bucket]) -> bool:
     """Whether so many are turned away that asking less would help. `buckets` of the last few seconds."""
     limited = sum(bucket.limited for bucket in buckets)
-    return limited > 0 and limited * OVERRUN_SHARE >= limited + sum(bucket.calls for bucket in buckets)
+    return limited >= FEWEST and limited * OVERRUN_SHARE >= limited + sum(bucket.calls for bucket in buckets)
 
 
 def after_refusal(
