@@ -149,6 +149,15 @@ def test_what_is_owed_stays_owed_when_the_share_changes(before: Share, after: Sh
     )
 
 
+def test_what_was_owed_at_a_slower_rate_is_over_with_it() -> None:
+    slow, fast = terms(requests_per_minute=6_000, slowdown=slowed(1)), terms(requests_per_minute=6_000)
+    allowance = Allowance()
+    allowance.take(slow, 1, NOW_MS)
+
+    assert allowance.wait_ms(slow, 1, NOW_MS + 5_000) > 50_000
+    assert allowance.wait_ms(fast, 1, NOW_MS + 5_000) <= 1_000
+
+
 def test_the_wait_for_a_call_to_end_is_as_long_as_calls_usually_take() -> None:
     kept, allowance = Terms(2), Allowance(at_once=2, call_ms=400)
 

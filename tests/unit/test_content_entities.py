@@ -139,7 +139,23 @@ def test_spans_are_in_order_apart_and_whole_characters(text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["1", "1234 ", "!", "DE89 ", "a@b.", "1:", "999.999.999.999 ", "+1 ", "sk-", "eyJ", "http://a:", "0123 456 "],
+    [
+        "1",
+        "1234 ",
+        "!",
+        "DE89 ",
+        "a@b.",
+        "1:",
+        "999.999.999.999 ",
+        "+1 ",
+        "sk-",
+        "xsk-",
+        "xglpat-",
+        "xxoxb-",
+        "eyJ",
+        "http://a:",
+        "0123 456 ",
+    ],
 )
 def test_a_text_of_nothing_but_candidates_takes_a_time_in_proportion_to_its_length(piece: str) -> None:
     def took_s(length: int) -> float:

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 from msgspec.structs import replace
 
 from schemas.audit import Audit
 from schemas.base import Event
-from schemas.flow import Accepted, Completion
+from schemas.flow import Accepted, Again, Completion
 from schemas.topics import (
     ADMITTED,
     CALLS,
@@ -47,6 +48,7 @@ from tests.unit.examples import (
     dispatch,
     miss,
     plan,
+    prompt,
     request_json,
     route,
     tenant,
@@ -212,9 +214,11 @@ def test_a_request_that_only_a_newer_release_reads_keeps_its_id() -> None:
 
 
 def test_an_answer_that_was_paid_for_is_given_and_booked_and_nobody_is_asked_again() -> None:
-    redriven = given_back(letter(COMPLETIONS, completion().encode()))
+    may_lead_on = completion(again=Again(prompt=Raw(prompt().encode()), input_tokens=1))
+    redriven = given_back(letter(COMPLETIONS, may_lead_on.encode()))
     again = done_again(redriven).record.event
     assert isinstance(again, Completion)
+    assert again.again is None
     assert done_again(redriven).record.topic is COMPLETIONS
     outcome = postprocess.decide(again, view(GivenResponses(), now_ms=LATER_MS))
     assert isinstance(outcome, Forward)

@@ -14,6 +14,8 @@ from schemas.response import Failure, Response
 from schemas.topics import CACHE, CALLS, MISSES, RESPONSES
 from schemas.usage import Usage
 from streams.control import ControlView
+from streams.cost.booking import book
+from streams.keeping import fill_of
 from streams.providers.protocol import TurnedAway
 from streams.runtime.stage import Stateless
 from streams.stages import cache, postprocess, route
@@ -146,6 +148,8 @@ def test_it_is_not_kept_as_if_it_were_new_and_those_who_wait_hear_that_the_quest
     (ended,) = on(CACHE, forwarded(postprocess.decide(tried, view(GivenResponses()))), FlightEnded)
 
     assert (ended.status, ended.failure) == ("failed", UNAVAILABLE)
+    booked = [book(control(), "acme", tried.plan, each) for each in tried.attempts]
+    assert fill_of(tried, booked, NOW_MS) is None, "nor when the cache is put back from the log"
 
 
 @pytest.mark.parametrize(("configured", "status"), [(PATIENT, "ok"), (control(), "failed")])
