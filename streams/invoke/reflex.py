@@ -22,8 +22,10 @@ SHUT_MS = 5_000
 """`watch` has spoken by then. If it has not, one call finds out how things are, and the others wait for it."""
 FORGET_MS = 30_000
 """A run that has not grown for so long is over."""
-PAUSE_MS = 1_000
-"""After a 429 that does not say how long."""
+PAUSE_MS = 200
+"""After a 429 that does not say how long: enough for what others know to arrive. A second, with one in twenty turned
+away, is most of the time.
+"""
 LONGEST_PAUSE_MS = 60_000
 """Of the worker. The request that was told to wait for longer does."""
 

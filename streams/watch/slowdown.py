@@ -17,10 +17,10 @@ LASTS_MS = 60_000
 """A slowdown that `watch` has not renewed for so long is over: `watch` is down, and nothing may stay slow for ever."""
 HEEDED_MS = 2_000
 """Calls begun so soon after a cut may be of workers that have not heard of it."""
-OVERRUN_SHARE = 10
-"""One in so many, or more, must be a 429: who asks twice of what is allowed is told so every other time. A provider
-that turns a few away whatever it is asked would be asked less and less, and turn away as many of those: with one in
-fifty the pace fell to a hundredth.
+OVERRUN_SHARE = 3
+"""One in so many, or more, must be a 429: who asks twice of what is allowed is told so every other time, and who asks a
+little more loses little by it. A provider that turns a few away whatever it is asked would be asked less and less, and
+turn away as many of those: with one in twenty the pace fell to a fiftieth.
 """
 FEWEST = 3
 """So many 429s, or more: at a slow pace, and at the beginning, one is soon one in ten."""

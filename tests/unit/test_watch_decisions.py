@@ -334,7 +334,7 @@ async def test_a_429_after_the_cut_was_heard_of_halves_again() -> None:
     desk = await desk_for()
     for _ in range(20):
         await desk.call("answered")
-    for _ in range(3):
+    for _ in range(10):
         await desk.call("limited")
 
     desk.pass_time(3_000)
