@@ -170,9 +170,19 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
 )
 
 
-_WHAT_IS_MEASURED = frozenset({"breaker", "latency"})
+_WHAT_IS_MEASURED = frozenset({"breaker", "latency", "slowdown"})
 """Written by `watch` every few seconds while there is traffic: nothing that is worked out depends on it."""
-_WORKED_OUT = ("route_index", "budget_index", "override_index", "timed_deployments", "choices", "answer_rules", "terms")
+_WORKED_OUT = (
+    "route_index",
+    "budget_index",
+    "override_index",
+    "timed_deployments",
+    "choices",
+    "answer_rules",
+    "terms",
+    "guards",
+    "guards_texts",
+)
 
 
 def with_object(view: ControlView, obj: AnyControl, version: int) -> ControlView:

@@ -30,4 +30,4 @@ def _read(content: str | None) -> JsonValue:
         return None
 
 
-STEP = Step("confidence", lambda draft: draft.rules.min_confidence > 0, _take)
+STEP = Step("confidence", lambda draft: draft.wants_json and draft.rules.min_confidence > 0, _take)

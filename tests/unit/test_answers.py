@@ -248,9 +248,13 @@ def test_white_space_makes_no_answer_longer() -> None:
     ],
 )
 def test_an_answer_must_be_as_sure_as_is_asked(content: str, note: str | None) -> None:
-    wanting = looked_at(content, confidence_field="sure.score", min_confidence=0.7).wanting
+    wanting = looked_at(content, json=True, confidence_field="sure.score", min_confidence=0.7).wanting
 
     assert (None if wanting is None else wanting.note) == note
+
+
+def test_a_text_is_not_asked_how_sure_it_is() -> None:
+    assert looked_at("Paris.", confidence_field="sure", min_confidence=0.7).wanting is None
 
 
 def test_the_first_step_that_finds_the_answer_wanting_is_the_last() -> None:
