@@ -25,9 +25,8 @@ def course_of(response: Response) -> int:
     request was carried out twice. Only to be compared within one process.
     """
     stages = {stage: at for stage, at in response.timings.stages.items() if stage != "postprocess"}
-    return hash(
-        (response.status, response.cache, response.attempts, response.timings.provider_ms, frozenset(stages.items()))
-    )
+    ended = (response.status, response.cache, response.round, response.attempts, response.timings.provider_ms)
+    return hash((ended, frozenset(stages.items())))
 
 
 class _Given(Struct, frozen=True):
