@@ -1,18 +1,20 @@
 """Whether JSON keeps to the schema that its request named.
 
 Schemas are other people's words: patterns are matched in linear time, references lead nowhere outside, and what does
-not compile checks nothing.
+not compile, or could take longer than anybody waits, checks nothing.
 """
 
 from functools import lru_cache
 from itertools import islice
+from typing import cast
 
 import jsonschema_rs
 from pydantic import JsonValue
 
-from schemas.base import dump_json
+from schemas.base import JsonObject, dump_json, load_json
 from schemas.postprocess import AnswerRules
 from schemas.prompt import JsonSchemaFormat, Params
+from streams.answers.unfolding import unfolds
 
 MOST_PROBLEMS = 5
 _MOST_CHARS = 256 * 1024
@@ -48,6 +50,9 @@ def problems_of(value: JsonValue, schema: str) -> tuple[str, ...]:
 @lru_cache(maxsize=256)
 def _compiled(schema: str) -> jsonschema_rs.Validator | None:
     """None is remembered as well: it would not compile the next time either."""
+    known = load_json(schema)
+    if not isinstance(known, dict) or unfolds(cast("JsonObject", known)):
+        return None
     patterns = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_BYTES)
     try:
         return jsonschema_rs.validator_for(schema, mask=_NEVER_QUOTED, pattern_options=patterns, offline=True)
