@@ -109,7 +109,7 @@ class _Unfolding:
         for step in reference[1:].split("/")[1:]:
             key = step.replace("~1", "/").replace("~0", "~")
             if isinstance(found, dict):
-                found = cast("JsonObject", found).get(key)
+                found = found.get(key)
             elif isinstance(found, list) and key.isdecimal() and int(key) < len(cast("list[object]", found)):
                 found = cast("list[object]", found)[int(key)]
             else:

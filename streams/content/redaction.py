@@ -93,8 +93,16 @@ def mask_arguments(arguments: str, entities: Sequence[Entity]) -> str:
     return in_json(arguments, partial(mask, entities=entities))
 
 
+MOST_GROWTH = 1024 * 1024
+"""Characters that a text may grow by when values are put back: a model can be asked to name a long one a thousand times,
+and a response that fits no topic would lose an answer that was paid for.
+"""
+
+
 def restore(text: str, mapping: Mapped) -> str:
-    """With the values where their placeholders are. Inside JSON they are written as JSON needs it."""
+    """With the values where their placeholders are. Inside JSON they are written as JSON needs it. As it is where that
+    would make it longer by more than `MOST_GROWTH`.
+    """
 
     def value(found: re.Match[str]) -> str:
         known = mapping.get(_canonical(found))
@@ -102,6 +110,9 @@ def restore(text: str, mapping: Mapped) -> str:
             return found[0]
         return dump_json(known).decode()[1:-1] if is_json else known
 
+    growth = sum(len(mapping.get(_canonical(found), "")) for found in _PLACEHOLDER.finditer(text))
+    if growth > MOST_GROWTH:
+        return text
     is_json = _is_json(text)
     return _PLACEHOLDER.sub(value, text)
 

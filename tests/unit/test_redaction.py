@@ -14,7 +14,7 @@ from schemas.prompt import AssistantMessage
 from schemas.request import Request
 from schemas.response import FunctionCall, Output, ToolCall
 from streams.content.guard import restored
-from streams.content.redaction import Redactor, mask, redact_request, restore
+from streams.content.redaction import MOST_GROWTH, Redactor, mask, redact_request, restore
 from streams.questions import prompt_of
 from streams.runtime.outcome import Outcome
 from streams.runtime.stage import Stateless
@@ -213,3 +213,11 @@ def test_a_prompt_that_holds_an_export_is_refused_with_what_to_do() -> None:
     failure = record.event.failure
     assert (failure.code, failure.field) == ("request_too_large", "messages")
     assert "send it in parts" in failure.message
+
+
+def test_a_long_value_that_is_named_again_and_again_is_not_put_back() -> None:
+    mapping = {"[SECRET_1]": "k" * 1_000}
+    fits, grows = MOST_GROWTH // 1_000, MOST_GROWTH // 1_000 + 1
+
+    assert restore("[SECRET_1]" * fits, mapping) == "k" * 1_000 * fits
+    assert restore("[SECRET_1]" * grows, mapping) == "[SECRET_1]" * grows
