@@ -5,6 +5,7 @@ the answer; parts that refer to parts, twice each, do without one.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import cast
 
 from schemas.base import JsonObject
@@ -103,18 +104,18 @@ class _Unfolding:
         """What it names inside the schema; nothing for what lies outside. A name of its own may stand anywhere, so that
         counts as the whole.
         """
-        found: object = self._root
-        if not reference.startswith("#"):
-            return None
-        for step in reference[1:].split("/")[1:]:
-            key = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, dict):
-                found = found.get(key)
-            elif isinstance(found, list) and key.isdecimal() and int(key) < len(cast("list[object]", found)):
-                found = cast("list[object]", found)[int(key)]
-            else:
-                return None
+        found: object = self._root if reference.startswith("#") else None
+        for step in reference.split("/")[1:]:
+            found = _inside(found, step.replace("~1", "/").replace("~0", "~"))
         return found
+
+
+def _inside(part: object, key: str) -> object:
+    if isinstance(part, dict):
+        return cast("dict[str, object]", part).get(key)
+    if isinstance(part, list) and key.isdecimal():
+        return next(islice(cast("list[object]", part), int(key[:9]), None), None)
+    return None
 
 
 def _listed(part: object) -> Iterator[object]:

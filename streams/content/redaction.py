@@ -94,8 +94,8 @@ def mask_arguments(arguments: str, entities: Sequence[Entity]) -> str:
 
 
 MOST_GROWTH = 1024 * 1024
-"""Characters that a text may grow by when values are put back: a model can be asked to name a long one a thousand times,
-and a response that fits no topic would lose an answer that was paid for.
+"""Characters that a text may grow by when values are put back: a model can be asked to name a long one a thousand
+times, and a response that fits no topic would lose an answer that was paid for.
 """
 
 
