@@ -76,18 +76,20 @@ def _say(what: str, work: Callable[[], object]) -> None:
 
 
 def generate(connection: Connection, database: str, rows: int) -> None:
-    """One insert for each day, the oldest first."""
-    began = datetime.now(UTC) - timedelta(days=DAYS)
-    each, spacing_us = rows // DAYS, DAYS * 86_400_000_000 // rows
-    for day in range(DAYS):
+    """One insert for each day, the oldest first. Today has as many as any other day, however much of it has passed."""
+    now = datetime.now(UTC)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    each = rows // DAYS
+    for ago in reversed(range(DAYS)):
+        day, passed = DAYS - 1 - ago, timedelta(days=1) if ago else now - today
         connection.command(
             GENERATED,
             {
                 "database": database,
                 "first": day * each,
                 "rows": each,
-                "spacing_us": spacing_us,
-                "from": (began + timedelta(days=day)).strftime("%Y-%m-%d %H:%M:%S.000"),
+                "spacing_us": passed // timedelta(microseconds=1) // each,
+                "from": (today - timedelta(days=ago)).strftime("%Y-%m-%d %H:%M:%S.000"),
             },
         )
 

@@ -50,11 +50,11 @@ def problems_of(value: JsonValue, schema: str) -> tuple[str, ...]:
 @lru_cache(maxsize=256)
 def _compiled(schema: str) -> jsonschema_rs.Validator | None:
     """None is remembered as well: it would not compile the next time either."""
-    known = load_json(schema)
-    if not isinstance(known, dict) or unfolds(cast("JsonObject", known)):
-        return None
     patterns = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_BYTES)
     try:
+        known = load_json(schema)
+        if not isinstance(known, dict) or unfolds(cast("JsonObject", known)):
+            return None
         return jsonschema_rs.validator_for(schema, mask=_NEVER_QUOTED, pattern_options=patterns, offline=True)
     except (ValueError, jsonschema_rs.ReferencingError):
         return None

@@ -198,6 +198,7 @@ def test_not_every_problem_is_told() -> None:
         '{"$ref": "file:///etc/hostname"}',
         '{"$ref": "#/$defs/gone"}',
         "[]",
+        '{"type"1}',
     ],
 )
 def test_a_schema_that_cannot_be_checked_condemns_no_answer_and_fetches_nothing(schema: str) -> None:
