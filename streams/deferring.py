@@ -80,17 +80,21 @@ def _its_turn(request: Accepted, known: Registered, view: View[Accounts], now_ms
     crowd = view.state.waiting.of(tenant_id)
     if crowd is not None and not view.state.is_first(crowd, tenant_id, request.ticket.request_id):
         return Park(name, latest_ms)
-    nap_ms = min(latest_ms, view.now_ms + NAP_MS)
-    tenant = view.control.tenants.get(tenant_id)
-    asker = asker_of(tenant, tenant_id, known.user_id, request.ticket.model)
-    if crowd is not None and is_behind(crowd, tenant, asker, known.offset, view.state, now_ms):
-        return Park(name, nap_ms)
     stop = stopped(view.control, tenant_id, now_ms)
     if stop is not None:
         return register(request, view, stop, known=known)
+    nap_ms = min(latest_ms, view.now_ms + NAP_MS)
+    tenant = view.control.tenants.get(tenant_id)
+    asker = asker_of(tenant, tenant_id, known.user_id, request.ticket.model)
     charge = weigh(demands_of(request, tenant), view.state, asker, now_ms)
     match charge:
         case Charge():
+            if (
+                crowd is not None
+                and tenant is not None
+                and is_behind(crowd, tenant, asker, known.offset, view.state, now_ms)
+            ):
+                return Park(name, nap_ms)
             return let_in(request, view, charge, now_ms, known)
         case Short(_, wait_ms):
             return Park(name, min(nap_ms, now_ms + wait_ms))

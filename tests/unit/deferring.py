@@ -37,6 +37,7 @@ class Stand:
     committed: dict[str, int] = field(default_factory=dict[str, int])
     crash_after: int | None = None
     """So many more records are written."""
+    accounts: type[Accounts] = Accounts
 
     def __post_init__(self) -> None:
         self.charged_ms: dict[str, int] = {}  # by the clock, in order
@@ -44,7 +45,7 @@ class Stand:
 
     def start(self) -> None:
         """Reads back what is known, and everything from what is committed."""
-        self.state = Accounts()
+        self.state = self.accounts()
         self.work = PartitionWork(self.state)
         self.crash_after = None
         for change in self.changelog:

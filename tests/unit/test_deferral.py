@@ -115,6 +115,14 @@ def test_what_can_never_fit_is_refused_at_once() -> None:
     assert (_failure(mine.ended["large"]).retryable, mine.waiting) == (False, 0)
 
 
+def test_what_can_never_fit_is_refused_at_once_also_where_others_wait() -> None:
+    mine = asked(stand(limits=Limits(tokens_per_minute=100)), "a", "b", prompt=prompt(max_tokens=80))
+
+    asked(mine, "large", prompt=prompt(max_tokens=200))
+
+    assert (_failure(mine.ended["large"]).code, mine.waiting) == ("rate_limited", 1)
+
+
 def test_with_as_many_waiting_as_may_the_next_is_refused_and_told_when_to_come_back() -> None:
     mine = asked(stand(limits=ONE_A_MINUTE, max_deferred=2), "a", "b", "c", "d")
 
