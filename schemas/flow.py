@@ -320,6 +320,9 @@ class Completion(InternalEvent):
     ] = None
     round: Round | None = None
     again: Again | None = None
+    steps: Annotated[
+        dict[str, str], Meta(description="what post-processing said of an answer when another request was given it")
+    ] = field(default_factory=dict[str, str])
 
     @property
     def round_name(self) -> str:
