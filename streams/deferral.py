@@ -8,6 +8,7 @@ from schemas.account import Meters
 from schemas.control import Tenant
 from schemas.flow import Ticket
 from schemas.response import Failure
+from schemas.topics import MIB
 from streams.limits import Asker, Demand, Scope, demands, demands_on
 from streams.state.accounts import NO_METERS, Accounts
 from streams.state.precedence import ALWAYS_US, Own, Stance
@@ -106,11 +107,19 @@ def estimated_wait_ms(
     return -(-wait_us // 1_000)
 
 
-def too_many(tenant: Tenant, wait_ms: int) -> Failure:
+def most_reached(crowd: Crowd, tenant: Tenant) -> str | None:
+    """What there is of the tenant that waits, if no more may. The last one may go beyond the most bytes."""
+    if crowd.count >= tenant.max_deferred:
+        return f"{tenant.max_deferred} requests of the tenant wait already, as many as may"
+    if crowd.size_bytes >= tenant.max_deferred_mib * MIB:
+        return f"{tenant.max_deferred_mib} MiB of the tenant's requests wait already, as much as may"
+    return None
+
+
+def too_many(most: str, wait_ms: int) -> Failure:
     return Failure(
         code="rate_limited",
-        message=f"over a limit, and {tenant.max_deferred} requests of the tenant wait already, as many as may; send it "
-        f"again under a new request_id in {wait_ms} ms",
+        message=f"over a limit, and {most}; send it again under a new request_id in {wait_ms} ms",
         field="tenant_id",
         retryable=True,
         retry_after_ms=wait_ms,

@@ -9,7 +9,16 @@ from schemas.flow import Accepted, Deferred
 from schemas.response import Failure
 from schemas.topics import DEFERRED
 from streams.admission import deferred_notice, go_on, let_in, register, registration, told_again
-from streams.deferral import CARRY_MS, NAP_MS, estimated_wait_ms, is_behind, too_many, until_ms, waited_too_long
+from streams.deferral import (
+    CARRY_MS,
+    NAP_MS,
+    estimated_wait_ms,
+    is_behind,
+    most_reached,
+    too_many,
+    until_ms,
+    waited_too_long,
+)
 from streams.limits import Asker, Charge, Short, asker_of, demands_of, tokens_of, weigh
 from streams.limits_stop import stopped
 from streams.runtime.outcome import Absorb, Forward, Outcome, Park, Record
@@ -23,14 +32,15 @@ from streams.state.waiting import held_as
 def defer(event: Accepted, tenant: Tenant, asker: Asker, view: View[Accounts]) -> Outcome:
     """It is registered, so that its id is used up and its place in line is known. Nothing is charged for it yet."""
     now_ms, crowd = view.delivery.timestamp_ms, view.state.waiting.of(asker.tenant_id)
-    if crowd is not None and crowd.count >= tenant.max_deferred:
+    if crowd is not None and (most := most_reached(crowd, tenant)) is not None:
         wait_ms = estimated_wait_ms(crowd, tenant, asker, tokens_of(event), view.state, now_ms)
-        return register(event, view, too_many(tenant, max(wait_ms, 0)))
+        return register(event, view, too_many(most, max(wait_ms, 0)))
     until = until_ms(event.ticket, tenant, max(now_ms, view.now_ms))
     registered = replace(
         registration(event, view, None),
         deferred_until_ms=until,
         deferred_tokens=tokens_of(event),
+        deferred_bytes=len(view.delivery.value or b""),
     )
     return Forward((registration_record(registered), *waiting_records(event, until, view)))
 

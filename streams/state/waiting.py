@@ -19,6 +19,7 @@ class Waiter(Struct, frozen=True):
     request_id: str
     offset: int
     tokens: int
+    size_bytes: int
 
 
 class Crowd:
@@ -27,6 +28,7 @@ class Crowd:
     def __init__(self) -> None:
         self.count = 0
         self.tokens = 0
+        self.size_bytes = 0
         self.precedence = Precedence()
         self._lines: dict[Line, OrderedDict[bytes, Waiter]] = {}
         self._line_of: dict[bytes, Line] = {}
@@ -64,6 +66,7 @@ class Crowd:
         self._tokens_of[line] += waiter.tokens
         self.count += 1
         self.tokens += waiter.tokens
+        self.size_bytes += waiter.size_bytes
 
     def remove(self, key: bytes) -> Waiter | None:
         """Returns who is first in its line then, if that has changed."""
@@ -75,6 +78,7 @@ class Crowd:
         gone = waiters.pop(key)
         self.count -= 1
         self.tokens -= gone.tokens
+        self.size_bytes -= gone.size_bytes
         self._tokens_of[line] -= gone.tokens
         if not was_first:
             return None
@@ -136,7 +140,7 @@ class Waiting:
         if event.deferred_until_ms is not None:
             if crowd is None:
                 crowd = self._crowds[event.tenant_id] = Crowd()
-            waiter = Waiter(event.request_id, event.offset, event.deferred_tokens)
+            waiter = Waiter(event.request_id, event.offset, event.deferred_tokens, event.deferred_bytes)
             crowd.add(key, (event.user_id, event.model), waiter)
             return ()
         if crowd is None:

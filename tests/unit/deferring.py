@@ -69,7 +69,8 @@ class Stand:
         self.position[topic.name] += 1
         timestamp_ms, event = log[at]
         self.work.frontier(topic.name).take(at)
-        self._decide(Parked(delivery(topic=topic.name, offset=at, timestamp_ms=timestamp_ms), event, self.now_ms, 0))
+        delivered = delivery(event.encode(), topic=topic.name, offset=at, timestamp_ms=timestamp_ms)
+        self._decide(Parked(delivered, event, self.now_ms, 0))
         self.release()
         return True
 
