@@ -74,7 +74,11 @@ class Tenant(Model):
         default=(), description="where its data may go: a deployment elsewhere, or of no region, does not exist for it"
     )
     spend_rate: SpendRate = SpendRate()
-    cache: CacheMode = Field(default="default", description="off: this tenant's answers are never kept")
+    cache: CacheMode = Field(
+        default="default",
+        description="for requests that leave `cache` at `default`; off: this tenant's answers are never kept, whatever "
+        "a request says",
+    )
     cache_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
     stale_ttl_s: Annotated[int, Field(ge=1, le=3_600)] | None = Field(
         default=None,

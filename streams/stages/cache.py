@@ -36,6 +36,9 @@ def decide(event: Admitted, view: View[KeptAnswers]) -> Outcome:
     tenant = view.control.tenants.get(ticket.tenant_id or "")
     if tenant is None or tenant.cache == "off" or ticket.cache == "off":
         return _decline(ticket, view) if ticket.cache == "only" else _ask(event, None, view)
+    if ticket.cache == "default" and tenant.cache != "default":
+        ticket = replace(ticket, cache=tenant.cache)
+        event = replace(event, ticket=ticket)
     slot = CacheSlot(
         namespace=event.namespace,
         entry=summarized(event).entry,
@@ -203,7 +206,7 @@ def _stale_instead(event: Admitted, stale: Stale, failure: Failure | None, view:
 def _decline(ticket: Ticket, view: View[KeptAnswers]) -> Outcome:
     failure = Failure(
         code="cache_miss",
-        message="no answer to this is kept and cache is `only`; use cache `default` to have it asked",
+        message="no answer to this is kept and cache is `only`; use cache `refresh` to have it asked",
         field="cache",
     )
     return Finish(Completion(ticket=ticket.stamped("cache", view.now_ms), status="rejected", failure=failure))
