@@ -14,7 +14,8 @@ from schemas.control import Semantic
 from schemas.flow import Admitted, CacheSlot, Completion, Miss, Stale, Ticket
 from schemas.request import Priority
 from schemas.response import CacheKind, Failure
-from schemas.topics import ADMITTED, CACHE, MISSES
+from schemas.topics import ADMITTED, CACHE, DISPATCH, MISSES
+from streams.control import ControlView
 from streams.questions import summarized
 from streams.runtime.outcome import Absorb, Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, View
@@ -222,6 +223,15 @@ def _expire(ticket: Ticket, view: View[KeptAnswers]) -> Outcome:
     return Finish(Completion(ticket=ticket.stamped("cache", view.now_ms), status="expired", failure=failure))
 
 
+def window_ms(control: ControlView) -> int:
+    """What was stored longer ago has expired for every tenant. What was taken back may be as much older as a question
+    can have been on its way.
+    """
+    tenants = control.tenants.values()
+    longest_s = max((tenant.cache_ttl_s + (tenant.stale_ttl_s or 0) for tenant in tenants), default=0)
+    return longest_s * 1000 + DISPATCH["low"].retention_ms
+
+
 STAGE: Stage[Admitted, KeptAnswers] = Stage(
     name="cache",
     reads=(ADMITTED,),
@@ -230,4 +240,6 @@ STAGE: Stage[Admitted, KeptAnswers] = Stage(
     state=KeptAnswers,
     tables=(CACHE,),
     follow=True,
+    restore="window",
+    window_ms=window_ms,
 )
