@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from schemas.base import EpochMs
 from schemas.flow import Answer, Meaning, Saved
@@ -39,7 +39,9 @@ class FlightStarted(InternalEvent, tag_field="kind", tag="flight_started"):
 
 
 class FlightEnded(InternalEvent, tag_field="kind", tag="flight_ended"):
-    """The request that asked ended without an answer to keep; those who waited learn why."""
+    """The request that asked ended without an answer to keep; those who waited are given the one it got, or learn why
+    there was none.
+    """
 
     namespace: str
     entry: str
@@ -47,6 +49,12 @@ class FlightEnded(InternalEvent, tag_field="kind", tag="flight_ended"):
     status: Status
     failure: Failure | None = None
     ended_at_ms: Annotated[EpochMs, Meta(description="0 where its writer did not say")] = 0
+    given: Annotated[
+        Fill | None, Meta(description="an answer that is not kept, and only for those who asked before it came")
+    ] = None
+    steps: Annotated[dict[str, str], Meta(description="what post-processing said of that answer")] = field(
+        default_factory=dict[str, str]
+    )
 
 
 class Invalidated(InternalEvent, tag_field="kind", tag="invalidated"):

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from schemas.cached import Fill
 from schemas.flow import Completion, Saved
 from schemas.response import FinishReason
@@ -18,20 +20,30 @@ def fill_of(completion: Completion, paid: Sequence[Booked], stored_at_ms: int) -
     streamed and what was not is kept alike, and so is the call of a tool. A hit saves what all rounds cost.
     """
     slot, answer = completion.slot, completion.answer
-    if slot is None or answer is None or not paid or completion.cache != "none":  # an old answer is not new again
+    if slot is None or answer is None or answer.finish_reason not in REPEATABLE:
         return None
-    if not answer.complete or answer.finish_reason not in REPEATABLE:
+    given = given_of(completion, paid, stored_at_ms)
+    if given is None:
         return None
-    _, used, _ = paid[-1]
+    return replace(given, expires_at_ms=stored_at_ms + slot.expires_after_ms, meaning=slot.meaning)
+
+
+def given_of(completion: Completion, paid: Sequence[Booked], stored_at_ms: int) -> Fill | None:
+    """What a request got, for those who waited with it: it has expired for whoever asks later. None for no answer, for
+    half of one, and for an old one.
+    """
+    slot, answer = completion.slot, completion.answer
+    if slot is None or answer is None or not answer.complete or not paid or completion.cache != "none":
+        return None
+    used = next((used for attempt, used, _ in reversed(paid) if attempt.error_class is None), None)
     return Fill(
         namespace=slot.namespace,
         entry=slot.entry,
         answer=answer,
         saved=Saved(request_id=completion.ticket.request_id, usage=used or Usage(), cost_usd=_cost_of_answers(paid)),
         stored_at_ms=stored_at_ms,
-        expires_at_ms=stored_at_ms + slot.expires_after_ms,
+        expires_at_ms=stored_at_ms,
         asked_at_ms=completion.ticket.stamps.get("cache", 0),
-        meaning=slot.meaning,
     )
 
 

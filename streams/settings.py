@@ -120,15 +120,16 @@ class WorkerSettings(BaseSettings):
     )
     spill_letters: Annotated[int, Field(ge=1)] = Field(
         default=20,
-        description="So many dead letters that are our own fault, not a producer's, a worker may write before their "
-        "share of its last events is looked at.",
+        description="So many dead letters that are our own fault, not a producer's, a worker may write of one topic "
+        "before their share of its last events is looked at. For sink and watch, too.",
     )
     spill_percent: Annotated[int, Field(ge=1, le=100)] = Field(
         default=50,
-        description="When more of its last events than this became such dead letters, the worker stops; 100: never.",
+        description="When so many of its last events of a topic became such dead letters, the worker stops; 100: "
+        "never.",
     )
     spill_window: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        default=200, description="How many of its last events a worker looks at for that."
+        default=200, description="How many of its last events of a topic a worker looks at for that."
     )
     answered_window_s: Annotated[int, Field(ge=60)] = Field(
         default=3_600, description="How far back a new worker relearns which requests are already answered."

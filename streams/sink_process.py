@@ -11,14 +11,19 @@ from streams.observe.metrics import Metrics
 from streams.process import CLOSE_S, stop_on_signal
 from streams.runtime.kafka import ConfluentClients
 from streams.runtime.sink_worker import CONFIRM_S, LAST_WRITE_MS, NAME, SinkWorker
-from streams.settings import KafkaSettings, ObserveSettings, SinkSettings
+from streams.runtime.spill import Spill
+from streams.settings import KafkaSettings, ObserveSettings, SinkSettings, WorkerSettings
 
 _OBJECTS_PER_ROW = 20
 """Some eight are made, and freed with the batch: the collector need not come in between."""
 
 
 def run_sink(
-    kafka: KafkaSettings, clickhouse: ClickHouseSettings, settings: SinkSettings, observe: ObserveSettings
+    kafka: KafkaSettings,
+    clickhouse: ClickHouseSettings,
+    settings: SinkSettings,
+    worker: WorkerSettings,
+    observe: ObserveSettings,
 ) -> None:
     """Blocks until SIGTERM or SIGINT. Raises what must end the process."""
     configure_logging(NAME, observe.log_level)
@@ -28,14 +33,15 @@ def run_sink(
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
         server.write_port(observe.port_file)
         stop = stop_on_signal(LAST_WRITE_MS / 1000 + CONFIRM_S + CLOSE_S)
-        worker = SinkWorker(
+        moving = SinkWorker(
             ClickHouseSink(clickhouse),
             ConfluentClients(kafka),
             kafka,
             settings,
+            Spill(NAME, worker, by_batch=True),
             now_ms=now_ms,
             metrics=metrics,
             progress=progress,
         )
         keep_garbage_young(_OBJECTS_PER_ROW * settings.batch_rows)
-        worker.run(stop)
+        moving.run(stop)

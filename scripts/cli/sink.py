@@ -5,7 +5,7 @@ from scripts.cli.environment import load
 from scripts.cli.kafka import BootstrapServers
 from scripts.cli.start_check import running, sound_cluster
 from sinks.settings import ClickHouseSettings
-from streams.settings import ObserveSettings, SinkSettings
+from streams.settings import ObserveSettings, SinkSettings, WorkerSettings
 from streams.sink_process import run_sink
 
 app = command_app()
@@ -17,7 +17,8 @@ def sink(bootstrap_servers: BootstrapServers = None) -> None:
 
     While ClickHouse is away rows wait on Kafka; an offset moves only when its row is stored.
     """
-    clickhouse, settings, observe = load(ClickHouseSettings), load(SinkSettings), load(ObserveSettings)
+    clickhouse, settings = load(ClickHouseSettings), load(SinkSettings)
+    worker, observe = load(WorkerSettings), load(ObserveSettings)
     kafka = sound_cluster("sink", bootstrap_servers)
     with running():
-        run_sink(kafka, clickhouse, settings, observe)
+        run_sink(kafka, clickhouse, settings, worker, observe)

@@ -4,7 +4,7 @@ from scripts.cli.command_group import command_app
 from scripts.cli.environment import load
 from scripts.cli.kafka import BootstrapServers
 from scripts.cli.start_check import running, sound_cluster
-from streams.settings import ObserveSettings
+from streams.settings import ObserveSettings, WorkerSettings
 from streams.watch.run import run_watch
 from streams.watch.settings import WatchSettings
 
@@ -17,7 +17,7 @@ def watch(bootstrap_servers: BootstrapServers = None) -> None:
 
     Opens and closes the breakers that `route` and `invoke` obey, and publishes alerts.
     """
-    settings, observe = load(WatchSettings), load(ObserveSettings)
+    settings, worker, observe = load(WatchSettings), load(WorkerSettings), load(ObserveSettings)
     kafka = sound_cluster("watch", bootstrap_servers)
     with running():
-        run_watch(kafka, settings, observe)
+        run_watch(kafka, settings, worker, observe)

@@ -122,7 +122,7 @@ class Work:
             ids = _ids(Requester(dispatch.ticket))
             log.info("absorbed", reason="completed before", topic=delivery.topic, offset=delivery.offset, **ids)
             self._metrics.count("millrace_events_total", STAGE, "absorb")
-            self._spill.finished()
+            self._spill.finished(delivery.topic)
             return True
         task = cast("asyncio.Task[bool]", asyncio.current_task())
         calling = self._calling[name] = Calling(delivery, dispatch, task, self._now_ms())
@@ -214,11 +214,11 @@ class Work:
         await self._write(delivery, (completion_record(completion),))
         self._others.finished.add(completion.round_name, self._now_ms())
         self._metrics.count("millrace_events_total", STAGE, completion.status)
-        self._spill.finished()
+        self._spill.finished(delivery.topic)
 
     async def _give_up(self, delivery: Delivery, reason: Reason, problem: Exception) -> None:
         if not isinstance(problem, OversizedRecordError):  # however large its answer, and its question
-            self._spill.burying(reason, type(problem).__name__)
+            self._spill.burying(delivery.topic, reason, type(problem).__name__)
         requester = requester_of(delivery)
         log.error(
             "gave_up",
@@ -242,7 +242,7 @@ class Work:
             )
             await self._finish(delivery, told)
         else:
-            self._spill.finished()
+            self._spill.finished(delivery.topic)
 
     async def _write(self, delivery: Delivery, records: tuple[Record, ...], *, first: int = 0) -> None:
         envelopes = seal(records, delivery, self._kafka, STAGE, self._now_ms(), first=first)

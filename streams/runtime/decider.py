@@ -138,7 +138,7 @@ class Decider:
         it raises SpilledError instead: then the event is as good as never taken.
         """
         if not isinstance(problem, OversizedRecordError):  # however much of a producer's input that is
-            self._spill.burying(reason, type(problem).__name__)
+            self._spill.burying(delivery.topic, reason, type(problem).__name__)
         log.error(
             "gave_up",
             reason=reason,
@@ -179,7 +179,7 @@ class Decider:
     def _finish(self, work: PartitionWork, delivery: Delivery, outcome: str) -> None:
         work.frontier(delivery.topic).finish(delivery.offset)
         self._outcomes[outcome] += 1
-        self._spill.finished()
+        self._spill.finished(delivery.topic)
 
 
 def _ids(event: Any) -> dict[str, str | None]:

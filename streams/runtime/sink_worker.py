@@ -27,6 +27,7 @@ from streams.runtime.lag import Ends, Lag
 from streams.runtime.messages import delivery_of, place_of
 from streams.runtime.outbox import Outbox
 from streams.runtime.outcome import DeadLetter
+from streams.runtime.spill import Spill, SpilledError
 from streams.settings import KafkaSettings, SinkSettings
 
 log = logger(__name__)
@@ -44,8 +45,9 @@ LAST_WRITE_MS = 10_000
 class Batch:
     """Rows that are written together, what among the records was no row, and where reading goes on after them."""
 
-    rows: list[tuple[Message, CallRow]] = field(default_factory=list[tuple[Message, CallRow]])
-    buried: list[tuple[Delivery, DeadLetter]] = field(default_factory=list[tuple[Delivery, DeadLetter]])
+    rows: list[tuple[int, Message, CallRow]] = field(default_factory=list[tuple[int, Message, CallRow]])
+    """With the place of each among all that was taken, which says how close together those are that fail."""
+    buried: list[tuple[int, Delivery, DeadLetter]] = field(default_factory=list[tuple[int, Delivery, DeadLetter]])
     next: dict[Where, int] = field(default_factory=dict[Where, int])
     since_ms: int | None = None
 
@@ -60,6 +62,7 @@ class SinkWorker:
         clients: Clients,
         kafka: KafkaSettings,
         settings: SinkSettings,
+        spill: Spill,
         *,
         now_ms: Callable[[], int],
         metrics: Metrics,
@@ -68,6 +71,7 @@ class SinkWorker:
         self._sink = sink
         self._kafka = kafka
         self._settings = settings
+        self._spill = spill
         self._now_ms = now_ms
         self._metrics = metrics
         self._progress = progress
@@ -84,9 +88,13 @@ class SinkWorker:
         self._consumer.subscribe(
             [self._kafka.topic(CALLS)], on_assign=self._on_assign, on_revoke=self._on_taken, on_lost=self._on_taken
         )
-        while not stop.is_set():
-            self._gather(stop)
-            self._store(stop)
+        try:
+            while not stop.is_set():
+                self._gather(stop)
+                self._store(stop)
+        except SpilledError:
+            self._consumer.close()  # or the group would wait for us until our session is over
+            raise
         self._progress.state("stopping")
         self._consumer.close()
         self._ends.close()
@@ -119,17 +127,19 @@ class SinkWorker:
             row = CallRow.decode(message.value() or b"")
         except DecodeError as problem:
             reason = f"not a call row: {problem}"
-            self._batch.buried.append((delivery_of(message), DeadLetter("unreadable", reason)))
+            letter = DeadLetter("unreadable", reason)
+            self._batch.buried.append((len(self._batch), delivery_of(message), letter))
         else:
             # as the client's message: its headers are looked at only if it is refused
-            self._batch.rows.append((message, row))
+            self._batch.rows.append((len(self._batch), message, row))
             self._batch.since_ms = self._batch.since_ms or self._now_ms()
         topic, partition, offset = place_of(message)
         self._batch.next[topic, partition] = offset + 1
 
     def _store(self, stop: threading.Event) -> None:
         """Returns when the batch is stored and its offsets are committed. Or, with nothing of it committed, when its
-        partitions are another's, or on `stop`: it is read again then.
+        partitions are another's, or on `stop`: it is read again then. Raises SpilledError, and the batch is as good as
+        never taken: what of it is stored is stored again by whoever can read the rest.
         """
         batch, self._batch = self._batch, Batch()
         self._storing = batch
@@ -137,18 +147,29 @@ class SinkWorker:
             if stop.is_set() or self._storing is not batch:
                 return
         self._storing = None
+        self._count(batch)
         self._stored.update(batch.next)
         # only now: a worker that is started again and again while the store is away would bury them every time
-        for delivery, letter in batch.buried:
+        for _, delivery, letter in batch.buried:
             self._bury(delivery, letter)
         self._commit()
+
+    def _count(self, batch: Batch) -> None:
+        """In the order in which it was taken. Raises SpilledError when one may not be buried."""
+        topic, counted = self._kafka.topic(CALLS), 0
+        batch.buried.sort(key=lambda each: each[0])
+        for at, _, letter in batch.buried:
+            self._spill.finished(topic, at - counted)
+            counted = at
+            self._spill.burying(topic, letter.reason, letter.detail)
+        self._spill.finished(topic, len(batch.rows) + len(batch.buried) - counted)
 
     def _write(self, batch: Batch, stop: threading.Event) -> bool:
         """False when the rows are not stored, or are no longer ours to speak for."""
         if not batch.rows:
             return True
         started_ms = self._now_ms()
-        writing = Writing(self._sink, [row for _, row in batch.rows])
+        writing = Writing(self._sink, [row for _, _, row in batch.rows])
         if not self._await(writing, stop) or self._storing is not batch:
             return False
         try:
@@ -161,8 +182,8 @@ class SinkWorker:
         self._metrics.observe("millrace_insert_seconds", value=(self._now_ms() - started_ms) / 1000)
         self._metrics.count("millrace_rows_total", by=len(batch.rows) - len(refusals))
         for refusal in refusals:
-            message, _ = batch.rows[refusal.index]
-            batch.buried.append((delivery_of(message), DeadLetter("row_refused", refusal.reason)))
+            at, message, _ = batch.rows[refusal.index]
+            batch.buried.append((at, delivery_of(message), DeadLetter("row_refused", refusal.reason)))
         return True
 
     def _await(self, writing: Writing, stop: threading.Event) -> bool:

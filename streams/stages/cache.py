@@ -5,6 +5,7 @@ cache topic, so a new worker knows of it too.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
@@ -24,6 +25,7 @@ FLIGHT_LIMIT_MS = 900_000
 """A question not answered by then is asked again by the next in line. Far above any route's attempts together, since
 asking too early pays twice; whoever cannot wait so long has a deadline.
 """
+_NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
 _URGENCY: Mapping[Priority, int] = {"low": 0, "normal": 1, "high": 2}
 
 
@@ -48,10 +50,10 @@ def decide(event: Admitted, view: View[KeptAnswers]) -> Outcome:
 
 
 def _look_up(event: Admitted, slot: CacheSlot, semantic: Semantic | None, view: View[KeptAnswers]) -> Outcome:
+    known = _known(event, slot, view)
+    if known is not None:
+        return known
     ticket = event.ticket
-    fill = view.state.fill(slot.entry, view.delivery.timestamp_ms)
-    if fill is not None:
-        return _give(event, fill, "exact" if view.parked_ms is None else "coalesced", view)
     flight = view.state.flight(slot.entry, view.now_ms)
     if flight is not None and _waits_for(flight, ticket):
         return Park(on=slot.entry, until_ms=min(flight.gives_up_at_ms, ticket.deadline_ms or flight.gives_up_at_ms))
@@ -65,6 +67,18 @@ def _look_up(event: Admitted, slot: CacheSlot, semantic: Semantic | None, view: 
     if semantic is not None:
         return _look_for_alike(event, slot, semantic, view)
     return _decline(ticket, view) if ticket.cache == "only" else _lead(event, slot, view)
+
+
+def _known(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Outcome | None:
+    """An answer that is kept, or one that came while this was waiting for it."""
+    asked_ms = view.delivery.timestamp_ms
+    fill = view.state.fill(slot.entry, asked_ms)
+    if fill is not None:
+        return _give(event, fill, "exact" if view.parked_ms is None else "coalesced", view)
+    landed = view.state.given(slot.entry, asked_ms, view.parked_ms)
+    if landed is not None and landed.given is not None:
+        return _give(event, landed.given, "coalesced", view, landed.steps)
+    return None
 
 
 def _look_for_alike(event: Admitted, slot: CacheSlot, semantic: Semantic, view: View[KeptAnswers]) -> Outcome:
@@ -91,7 +105,9 @@ def _ask_anew(event: Admitted, slot: CacheSlot, semantic: Semantic | None, view:
     return _lead(event, meant.slot, view)
 
 
-def _give(event: Admitted, fill: Fill, kind: CacheKind, view: View[KeptAnswers]) -> Outcome:
+def _give(
+    event: Admitted, fill: Fill, kind: CacheKind, view: View[KeptAnswers], steps: Mapping[str, str] = _NOTHING_SAID
+) -> Outcome:
     completion = Completion(
         ticket=event.ticket.stamped("cache", view.now_ms),
         status="ok",
@@ -99,6 +115,7 @@ def _give(event: Admitted, fill: Fill, kind: CacheKind, view: View[KeptAnswers])
         cache=kind,
         saved=fill.saved,
         parse_json=summarized(event).wants_json,
+        steps=dict(steps),
     )
     if not view.state.fades(fill, view.now_ms):
         return Finish(completion)

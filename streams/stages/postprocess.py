@@ -22,7 +22,7 @@ from streams.content.guard import let_out, told
 from streams.cost.booking import Booked, book
 from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, route_reason, unattempted_row
 from streams.cost.price import price
-from streams.keeping import fill_of
+from streams.keeping import fill_of, given_of
 from streams.observe.business import measure
 from streams.runtime.outcome import Absorb, Forward, Outcome, Record
 from streams.runtime.stage import Requester, Stage, View
@@ -49,10 +49,11 @@ def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
     ended, seen, passed = _ended(completion, seen)
     ticket = ended.ticket.stamped("postprocess", view.now_ms)
     ended, seen = let_out(replace(ended, ticket=ticket), seen, view.control, view.clock_us)
-    response = respond(told(ended), paid, view.now_ms, NOTHING_SAID if seen is None else seen.steps)
+    steps = ended.steps if seen is None else {**ended.steps, **seen.steps}
+    response = respond(told(ended), paid, view.now_ms, steps)
     is_answered, given_ms = ticket.identity in view.state, view.state.given_ms(response)
     at_ms = view.now_ms if given_ms is None else given_ms
-    kept = _keep(ended, paid, at_ms, passed=passed)
+    kept = _keep(ended, paid, at_ms, steps, passed=passed)
     if is_answered and given_ms is None:  # carried out twice: what was paid twice is booked twice
         extra = (*_open_rows(ended, booked, seen), *kept)
         return Forward(extra) if extra else Absorb("answered before")
@@ -202,9 +203,16 @@ def _open_rows(completion: Completion, booked: list[Booked], seen: Processed | N
     return tuple(map(_calls_record, rows))
 
 
-def _keep(completion: Completion, paid: list[Booked], now_ms: int, *, passed: bool = True) -> tuple[Record, ...]:
+def _keep(
+    completion: Completion,
+    paid: list[Booked],
+    now_ms: int,
+    steps: Mapping[str, str] = NOTHING_SAID,
+    *,
+    passed: bool = True,
+) -> tuple[Record, ...]:
     """What the cache learns of a request that led a question: an answer to keep, or that there is none. An answer that
-    did not pass is none, even where it is given.
+    did not pass is none; where it is given, those who waited with it are given it too, and nobody after them.
     """
     slot = completion.slot
     if slot is None:
@@ -212,6 +220,7 @@ def _keep(completion: Completion, paid: list[Booked], now_ms: int, *, passed: bo
     fill = fill_of(completion, paid, now_ms) if passed and completion.cache != "stale" else None
     if fill is not None:
         return (Record(CACHE, slot.entry, fill, partition_by=slot.namespace),)
+    given = given_of(completion, paid, now_ms) if completion.status == "ok" else None
     ended = FlightEnded(
         namespace=slot.namespace,
         entry=slot.entry,
@@ -219,6 +228,8 @@ def _keep(completion: Completion, paid: list[Booked], now_ms: int, *, passed: bo
         status=_status_of_end(completion),
         failure=completion.failure,
         ended_at_ms=now_ms,
+        given=given,
+        steps={} if given is None else dict(steps),
     )
     # a key of its own for each request: the end of one that is not in flight any more must not compact another away
     key = f"{slot.entry}/flight/{completion.ticket.identity}"

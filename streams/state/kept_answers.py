@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from schemas.base import Event
 from schemas.cached import Fill, FlightEnded, FlightStarted, Invalidated
@@ -13,6 +14,7 @@ from schemas.response import Failure
 from streams.semantic.embedder import Embedder
 from streams.semantic.likeness import VECTOR_ROOM_BYTES, Likeness, Nearest
 from streams.state.taken_back import TakenBack, may_concern
+from streams.state.unkept import Unkept
 
 MAX_BYTES = 64 * 1024 * 1024
 """Of answers, per partition; those that were not used for the longest make room."""
@@ -82,6 +84,7 @@ class KeptAnswers:
         self._landed: OrderedDict[str, Landed] = OrderedDict()
         self._ended: dict[bytes, Ended] = {}
         self._oldest_ended: deque[bytes] = deque()
+        self._unkept = Unkept()
         self._taken_back = TakenBack()
         self._likeness = Likeness()
 
@@ -121,6 +124,10 @@ class KeptAnswers:
         found = self._flights.get(entry)
         return found if found is not None and found.gives_up_at_ms > now_ms else None
 
+    def given(self, entry: str, asked_ms: int, parked_ms: int | None) -> FlightEnded | None:
+        """The end of a question that was asked for this one too, with an answer that is kept for nobody else."""
+        return self._unkept.for_who_asked(entry, asked_ms, parked_ms)
+
     def landed_since(self, entry: str, since_ms: int) -> FlightEnded | None:
         found = self._landed.get(entry)
         return found.record if found is not None and found.at_ms >= since_ms else None
@@ -148,10 +155,11 @@ class KeptAnswers:
                 return ()
             case FlightEnded():
                 self._end(event.entry, event.identity, event.ended_at_ms, event.failure)
+                self._hand_out(event, now_ms)
                 flight = self.flight(event.entry, now_ms)  # one that is given up may be forgotten already, or not
                 if flight is not None and flight.identity != event.identity:
-                    return ()
-                self._landed[event.entry] = Landed(event, now_ms)
+                    return () if event.given is None else (event.entry,)
+                self._landed[event.entry] = Landed(replace(event, given=None), now_ms)
                 self._forget_landed(now_ms)
                 self._flights.pop(event.entry, None)  # forgotten, perhaps, while it was waited for
             case _:
@@ -165,6 +173,10 @@ class KeptAnswers:
         self._ended[digest] = Ended(at_ms, None if failure is None else failure.encode())
         if len(self._ended) > self._most_ended:
             del self._ended[self._oldest_ended.popleft()]
+
+    def _hand_out(self, event: FlightEnded, now_ms: int) -> None:
+        if event.given is not None and not self._taken_back.covers(event.given):
+            self._unkept.add(event, now_ms)
 
     def _take_off(self, event: FlightStarted, now_ms: int) -> None:
         """Start and end have different writers, so the end can be read first: what has landed is not in the air. And
@@ -209,6 +221,7 @@ class KeptAnswers:
         for entry, encoded in concerned:
             if self._taken_back.covers(Fill.decode(encoded)):
                 self._drop(entry)
+        self._unkept.take_back(event, self._taken_back)
 
     def _drop(self, entry: str) -> None:
         gone = self._fills.pop(entry, None)

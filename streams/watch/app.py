@@ -11,6 +11,7 @@ from streams.observe.health import Progress
 from streams.observe.metrics import Metrics
 from streams.runtime.follower import ControlFollower
 from streams.runtime.kafka import ConfluentClients
+from streams.runtime.spill import Spill
 from streams.settings import KafkaSettings
 from streams.watch.bookkeeper import Bookkeeper
 from streams.watch.commits import Commits, CommitsStuckError
@@ -30,7 +31,13 @@ _COMMITTED_WITHIN_S = 60
 
 
 def watch_app(
-    kafka: KafkaSettings, watch: WatchSettings, *, metrics: Metrics, progress: Progress, now_ms: Callable[[], int]
+    kafka: KafkaSettings,
+    watch: WatchSettings,
+    spill: Spill,
+    *,
+    metrics: Metrics,
+    progress: Progress,
+    now_ms: Callable[[], int],
 ) -> faust.App:
     """Ready to be run by a faust.Worker. Both agents run once per worker: with more, Faust's commits skip events."""
     app: Any = faust_app(kafka, watch)
@@ -42,7 +49,7 @@ def watch_app(
     tables = Tables(app, watch, kafka.min_insync, now_ms)
     outlet = Outlet(app, kafka, metrics, now_ms)
     published = Published(lambda: ControlFollower(ConfluentClients(kafka), kafka))
-    intake = Intake(app, outlet, metrics)
+    intake = Intake(app, outlet, spill, metrics)
     bookkeeper = Bookkeeper(watch, tables, published, outlet, now_ms)
     judge = Judge(watch, tables, published, outlet, now_ms)
     vitals = Vitals(app, metrics, progress)

@@ -15,11 +15,12 @@ from faust.exceptions import FaustError
 from streams.observe.metrics import Metrics
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter
+from streams.runtime.spill import Spill, SpilledError
 from streams.watch.connection import STAGE
 from streams.watch.tables import TableError
 
-NOT_THE_EVENTS_FAULT = (FaustError, KafkaError, KafkaException, TableError)
-"""The next event would fare no better: the process must end and start over."""
+NOT_THE_EVENTS_FAULT = (FaustError, KafkaError, KafkaException, TableError, SpilledError)
+"""The next event would fare no better: the process must end and start over, or, of a release that spills, end."""
 
 
 class Page(Protocol):
@@ -48,9 +49,10 @@ class Graveyard(Protocol):
 class Intake:
     """`finished` counts the events that were handled or buried."""
 
-    def __init__(self, app: Any, graveyard: Graveyard, metrics: Metrics) -> None:
+    def __init__(self, app: Any, graveyard: Graveyard, spill: Spill, metrics: Metrics) -> None:
         self._app = app
         self._graveyard = graveyard
+        self._spill = spill
         self._metrics = metrics
         self.finished = 0
 
@@ -69,7 +71,7 @@ class Intake:
             event.ack()
 
     async def _handled(self, batch: Sequence[Delivery], page: Page) -> Counter[str]:
-        gave_up = 0
+        letters: list[tuple[Delivery, DeadLetter]] = []
         for delivery in batch:
             try:
                 page.take(delivery)
@@ -77,7 +79,11 @@ class Intake:
                 raise
             except Exception as problem:  # noqa: BLE001  # a bug met by one event must not cost the others
                 reason = "unreadable" if isinstance(problem, ValueError) else "decision_failed"
-                await self._graveyard.bury(delivery, DeadLetter(reason, type(problem).__name__))
-                gave_up += 1
+                letter = DeadLetter(reason, type(problem).__name__)
+                self._spill.burying(delivery.topic, reason, letter.detail)
+                letters.append((delivery, letter))
+            self._spill.finished(delivery.topic)
+        for delivery, letter in letters:  # only now: the whole batch is read again when one of them may not be buried
+            await self._graveyard.bury(delivery, letter)
         await page.close()
-        return page.outcomes + Counter(gave_up=gave_up)
+        return page.outcomes + Counter(gave_up=len(letters))

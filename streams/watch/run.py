@@ -17,7 +17,8 @@ from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.logs import configure_logging, logger
 from streams.observe.metrics import Metrics
-from streams.settings import KafkaSettings, ObserveSettings
+from streams.runtime.spill import Spill, SpilledError
+from streams.settings import KafkaSettings, ObserveSettings, WorkerSettings
 from streams.watch.app import watch_app
 from streams.watch.connection import STAGE
 from streams.watch.settings import WatchSettings
@@ -26,10 +27,11 @@ from streams.watch.standstill import Guard
 log = logger(__name__)
 
 
-def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettings) -> None:
+def run_watch(kafka: KafkaSettings, watch: WatchSettings, worker: WorkerSettings, observe: ObserveSettings) -> None:
     """Returns after SIGTERM or SIGINT, when what was begun is finished and committed. Raises aiokafka's KafkaError or
-    KafkaException on what the cluster refuses, and SystemExit with a status other than 0 on anything else that a fresh
-    start may cure; whoever supervises the process starts it again. A start or end that stands still ends by force.
+    KafkaException on what the cluster refuses, SpilledError when most of what is read cannot be handled, and SystemExit
+    with a status other than 0 on anything else that a fresh start may cure; whoever supervises the process starts it
+    again. A start or end that stands still ends by force.
     """
     configure_logging(STAGE, observe.log_level)
     tell_crashes()
@@ -38,7 +40,9 @@ def run_watch(kafka: KafkaSettings, watch: WatchSettings, observe: ObserveSettin
     progress = Progress(now_ms, observe.stall_s * 1_000)
     with ObservationServer(observe.host, observe.port, progress.health, metrics) as server:
         server.write_port(observe.port_file)
-        app = watch_app(kafka, watch, metrics=metrics, progress=progress, now_ms=now_ms)
+        app = watch_app(
+            kafka, watch, Spill(STAGE, worker, by_batch=True), metrics=metrics, progress=progress, now_ms=now_ms
+        )
         keep_garbage_young()
         with Guard(app, progress.health, time.monotonic):
             _run(app)
@@ -66,8 +70,8 @@ def _run(app: faust.App) -> None:
         if isinstance(worker.crash_reason, ConsistencyError):
             log.error("tables_ahead_of_their_changelogs", todo="none: they are rebuilt at the next start")
         reason = worker.crash_reason or end.__context__
-        if isinstance(reason, KafkaError | KafkaException):
-            raise reason from None  # what the cluster refuses is no bug: whoever called us says it
+        if isinstance(reason, KafkaError | KafkaException | SpilledError):
+            raise reason from None  # what is no bug of the moment: whoever called us says it
         if end.code:
             raise
     finally:
@@ -83,6 +87,6 @@ def _calm_the_libraries() -> None:
 
 def _without_needless_traceback(record: logging.LogRecord) -> bool:
     """What Kafka refuses is said in a sentence; where in a library it was noticed helps nobody."""
-    if record.exc_info and isinstance(record.exc_info[1], KafkaError | KafkaException):
+    if record.exc_info and isinstance(record.exc_info[1], KafkaError | KafkaException | SpilledError):
         record.exc_info = None
     return True

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
-from streams.settings import KafkaSettings, ObserveSettings
+from streams.settings import KafkaSettings, ObserveSettings, WorkerSettings
 from streams.watch.run import run_watch
 from streams.watch.settings import WatchSettings
 
@@ -21,4 +21,4 @@ async def _seek_slowly(self: Any, *partitions: Any) -> Any:
 
 if __name__ == "__main__":
     _client.seek_to_committed = _seek_slowly
-    run_watch(KafkaSettings(), WatchSettings(), ObserveSettings())
+    run_watch(KafkaSettings(), WatchSettings(), WorkerSettings(), ObserveSettings())

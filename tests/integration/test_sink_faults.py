@@ -20,7 +20,8 @@ from streams.observe.metrics import Metrics
 from streams.runtime.clients import consumer_config
 from streams.runtime.kafka import Clients, ConfluentClients, GroupConsumer
 from streams.runtime.sink_worker import SinkWorker
-from streams.settings import KafkaSettings, SinkSettings
+from streams.runtime.spill import Spill
+from streams.settings import KafkaSettings, SinkSettings, WorkerSettings
 from tests.clickhouse_engine import new_database, running_engine
 from tests.fakes.call_rows import call_row, unwritable_row
 from tests.fakes.proxy import Faults, proxy_to
@@ -66,6 +67,7 @@ class Pipe:
         clients: Clients | None = None,
         batch_rows: int = 1_000,
         send_timeout_s: int = 60,
+        spill_percent: int = 50,
     ) -> WorkerThread:
         changes = {"port": self.proxy_port, "send_timeout_s": send_timeout_s, "connect_timeout_s": send_timeout_s}
         sink = ClickHouseSink(self.clickhouse.model_copy(update=changes))
@@ -73,7 +75,8 @@ class Pipe:
 
         def make(metrics: Metrics, progress: Progress) -> SinkWorker:
             chosen = ConfluentClients(kafka) if clients is None else clients
-            return SinkWorker(sink, chosen, kafka, settings, now_ms=clock, metrics=metrics, progress=progress)
+            spill = Spill("sink", WorkerSettings(spill_percent=spill_percent), by_batch=True)
+            return SinkWorker(sink, chosen, kafka, settings, spill, now_ms=clock, metrics=metrics, progress=progress)
 
         return self.bench.run(make, clock)
 
@@ -170,7 +173,7 @@ def test_a_batch_of_nothing_but_refused_rows_is_kept_row_by_row_and_the_next_is_
     pipe.alter("ALTER TABLE <table> ADD CONSTRAINT known_region CHECK ifNull(region, '') != 'atlantis'")
     pipe.write(*(call_row(number, region="atlantis") for number in range(100)))
     pipe.write(*(unwritable_row(number) for number in range(100, 1_000)))
-    pipe.start(batch_rows=1_000)
+    pipe.start(batch_rows=1_000, spill_percent=100)
     pipe.log.await_finished("sink", CALLS, 1_000)
     assert len(pipe.log.read(DEAD_LETTERS)) == 1_000
     pipe.write(*rows(*range(50)))

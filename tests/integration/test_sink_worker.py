@@ -15,7 +15,8 @@ from streams.observe.metrics import Metrics
 from streams.process import now_ms
 from streams.runtime.kafka import ConfluentClients
 from streams.runtime.sink_worker import SinkWorker
-from streams.settings import KafkaSettings, SinkSettings
+from streams.runtime.spill import Spill, SpilledError
+from streams.settings import KafkaSettings, SinkSettings, WorkerSettings
 from tests.fakes.call_rows import call_row
 from tests.fakes.sink import FakeSink
 from tests.integration.kafka_log import WITHIN_S, KafkaLog
@@ -46,13 +47,13 @@ def bench(kafka: KafkaSettings) -> Iterator[Bench]:
         yield bench
 
 
-def start(bench: Bench, sink: FakeSink, clock: Callable[[], int] = now_ms) -> WorkerThread:
+def start(bench: Bench, sink: FakeSink, clock: Callable[[], int] = now_ms, **worker: int) -> WorkerThread:
     settings = SinkSettings(batch_rows=BATCH_ROWS, batch_ms=50)
+    spill = Spill("sink", WorkerSettings(**worker), by_batch=True)
 
     def make(metrics: Metrics, progress: Progress) -> SinkWorker:
-        return SinkWorker(
-            sink, ConfluentClients(bench.kafka), bench.kafka, settings, now_ms=clock, metrics=metrics, progress=progress
-        )
+        clients = ConfluentClients(bench.kafka)
+        return SinkWorker(sink, clients, bench.kafka, settings, spill, now_ms=clock, metrics=metrics, progress=progress)
 
     return bench.run(make, clock)
 
@@ -138,6 +139,34 @@ def test_what_is_no_row_or_is_refused_is_kept_with_the_reason_and_the_rest_is_st
     assert dict(letters[b"1"].headers)["millrace-detail"] == b"no column can hold it"
     assert letters[b"2"].value == b"not a row"
     assert worker.metric("millrace_rows_total") == 2
+
+
+def refusing_all() -> FakeSink:
+    return FakeSink(refuses=lambda _row: "no column can hold it")
+
+
+@pytest.mark.parametrize("unreadable", [False, True], ids=["rows that are refused", "every second one is no row"])
+def test_a_release_that_cannot_store_rows_stops_and_the_next_takes_what_it_left(bench: Bench, unreadable: bool) -> None:
+    """What is buried is committed, and of a batch in which one may not be buried neither happens."""
+    for number in range(80):
+        bench.log.write(CALLS, call_row(number) if number % 2 or not unreadable else b"not yet a row")
+    bench.log.flush()
+    broken = start(bench, refusing_all() if not unreadable else FakeSink())
+
+    ended = broken.ended()
+
+    assert isinstance(ended, SpilledError)
+    assert f"became dead letters, or were about to, all of {bench.kafka.topic(CALLS)}" in str(ended)
+    assert "millrace dlq list --stage sink" in str(ended)
+    left_at = bench.log.committed("sink", CALLS).get(0, 0)
+    buried = [int(dict(letter.headers)["millrace-offset"] or b"") for letter in bench.log.read(DEAD_LETTERS)]
+    assert sorted(buried) == [at for at in range(left_at) if not unreadable or at % 2 == 0]
+    assert len(buried) <= 20
+
+    repaired = FakeSink()
+    start(bench, repaired, spill_percent=100)
+    bench.log.await_committed("sink", CALLS, {0: 80})
+    assert stored(repaired) >= {f"request-{at}" for at in range(left_at, 80) if at % 2 or not unreadable}
 
 
 def test_a_record_many_times_larger_than_a_fetch_is_read_like_any_other(bench: Bench) -> None:

@@ -11,7 +11,9 @@ from schemas.control import Tenant
 from schemas.topics import CALLS, DEAD_LETTERS
 from schemas.usage import Cost
 from scripts.stack.broker import Cluster as Broker
+from scripts.stack.process import log_tail
 from scripts.stack.readiness import holds_within
+from scripts.stack.supervised import BROKEN_EXIT_STATUS
 from streams.runtime.cluster import Cluster
 from streams.settings import KafkaSettings
 from tests.fakes.call_rows import priced
@@ -124,6 +126,26 @@ def test_an_unreadable_row_is_kept_for_the_operator_and_the_next_one_counts(at_w
     assert (letter.key(), letter.value()) == (b"careful", b'{"schema_version":')
     assert (headers["millrace-stage"], headers["millrace-reason"]) == (b"watch", b"unreadable")
     assert headers["millrace-topic"] == at_work.kafka.topic(CALLS).encode()
+
+
+def test_a_release_that_can_read_nothing_ends_for_good_and_the_next_takes_what_it_left(fleet: Fleet) -> None:
+    fleet.configure(Tenant(name="acme", open=True, daily_spend_alert_usd="0.99"))
+    child = fleet.launch("broken", "scripts.cli", "watch")
+    for _ in range(30):
+        fleet.send_rubbish("acme", b'{"schema_version":')
+    fleet.send(fleet.row(cost=priced("1")))
+
+    assert holds_within(START_S, lambda: not child.running), log_tail(fleet.log("broken"))
+
+    assert child.stop(1) == BROKEN_EXIT_STATUS
+    said = log_tail(fleet.log("broken"))
+    assert f"became dead letters, or were about to, all of {fleet.kafka.topic(CALLS)}, now for unreadable" in said
+    left = 31 - fleet.committed()
+    assert soon(lambda: len(fleet.dead_letters()) == 31 - left), "of the batch that is read again nothing was buried"
+    assert left > 10
+    fleet.launch(MILLRACE_WORKER_SPILL_PERCENT="100")
+    assert holds_within(START_S, lambda: fleet.alerts("tenant/acme") == ["daily_spend"]), log_tail(fleet.log())
+    assert soon(lambda: fleet.committed() == 31)
 
 
 def test_a_row_that_comes_twice_is_booked_once_and_nobody_is_told_twice(at_work: Fleet) -> None:

@@ -1,20 +1,35 @@
 """What cannot be handled is kept byte for byte, its requester is told, and the next event is unaffected."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from schemas.flow import Completion, Ticket
-from schemas.topics import COMPLETIONS, DEAD_LETTERS, MISSES
+from schemas.flow import Accepted, Completion, Ticket
+from schemas.topics import (
+    ACCOUNTS,
+    ADMITTED,
+    ALERTS,
+    BUDGETS,
+    CALLS,
+    COMPLETIONS,
+    DEAD_LETTERS,
+    DEFERRED,
+    MISSES,
+    NOTICES,
+    VALIDATED,
+)
 from streams.clock import now_ms
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Forward, Outcome, Record
 from streams.runtime.spill import SpilledError
 from streams.runtime.stage import View
 from streams.settings import KafkaSettings
+from streams.stages import limit
+from tests.fakes.call_rows import call_row
 from tests.integration.worker_thread import Bench, Note, passed_on, toy
-from tests.unit.examples import KEY, PROMPT_CANARY, miss
+from tests.unit.examples import KEY, PROMPT_CANARY, accepted, miss
 
 pytestmark = pytest.mark.integration
 
@@ -135,3 +150,30 @@ def test_a_release_that_can_handle_nothing_stops_and_the_next_takes_what_it_left
     assert {dict(letter.headers)["millrace-told"] for letter in letters} == {b"yes"}
     assert [len(letters), len(ends)] == [12, 30]
     assert {record.key for record in ends} == {f"r-{number}".encode() for number in range(30)}
+
+
+def test_a_limit_that_can_let_nobody_in_stops_although_it_takes_every_row_of_those_it_failed(bench: Bench) -> None:
+    bench.log.create(VALIDATED, DEFERRED, ADMITTED, CALLS, ACCOUNTS, BUDGETS, ALERTS, NOTICES)
+
+    def broken(event: limit.Asked, view: View[Any]) -> Outcome:
+        match event:
+            case Accepted():
+                raise RuntimeError(PROMPT_CANARY)
+            case _:
+                return limit.decide(event, view)
+
+    stage = bench.start(replace(limit.STAGE, decide=broken), spill_letters=12)
+    for number in range(300):
+        bench.log.write(CALLS, call_row(number))
+    bench.log.flush()
+    bench.log.await_committed("limit", CALLS, {0: 300})
+    for number in range(40):
+        bench.log.write(VALIDATED, accepted(f"r-{number}"), partition=0)
+    bench.log.flush()
+
+    ended = stage.ended()
+
+    assert isinstance(ended, SpilledError)
+    assert f"12 of its last 12 events became dead letters, all of {bench.kafka.topic(VALIDATED)}" in str(ended)
+    assert bench.log.committed("limit", VALIDATED) == {0: 12}
+    assert len(bench.log.read(DEAD_LETTERS)) == 12

@@ -16,9 +16,10 @@ from streams.process import now_ms
 from streams.runtime.kafka import ConfluentClients
 from streams.runtime.outcome import Outcome
 from streams.runtime.sink_worker import SinkWorker
+from streams.runtime.spill import Spill
 from streams.runtime.stage import View
 from streams.runtime.worker import DrainTimeoutError
-from streams.settings import KafkaSettings, SinkSettings
+from streams.settings import KafkaSettings, SinkSettings, WorkerSettings
 from tests.fakes.call_rows import call_row
 from tests.fakes.sink import FakeSink
 from tests.integration.invoke_bench import Desk, InvokeBench
@@ -51,8 +52,10 @@ def test_workers_outlive_their_broker_and_lose_nothing(bench: InvokeBench, own_b
     (node,) = own_broker.brokers
 
     def sink_worker(metrics: Metrics, progress: Progress) -> SinkWorker:
-        settings = SinkSettings(batch_rows=50, batch_ms=50)
-        return SinkWorker(sink, clients, bench.kafka, settings, now_ms=now_ms, metrics=metrics, progress=progress)
+        settings, spill = SinkSettings(batch_rows=50, batch_ms=50), Spill("sink", WorkerSettings(), by_batch=True)
+        return SinkWorker(
+            sink, clients, bench.kafka, settings, spill, now_ms=now_ms, metrics=metrics, progress=progress
+        )
 
     def write(numbers: range) -> None:
         for number in numbers:

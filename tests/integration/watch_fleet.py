@@ -62,7 +62,7 @@ class Fleet:
         )
         return child
 
-    def launch(self, name: str = "watch", module: str = "streams.watch", **settings: str) -> Child:
+    def launch(self, name: str = "watch", module: str = "streams.watch", *arguments: str, **settings: str) -> Child:
         """Warnings are errors in it, so that a library's deprecation is noticed here first."""
         kafka = {f"MILLRACE_KAFKA_{field.upper()}": str(value) for field, value in self._kafka_settings().items()}
         self._port_file(name).unlink(missing_ok=True)
@@ -74,7 +74,7 @@ class Fleet:
             "MILLRACE_WATCH_COMMIT_INTERVAL_MS": "200",
             "MILLRACE_OBSERVE_PORT_FILE": str(self._port_file(name)),
         }
-        argv = (sys.executable, "-W", "error", "-m", module)
+        argv = (sys.executable, "-W", "error", "-m", module, *arguments)
         child = spawn(Command(argv, self.log(name), env={**kafka, **own, **settings}))
         self._held.callback(child.stop, 10)
         self.workers[name] = child

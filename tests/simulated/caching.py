@@ -41,26 +41,29 @@ def _end(world: World, miss: Miss) -> None:
     if slot is None or len(earlier) > 1:
         return
     now_ms = world.timeline.now_ms
-    if world.random.random() < 0.6:
-        saved = Saved(request_id=miss.ticket.request_id, usage=Usage(), cost_usd=None)
-        record: Fill | FlightEnded = Fill(
-            namespace=slot.namespace,
-            entry=slot.entry,
-            answer=answer(),
-            saved=saved,
-            stored_at_ms=now_ms,
-            expires_at_ms=now_ms + world.random.choice((1_000, DAY_MS)),
-        )
+    saved = Saved(request_id=miss.ticket.request_id, usage=Usage(), cost_usd=None)
+    fill = Fill(
+        namespace=slot.namespace,
+        entry=slot.entry,
+        answer=answer(),
+        saved=saved,
+        stored_at_ms=now_ms,
+        expires_at_ms=now_ms + world.random.choice((1_000, DAY_MS)),
+    )
+    how = world.random.random()
+    if how < 0.6:
+        record: Fill | FlightEnded = fill
         key = slot.entry
     else:
-        failure = Failure(code="provider_unavailable", message="It failed.")
+        failure = None if how < 0.8 else Failure(code="provider_unavailable", message="It failed.")
         record = FlightEnded(
             namespace=slot.namespace,
             entry=slot.entry,
             identity=miss.ticket.identity,
-            status="failed",
+            status="failed" if failure else "ok",
             failure=failure,
             ended_at_ms=now_ms,
+            given=None if failure else replace(fill, expires_at_ms=now_ms),
         )
         key = f"{slot.entry}/flight/{miss.ticket.identity}"
     world.write(CACHE, record, key=key, partition_by=slot.namespace, after_ms=world.random.randrange(3_000))

@@ -166,6 +166,9 @@ def test_an_answer_that_failed_its_check_is_never_kept_even_where_it_is_given() 
     assert (response_to(given).status, response_to(given).steps) == ("ok", {"structure": "no_json"})
     (landed,) = kept_of(given)
     assert isinstance(landed, FlightEnded)
+    assert landed.given is not None, "those who waited with it are given it too"
+    assert (landed.given.answer.output.content, landed.steps) == (BAD, {"structure": "no_json"})
+    assert landed.given.saved.cost_usd == 2 * CALL_USD
 
 
 @pytest.mark.parametrize("status", ["failed", "expired"])
@@ -196,6 +199,12 @@ def test_where_an_answer_is_better_than_none_the_last_one_is_given_when_later_ro
     assert [(row.attempt_id, row.is_final, row.request_status) for row in rows_of(lost)] == [("attempt-2", True, "ok")]
     (landed,) = kept_of(lost)
     assert isinstance(landed, FlightEnded)
+    assert landed.given is not None
+    assert (landed.given.answer.output, landed.status) == (
+        climbed.round.held.output if climbed.round.held else None,
+        "ok",
+    )
+    assert landed.given.saved.usage == response.usage
 
 
 def test_where_a_failure_is_better_an_answer_that_did_not_pass_is_not_held() -> None:

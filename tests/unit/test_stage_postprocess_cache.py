@@ -61,8 +61,33 @@ def test_an_answer_that_need_not_come_out_the_same_again_is_not_kept(finish_reas
     assert (record.identity, record.status, record.failure) == ("acme/r-1", "ok", None)
 
 
-def test_half_an_answer_is_not_kept() -> None:
-    assert isinstance(kept_of(completion(slot=SLOT, answer=answer(complete=False))), FlightEnded)
+@pytest.mark.parametrize("finish_reason", ["content_filter", "refusal", "unknown"])
+def test_those_who_waited_are_given_an_answer_that_is_not_kept_and_it_has_expired_for_all_others(
+    finish_reason: FinishReason,
+) -> None:
+    record = kept_of(completion(slot=SLOT, answer=answer("No.", finish_reason=finish_reason)))
+
+    assert isinstance(record, FlightEnded)
+    assert record.given is not None
+    assert record.given.answer == answer("No.", finish_reason=finish_reason)
+    assert (record.given.saved.request_id, record.given.saved.cost_usd) == ("r-1", Decimal("0.000013"))
+    assert record.given.expires_at_ms == record.ended_at_ms == LATER_MS
+
+
+def test_half_an_answer_is_neither_kept_nor_given_to_others() -> None:
+    record = kept_of(completion(slot=SLOT, answer=answer(complete=False)))
+
+    assert isinstance(record, FlightEnded)
+    assert record.given is None
+
+
+def test_who_was_given_an_answer_that_another_waited_for_is_told_what_was_said_of_it() -> None:
+    saved = Saved(request_id="r-0", usage=Usage(), cost_usd=Decimal("0.02"))
+    hit = completion(cache="coalesced", saved=saved, attempts=(), plan=None, steps={"structure": "no_json"})
+
+    (given,) = [each.event for each in written(hit) if isinstance(each.event, Response)]
+
+    assert given.steps == {"structure": "no_json"}
 
 
 @pytest.mark.parametrize("finish_reason", ["stop", "length", "tool_calls"])

@@ -11,8 +11,14 @@ from typing_extensions import override
 from streams.observe.metrics import Metrics
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter, Reason
+from streams.runtime.spill import Spill, SpilledError
+from streams.settings import WorkerSettings
 from streams.watch.intake import Intake
 from streams.watch.tables import TableError
+
+
+def never() -> Spill:
+    return Spill("watch", WorkerSettings(spill_percent=100), by_batch=True)
 
 
 class Record:
@@ -73,10 +79,17 @@ class Graveyard:
 
 
 class Pages:
-    """Every page is one more in `opened`. `problem` is met by the event of offset 1, or when a page is closed."""
+    """Every page is one more in `opened`. `problem` is met by the event of offset 1, or by all; `at_close` by pages."""
 
-    def __init__(self, problem: BaseException | None = None, *, at_close: BaseException | None = None) -> None:
+    def __init__(
+        self,
+        problem: BaseException | None = None,
+        *,
+        at_close: BaseException | None = None,
+        fails_all: bool = False,
+    ) -> None:
         self.problem = problem
+        self.fails_all = fails_all
         self.at_close = at_close
         self.opened: list[PageSeen] = []
 
@@ -93,7 +106,7 @@ class PageSeen:
         self.closed = False
 
     def take(self, delivery: Delivery) -> None:
-        if self._pages.problem is not None and delivery.offset == 1:
+        if self._pages.problem is not None and (self._pages.fails_all or delivery.offset == 1):
             raise self._pages.problem
         self.taken.append(delivery.offset)
         self.outcomes["handled"] += 1
@@ -119,7 +132,7 @@ async def drain(intake: Intake, stream: Stream, pages: Pages) -> None:
 @pytest.mark.asyncio
 async def test_what_has_been_handled_is_acknowledged_and_counted() -> None:
     first, second = Record(0), Record(1)
-    intake = Intake(App(), Graveyard(), Metrics())
+    intake = Intake(App(), Graveyard(), never(), Metrics())
 
     await drain(intake, Stream(first, second), Pages())
 
@@ -137,7 +150,7 @@ async def test_an_event_that_cannot_be_handled_is_buried_and_the_next_one_is_tak
 ) -> None:
     records = Record(0), Record(1), Record(2)
     graveyard = Graveyard()
-    intake = Intake(App(), graveyard, Metrics())
+    intake = Intake(App(), graveyard, never(), Metrics())
 
     await drain(intake, Stream(*records), Pages(problem))
 
@@ -152,11 +165,26 @@ async def test_when_the_fault_is_not_the_events_the_app_ends_without_acknowledgi
     app, graveyard = App(), Graveyard()
 
     with pytest.raises(type(problem)):
-        await drain(Intake(app, graveyard, Metrics()), Stream(handled, held, untouched), Pages(problem))
+        await drain(Intake(app, graveyard, never(), Metrics()), Stream(handled, held, untouched), Pages(problem))
 
     assert app.crashes == [problem]
     assert graveyard.buried == []
     assert (handled.acknowledged, held.acknowledged, untouched.refcount) == (True, False, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_watch_that_can_handle_nothing_ends_and_buries_nothing_of_the_batch_that_is_read_again() -> None:
+    spill = Spill("watch", WorkerSettings(spill_letters=3, spill_window=3), by_batch=True)
+    pages, graveyard, app = Pages(RuntimeError("a bug"), fails_all=True), Graveyard(), App()
+    first, second = Record(0, 1), Record(2, 3, 4)
+
+    with pytest.raises(SpilledError) as ended:
+        await drain(Intake(app, graveyard, spill, Metrics()), Stream(first, second), pages)
+
+    assert app.crashes == [ended.value]
+    assert [offset for offset, _ in graveyard.buried] == [0, 1]
+    assert (first.acknowledged, second.acknowledged) == (True, False)
+    assert not pages.opened[1].closed
 
 
 @pytest.mark.asyncio
@@ -166,7 +194,7 @@ async def test_an_event_that_cannot_even_be_buried_is_kept() -> None:
     refusal = ProducerSendError("no broker")
 
     with pytest.raises(ProducerSendError):
-        await drain(Intake(app, Graveyard(refusal), Metrics()), Stream(*records), Pages(ValueError("bad row")))
+        await drain(Intake(app, Graveyard(refusal), never(), Metrics()), Stream(*records), Pages(ValueError("bad row")))
 
     assert app.crashes == [refusal]
     assert not records[1].acknowledged
@@ -183,7 +211,9 @@ async def test_an_agent_that_is_cancelled_acknowledges_nothing_it_has_not_finish
             await asyncio.Event().wait()
 
     record = Record(0)
-    task = asyncio.ensure_future(Intake(App(), Graveyard(), Metrics()).take(Stream(record), lambda: Endless(Pages())))
+    task = asyncio.ensure_future(
+        Intake(App(), Graveyard(), never(), Metrics()).take(Stream(record), lambda: Endless(Pages()))
+    )
     await begun.wait()
     task.cancel()
     await ended(task)
@@ -197,7 +227,7 @@ async def test_a_batch_is_one_page_and_each_of_its_events_is_counted() -> None:
     pages, metrics = Pages(ValueError("bad row")), Metrics()
     batch, next_batch = Record(0, 1, 2), Record(3, 4)
     graveyard = Graveyard()
-    intake = Intake(App(), graveyard, metrics)
+    intake = Intake(App(), graveyard, never(), metrics)
 
     await drain(intake, Stream(batch, next_batch), pages)
 
@@ -214,7 +244,7 @@ async def test_a_batch_is_one_page_and_each_of_its_events_is_counted() -> None:
 async def test_a_batch_whose_page_cannot_be_closed_is_not_acknowledged_and_none_of_it_is_counted() -> None:
     record, app, metrics = Record(0, 2), App(), Metrics()
     refusal = ProducerSendError("no broker")
-    intake = Intake(app, Graveyard(), metrics)
+    intake = Intake(app, Graveyard(), never(), metrics)
 
     with pytest.raises(ProducerSendError):
         await drain(intake, Stream(record), Pages(at_close=refusal))

@@ -9,8 +9,14 @@ import httpx2
 import orjson
 import pytest
 
+from schemas.control import Tenant
+from schemas.postprocess import PostProcess
 from schemas.request import Priority
 from schemas.response import Response
+from schemas.topics import CONTROL
+from scripts.cli.config_diff import Added
+from scripts.cli.control_topic import write_control
+from scripts.cli.kafka import LiveCluster
 from scripts.local.stack import LocalStack
 from scripts.stack.readiness import holds_within
 from tests.integration.conversation import Conversation
@@ -30,10 +36,10 @@ class Crowd:
         self._billed_before = len(self._bill())
         self._asked_before = self._asked()
 
-    def ask(self, faults: str, priority: Priority = "normal") -> None:
+    def ask(self, faults: str, priority: Priority = "normal", tenant: str = "local") -> None:
         question = [{"role": "user", "content": f"{faults} What is {self._name}?"}]
         for number in range(CROWD):
-            self._conversation.ask(self._id(number), key=None, tenant_id="local", messages=question, priority=priority)
+            self._conversation.ask(self._id(number), key=None, tenant_id=tenant, messages=question, priority=priority)
 
     def answers(self) -> list[Response]:
         return [self._conversation.answer(self._id(number)) for number in range(CROWD)]
@@ -92,6 +98,33 @@ def test_two_hundred_who_ask_the_same_at_once_cost_one_call(crowd: Crowd, faults
     # what the call that hung has cost nobody knows: no sum is told of it, and what the answer cost was saved
     assert paid == (None if "hang" in faults else saved)
     assert {answer.cost_usd for answer in answers if answer.cache != "none"} == {0}
+
+
+def test_two_hundred_who_ask_the_same_at_once_are_given_an_answer_that_is_not_kept_and_it_costs_one_call(
+    stack: LocalStack, conversation: Conversation
+) -> None:
+    name = f"wanting-{uuid4().hex[:8]}"
+    wants_more = PostProcess(min_chars=20_000, otherwise="answer")
+    cluster = LiveCluster(stack.kafka, {stack.kafka.topic(CONTROL): 1})
+    write_control(cluster, [Added(Tenant(name=name, open=True, postprocess=wants_more))])
+    assert holds_within(30, lambda: _steps_of_one(conversation, name) == {"length": "too_short"})
+    crowd = Crowd(stack, conversation)
+
+    crowd.ask("[[fault:slow delay=3 times=1]]", tenant=name)
+    answers = crowd.answers()
+
+    assert {answer.status for answer in answers} == {"ok"}
+    assert len({answer.output.content for answer in answers if answer.output is not None}) == 1
+    assert [answer.steps for answer in answers] == [{"length": "too_short"}] * CROWD
+    late = CROWD - kinds(answers)["coalesced"]
+    assert crowd.asked == len(crowd.billed) == late <= 3, "once for those who waited, and for who came after the end"
+
+
+def _steps_of_one(conversation: Conversation, tenant: str) -> dict[str, str]:
+    request_id = uuid4().hex
+    question = [{"role": "user", "content": f"What is {request_id}?"}]
+    conversation.ask(request_id, key=None, tenant_id=tenant, messages=question)
+    return conversation.answer(request_id).steps
 
 
 def test_a_failure_that_remains_is_told_to_all_who_waited_and_nobody_asks_again_for_each_of_them(crowd: Crowd) -> None:
