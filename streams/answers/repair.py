@@ -4,8 +4,8 @@ Taken: words around it, a code fence, commas too many or too few, single quotes,
 Python's words, line breaks inside strings, an end that is missing. Not taken: quotes inside quotes, unknown words, what
 is closed by the wrong bracket, and what stands in brackets as prose has it, such as [1].
 
-Reads the text once, so a hostile one takes no longer than another of its length: the libraries for this take ten seconds
-for twenty kilobytes of `{'{'`.
+Reads the text once, so a hostile one takes no longer than another of its length: the libraries for this take ten
+seconds for twenty kilobytes of `{'{'`.
 """
 
 import re
@@ -51,11 +51,15 @@ def mended(text: str, kind: Kind = "any") -> JsonValue:
     """The first value of that kind in the text, and never a part of one. Raises Unmendable."""
     if len(text) > MOST_CHARS:
         raise Unmendable
-    at, array = 0, ""
+    at, array, is_first = 0, "", True
     while (bracket := _BRACKET.search(text, at)) is not None:
         start = bracket.start()
         aside = _ASIDE.match(text, start)
-        if aside is not None and not (text[start] == "[" and _is_meant(text, start, aside.end(), kind)):
+        is_meant = text[start] == "[" and (
+            _is_announced(text, start, kind) or (is_first and _is_all(text, aside, start))
+        )
+        is_first = False
+        if aside is not None and not is_meant:
             at = aside.end()
             continue
         writer = _Writer()
@@ -67,13 +71,15 @@ def mended(text: str, kind: Kind = "any") -> JsonValue:
     return _value(array)
 
 
-def _is_meant(text: str, start: int, end: int, kind: Kind) -> bool:
-    """It is all there is, but for a fence around it; or an array was asked for, and the words before announce it."""
-    if kind == "array" and text[max(start - _ANNOUNCED_CHARS, 0) : start].rstrip().endswith(":"):
-        return True
-    if text.find("[", 0, start) >= 0:
+def _is_announced(text: str, start: int, kind: Kind) -> bool:
+    return kind == "array" and text[max(start - _ANNOUNCED_CHARS, 0) : start].rstrip().endswith(":")
+
+
+def _is_all(text: str, aside: re.Match[str] | None, start: int) -> bool:
+    """But for a fence around it."""
+    if aside is None or _BEFORE.fullmatch(text, 0, start) is None:
         return False
-    return _BEFORE.fullmatch(text, 0, start) is not None and _BEHIND.fullmatch(text, end) is not None
+    return _BEHIND.fullmatch(text, aside.end()) is not None
 
 
 def _value(written: str) -> JsonValue:
