@@ -122,6 +122,7 @@ class Registration(InternalEvent, tag_field="kind", tag="registration"):
         Meta(description="while it waits on llm.deferred: when it expires; nothing is charged for it yet"),
     ] = None
     deferred_tokens: Annotated[int, Meta(description="what it will ask of limits of tokens")] = 0
+    deferred_bytes: Annotated[int, Meta(description="what it takes in memory while it waits")] = 0
     deferred_offset: Annotated[
         int | None,
         Meta(description="of the llm.deferred record from which it went on; taken again, that one goes on again"),

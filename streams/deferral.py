@@ -4,11 +4,14 @@ Whoever waits is weighed by the clock, not by its record's time: what is let in 
 registration says when it went on, so that a repetition decides the same.
 """
 
+from schemas.account import Meters
 from schemas.control import Tenant
 from schemas.flow import Ticket
 from schemas.response import Failure
-from streams.limits import Asker, Charge, Demand, Short, demands, weigh
-from streams.state.accounts import Accounts
+from schemas.topics import MIB
+from streams.limits import Asker, Demand, Scope, demands, demands_on
+from streams.state.accounts import NO_METERS, Accounts
+from streams.state.precedence import ALWAYS_US, Own, Stance
 from streams.state.waiting import Crowd
 
 MOST_MS = 12 * 3_600_000
@@ -32,37 +35,55 @@ def until_ms(ticket: Ticket, tenant: Tenant, now_ms: int) -> int:
     return min(ticket.deadline_ms, now_ms + MOST_MS)
 
 
-def is_behind(crowd: Crowd, tenant: Tenant | None, asker: Asker, offset: int, accounts: Accounts, now_ms: int) -> bool:
+def is_behind(crowd: Crowd, tenant: Tenant, asker: Asker, offset: int, accounts: Accounts, now_ms: int) -> bool:
     """Whether somebody who asked before waits for a meter that this one needs too, or is about to go on. Who waits for
     a meter of another user holds nobody up.
     """
-    if tenant is None:
-        return False
-    for (user_id, model), head in crowd.heads():
-        if head.offset >= offset:
-            continue
-        other = Asker(asker.tenant_id, user_id, model)
-        found = weigh(demands(tenant, user_id, model, head.tokens), accounts, other, now_ms)
-        match found:
-            case Charge():
-                return True
-            case Short(demand):
-                if _needs(asker, demand, other):
-                    return True
-            case Failure():
-                pass
-    return False
+    known, now_us = crowd.precedence, now_ms * 1_000
+    known.begin(tenant)
+    heads = crowd.heads
+    while len(known) < len(heads) and heads[len(known)][0] < offset and not known.lets_nobody_pass(now_us):
+        at, line = heads[len(known)]
+        known.append(at, stance(tenant, Asker(asker.tenant_id, *line), crowd.head(line).tokens, accounts))
+    meters = accounts.meters(asker.tenant_id, None) or NO_METERS
+
+    def tenant_ready_us(tokens: int) -> int:
+        return max((_ready_us(demand, meters) for demand in demands_on(tenant.limits, "tenant", tokens)), default=0)
+
+    return known.holds_up(offset, asker.user_id, asker.model, now_us, tenant_ready_us)
 
 
-def _needs(asker: Asker, demand: Demand, other: Asker) -> bool:
-    """Whether the meter that holds up the other is this one's too."""
-    match demand.scope:
+def stance(tenant: Tenant, asker: Asker, tokens: int, accounts: Accounts) -> Stance | None:
+    """None for one that never fits."""
+    ready_us, holder = ALWAYS_US, None
+    for demand in demands(tenant, asker.user_id, asker.model, tokens):
+        if demand.units > demand.rate.burst:
+            return None
+        name = _name(asker, demand.scope)
+        if name is not None:
+            at_us = _ready_us(demand, asker.meters(accounts, demand.scope) or NO_METERS)
+            if at_us > ready_us:
+                ready_us, holder = at_us, name
+    return Stance(ready_us, holder, tokens)
+
+
+def _name(asker: Asker, scope: Scope) -> tuple[Own, str] | None:
+    """Of a meter that is not the tenant's own."""
+    match scope:
         case "tenant":
-            return True
+            return None
         case "user":
-            return asker.user_id == other.user_id
+            return None if asker.user_id is None else ("user", asker.user_id)
         case "model":
-            return asker.model == other.model
+            return None if asker.model is None else ("model", asker.model)
+
+
+def _ready_us(demand: Demand, meters: Meters) -> int:
+    """When the meter takes what is demanded of it, if nothing else comes first: see `gcra.meter`."""
+    stand_us = meters.of(demand.unit)
+    if stand_us is None:
+        return ALWAYS_US
+    return stand_us + demand.rate.span_us(demand.units) - demand.rate.span_us(demand.rate.burst)
 
 
 def estimated_wait_ms(
@@ -86,11 +107,19 @@ def estimated_wait_ms(
     return -(-wait_us // 1_000)
 
 
-def too_many(tenant: Tenant, wait_ms: int) -> Failure:
+def most_reached(crowd: Crowd, tenant: Tenant) -> str | None:
+    """What there is of the tenant that waits, if no more may. The last one may go beyond the most bytes."""
+    if crowd.count >= tenant.max_deferred:
+        return f"{tenant.max_deferred} requests of the tenant wait already, as many as may"
+    if crowd.size_bytes >= tenant.max_deferred_mib * MIB:
+        return f"{tenant.max_deferred_mib} MiB of the tenant's requests wait already, as much as may"
+    return None
+
+
+def too_many(most: str, wait_ms: int) -> Failure:
     return Failure(
         code="rate_limited",
-        message=f"over a limit, and {tenant.max_deferred} requests of the tenant wait already, as many as may; send it "
-        f"again under a new request_id in {wait_ms} ms",
+        message=f"over a limit, and {most}; send it again under a new request_id in {wait_ms} ms",
         field="tenant_id",
         retryable=True,
         retry_after_ms=wait_ms,

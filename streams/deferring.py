@@ -9,7 +9,16 @@ from schemas.flow import Accepted, Deferred
 from schemas.response import Failure
 from schemas.topics import DEFERRED
 from streams.admission import deferred_notice, go_on, let_in, register, registration, told_again
-from streams.deferral import CARRY_MS, NAP_MS, estimated_wait_ms, is_behind, too_many, until_ms, waited_too_long
+from streams.deferral import (
+    CARRY_MS,
+    NAP_MS,
+    estimated_wait_ms,
+    is_behind,
+    most_reached,
+    too_many,
+    until_ms,
+    waited_too_long,
+)
 from streams.limits import Asker, Charge, Short, asker_of, demands_of, tokens_of, weigh
 from streams.limits_stop import stopped
 from streams.runtime.outcome import Absorb, Forward, Outcome, Park, Record
@@ -23,14 +32,15 @@ from streams.state.waiting import held_as
 def defer(event: Accepted, tenant: Tenant, asker: Asker, view: View[Accounts]) -> Outcome:
     """It is registered, so that its id is used up and its place in line is known. Nothing is charged for it yet."""
     now_ms, crowd = view.delivery.timestamp_ms, view.state.waiting.of(asker.tenant_id)
-    if crowd is not None and crowd.count >= tenant.max_deferred:
+    if crowd is not None and (most := most_reached(crowd, tenant)) is not None:
         wait_ms = estimated_wait_ms(crowd, tenant, asker, tokens_of(event), view.state, now_ms)
-        return register(event, view, too_many(tenant, max(wait_ms, 0)))
+        return register(event, view, too_many(most, max(wait_ms, 0)))
     until = until_ms(event.ticket, tenant, max(now_ms, view.now_ms))
     registered = replace(
         registration(event, view, None),
         deferred_until_ms=until,
         deferred_tokens=tokens_of(event),
+        deferred_bytes=len(view.delivery.value or b""),
     )
     return Forward((registration_record(registered), *waiting_records(event, until, view)))
 
@@ -80,17 +90,21 @@ def _its_turn(request: Accepted, known: Registered, view: View[Accounts], now_ms
     crowd = view.state.waiting.of(tenant_id)
     if crowd is not None and not view.state.is_first(crowd, tenant_id, request.ticket.request_id):
         return Park(name, latest_ms)
-    nap_ms = min(latest_ms, view.now_ms + NAP_MS)
-    tenant = view.control.tenants.get(tenant_id)
-    asker = asker_of(tenant, tenant_id, known.user_id, request.ticket.model)
-    if crowd is not None and is_behind(crowd, tenant, asker, known.offset, view.state, now_ms):
-        return Park(name, nap_ms)
     stop = stopped(view.control, tenant_id, now_ms)
     if stop is not None:
         return register(request, view, stop, known=known)
+    nap_ms = min(latest_ms, view.now_ms + NAP_MS)
+    tenant = view.control.tenants.get(tenant_id)
+    asker = asker_of(tenant, tenant_id, known.user_id, request.ticket.model)
     charge = weigh(demands_of(request, tenant), view.state, asker, now_ms)
     match charge:
         case Charge():
+            if (
+                crowd is not None
+                and tenant is not None
+                and is_behind(crowd, tenant, asker, known.offset, view.state, now_ms)
+            ):
+                return Park(name, nap_ms)
             return let_in(request, view, charge, now_ms, known)
         case Short(_, wait_ms):
             return Park(name, min(nap_ms, now_ms + wait_ms))

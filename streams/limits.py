@@ -103,10 +103,13 @@ def demands_of(event: Accepted, tenant: Tenant | None) -> tuple[Demand, ...]:
 
 def demands(tenant: Tenant, user_id: str | None, model: str | None, tokens: int) -> tuple[Demand, ...]:
     return tuple(
-        Demand(scope, unit, rate, 1 if unit == "requests" else tokens)
-        for scope, limits in limited(tenant, user_id, model)
-        for unit, rate in rates_of(limits)
+        demand for scope, limits in limited(tenant, user_id, model) for demand in demands_on(limits, scope, tokens)
     )
+
+
+def demands_on(limits: Limits, scope: Scope, tokens: int) -> Iterator[Demand]:
+    for unit, rate in rates_of(limits):
+        yield Demand(scope, unit, rate, 1 if unit == "requests" else tokens)
 
 
 def rates_of(limits: Limits) -> Iterator[tuple[LimitUnit, Rate]]:

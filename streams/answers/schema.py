@@ -4,23 +4,26 @@ Schemas are other people's words: patterns are matched in linear time, reference
 not compile, or could take longer than anybody waits, checks nothing.
 """
 
-from functools import lru_cache
 from itertools import islice
-from typing import cast
 
 import jsonschema_rs
 from pydantic import JsonValue
 
-from schemas.base import JsonObject, dump_json, load_json
+from schemas.base import dump_json
 from schemas.postprocess import AnswerRules
 from schemas.prompt import JsonSchemaFormat, Params
-from streams.answers.unfolding import unfolds
+from streams.answers.compiled import CompiledSchemas
 
 MOST_PROBLEMS = 5
 _MOST_CHARS = 256 * 1024
 _PROBLEM_CHARS = 200
-_PATTERN_BYTES = 1024 * 1024
-_NEVER_QUOTED = "the value"
+_SAYS_A_NAME = {
+    "additionalProperties": "has a property that is not allowed",
+    "unevaluatedProperties": "has a property that is not allowed",
+    "propertyNames": "has a property whose name is not allowed",
+}
+"""What is found wrong with names, whose own message would quote them."""
+_known = CompiledSchemas()
 
 
 class UnusableSchema(ValueError):
@@ -37,28 +40,20 @@ def schema_of(params: Params, rules: AnswerRules) -> str | None:
 
 
 def problems_of(value: JsonValue, schema: str) -> tuple[str, ...]:
-    """Where it does not keep to the schema, and how, without a word of its values: the first few. Raises
-    UnusableSchema.
+    """Where it does not keep to the schema, and how, without a word of its values or of names that are not the
+    schema's: the first few. Raises UnusableSchema.
     """
-    validator = _compiled(schema)
-    if validator is None:
+    known = _known.get(schema)
+    if known is None or (known.patterns_bytes and not known.may_check(len(dump_json(value)))):
         raise UnusableSchema
-    found = islice(validator.iter_errors(value), MOST_PROBLEMS)
-    return tuple(f"{_path(error)}: {error.message}"[:_PROBLEM_CHARS] for error in found)
+    found = islice(known.validator.iter_errors(value), MOST_PROBLEMS)
+    return tuple(f"{_path(error, known.names)}: {_said(error)}"[:_PROBLEM_CHARS] for error in found)
 
 
-@lru_cache(maxsize=256)
-def _compiled(schema: str) -> jsonschema_rs.Validator | None:
-    """None is remembered as well: it would not compile the next time either."""
-    patterns = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_BYTES)
-    try:
-        known = load_json(schema)
-        if not isinstance(known, dict) or unfolds(cast("JsonObject", known)):
-            return None
-        return jsonschema_rs.validator_for(schema, mask=_NEVER_QUOTED, pattern_options=patterns, offline=True)
-    except (ValueError, jsonschema_rs.ReferencingError):
-        return None
+def _said(error: jsonschema_rs.ValidationError) -> str:
+    return _SAYS_A_NAME.get(error.kind.name, error.message)
 
 
-def _path(error: jsonschema_rs.ValidationError) -> str:
-    return ".".join(str(step) for step in error.instance_path) or "the whole"
+def _path(error: jsonschema_rs.ValidationError, names: frozenset[str]) -> str:
+    steps = (str(each) if isinstance(each, int) or each in names else "*" for each in error.instance_path)
+    return ".".join(steps) or "the whole"

@@ -10,8 +10,8 @@ from typing import cast
 
 from schemas.base import JsonObject
 
-MOST_PARTS = 100_000
-"""Of a schema with its references written out, each cycle once."""
+MOST_PARTS = 20_000
+"""Of a schema with its references written out, each cycle once. A validator takes up to a kilobyte for each."""
 _IN_PLACE = ("not", "if", "then", "else")
 _IN_PLACE_LISTS = ("anyOf", "oneOf", "allOf")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
@@ -19,10 +19,15 @@ _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 def unfolds(schema: JsonObject) -> bool:
     """Whether checking an answer against it may take longer than in proportion to both."""
+    return parts_of(schema) is None
+
+
+def parts_of(schema: JsonObject) -> int | None:
+    """How many parts are checked, references written out; None where it unfolds."""
     try:
-        return _Unfolding(schema).is_endless()
+        return _Unfolding(schema).parts()
     except RecursionError:
-        return True
+        return None
 
 
 class _Unfolding:
@@ -32,9 +37,10 @@ class _Unfolding:
         self._open: set[str] = set()
         self._cyclic: set[str] = set()
 
-    def is_endless(self) -> bool:
+    def parts(self) -> int | None:
         """Cycles are found while parts are counted; then it is asked who leads into them twice."""
-        return self._count(self._root) > MOST_PARTS or self._branches(self._root)
+        found = self._count(self._root)
+        return None if found > MOST_PARTS or self._branches(self._root) else found
 
     def _count(self, part: object) -> int:
         if isinstance(part, list):

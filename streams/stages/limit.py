@@ -89,13 +89,17 @@ def _weighed(event: Accepted, view: View[Accounts]) -> Outcome:
     tenant = view.control.tenants.get(tenant_id)
     asker = asker_of(tenant, tenant_id, event.ticket.user_id, event.ticket.model)
     patient = deferring(tenant)
-    crowd = view.state.waiting.of(tenant_id) if patient is not None else None
-    asked_at = view.delivery.offset
-    if patient is not None and crowd is not None and is_behind(crowd, patient, asker, asked_at, view.state, now_ms):
-        return defer(event, patient, asker, view)
     charge = weigh(demands_of(event, tenant), view.state, asker, now_ms)
     match charge:
         case Charge():
+            crowd = view.state.waiting.of(tenant_id) if patient is not None else None
+            asked_at = view.delivery.offset
+            if (
+                patient is not None
+                and crowd is not None
+                and is_behind(crowd, patient, asker, asked_at, view.state, now_ms)
+            ):
+                return defer(event, patient, asker, view)
             return let_in(event, view, charge, now_ms, None)
         case Short(demand, wait_ms):
             if patient is not None:

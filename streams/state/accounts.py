@@ -78,6 +78,9 @@ class Accounts:
         return ()
 
     def _move(self, whose: _Whose, meters: Meters) -> None:
+        crowd = self.waiting.of(whose[0])
+        if crowd is not None and self._meters.get(whose) != meters:
+            crowd.moved(*whose[1:])
         self._meters[whose] = meters
         self._meters.move_to_end(whose)
 

@@ -1,11 +1,13 @@
 """Who waits until the limits of its tenant take it: in lines of those that ask the same meters, in order of arrival."""
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from schemas.account import Registration
+from streams.state.precedence import Precedence
 
 Line = tuple[str | None, str | None]
 """A tenant's user, and the model where the tenant has limits for it: all in one line move the same meters."""
@@ -17,21 +19,34 @@ class Waiter(Struct, frozen=True):
     request_id: str
     offset: int
     tokens: int
+    size_bytes: int
 
 
 class Crowd:
-    """All of one tenant that wait."""
+    """All of one tenant that wait. `precedence` is what has been worked out of the first of each line so far."""
 
     def __init__(self) -> None:
         self.count = 0
         self.tokens = 0
+        self.size_bytes = 0
+        self.precedence = Precedence()
         self._lines: dict[Line, OrderedDict[bytes, Waiter]] = {}
         self._line_of: dict[bytes, Line] = {}
         self._tokens_of: dict[Line, int] = {}
+        self._heads: list[tuple[int, Line]] = []  # by offset
+        self._of_user: dict[str, set[Line]] = {}
+        self._of_model: dict[str, set[Line]] = {}
 
-    def heads(self) -> Iterator[tuple[Line, Waiter]]:
-        """Of each line the first."""
-        return ((line, next(iter(waiters.values()))) for line, waiters in self._lines.items())
+    @property
+    def heads(self) -> Sequence[tuple[int, Line]]:
+        """Where the first of each line stands, the oldest first."""
+        return self._heads
+
+    def head(self, line: Line) -> Waiter:
+        return next(iter(self._lines[line].values()))
+
+    def oldest(self) -> Waiter:
+        return self.head(self._heads[0][1])
 
     def line(self, line: Line) -> tuple[int, int]:
         """How many wait in it, and how many tokens they will ask for."""
@@ -45,10 +60,13 @@ class Crowd:
         if key in self._line_of:
             return
         self._line_of[key] = line
-        self._lines.setdefault(line, OrderedDict())[key] = waiter
-        self._tokens_of[line] = self._tokens_of.get(line, 0) + waiter.tokens
+        if line not in self._lines:
+            self._begin(line, waiter)
+        self._lines[line][key] = waiter
+        self._tokens_of[line] += waiter.tokens
         self.count += 1
         self.tokens += waiter.tokens
+        self.size_bytes += waiter.size_bytes
 
     def remove(self, key: bytes) -> Waiter | None:
         """Returns who is first in its line then, if that has changed."""
@@ -60,14 +78,45 @@ class Crowd:
         gone = waiters.pop(key)
         self.count -= 1
         self.tokens -= gone.tokens
+        self.size_bytes -= gone.size_bytes
         self._tokens_of[line] -= gone.tokens
-        if not waiters:
-            del self._lines[line], self._tokens_of[line]
+        if not was_first:
             return None
-        return next(iter(waiters.values())) if was_first else None
+        del self._heads[bisect_left(self._heads, gone.offset, key=_offset)]
+        self.precedence.forget(gone.offset)
+        if not waiters:
+            self._end(line)
+            return None
+        first = next(iter(waiters.values()))
+        self._put(first.offset, line)
+        return first
 
-    def oldest(self) -> Waiter:
-        return min((head for _, head in self.heads()), key=lambda head: head.offset)
+    def moved(self, user_id: str | None, model: str | None = None) -> None:
+        """The meters of a user, or of a model, stand elsewhere."""
+        if model in self._of_model:
+            self.precedence.forget(0)
+        for line in self._of_user.get(user_id or "", ()):
+            self.precedence.forget(self.head(line).offset)
+
+    def _begin(self, line: Line, waiter: Waiter) -> None:
+        self._lines[line] = OrderedDict()
+        self._tokens_of[line] = 0
+        self._put(waiter.offset, line)
+        for name, lines in zip(line, (self._of_user, self._of_model), strict=True):
+            if name is not None:
+                lines.setdefault(name, set()).add(line)
+
+    def _end(self, line: Line) -> None:
+        del self._lines[line], self._tokens_of[line]
+        for name, lines in zip(line, (self._of_user, self._of_model), strict=True):
+            if name is not None:
+                lines[name].discard(line)
+                if not lines[name]:
+                    del lines[name]
+
+    def _put(self, offset: int, line: Line) -> None:
+        self.precedence.forget(offset)
+        insort(self._heads, (offset, line), key=_offset)
 
 
 class Waiting:
@@ -91,7 +140,7 @@ class Waiting:
         if event.deferred_until_ms is not None:
             if crowd is None:
                 crowd = self._crowds[event.tenant_id] = Crowd()
-            waiter = Waiter(event.request_id, event.offset, event.deferred_tokens)
+            waiter = Waiter(event.request_id, event.offset, event.deferred_tokens, event.deferred_bytes)
             crowd.add(key, (event.user_id, event.model), waiter)
             return ()
         if crowd is None:
@@ -109,3 +158,7 @@ class Waiting:
 def held_as(tenant_id: str, request_id: str) -> str:
     """The name under which a request that waits is held back. A tenant's id holds no slash."""
     return f"{tenant_id}/{request_id}"
+
+
+def _offset(head: tuple[int, Line]) -> int:
+    return head[0]

@@ -37,6 +37,7 @@ class Stand:
     committed: dict[str, int] = field(default_factory=dict[str, int])
     crash_after: int | None = None
     """So many more records are written."""
+    accounts: type[Accounts] = Accounts
 
     def __post_init__(self) -> None:
         self.charged_ms: dict[str, int] = {}  # by the clock, in order
@@ -44,7 +45,7 @@ class Stand:
 
     def start(self) -> None:
         """Reads back what is known, and everything from what is committed."""
-        self.state = Accounts()
+        self.state = self.accounts()
         self.work = PartitionWork(self.state)
         self.crash_after = None
         for change in self.changelog:
@@ -68,7 +69,8 @@ class Stand:
         self.position[topic.name] += 1
         timestamp_ms, event = log[at]
         self.work.frontier(topic.name).take(at)
-        self._decide(Parked(delivery(topic=topic.name, offset=at, timestamp_ms=timestamp_ms), event, self.now_ms, 0))
+        delivered = delivery(event.encode(), topic=topic.name, offset=at, timestamp_ms=timestamp_ms)
+        self._decide(Parked(delivered, event, self.now_ms, 0))
         self.release()
         return True
 

@@ -8,7 +8,7 @@ from schemas.call import CallRow
 from schemas.control import Limits
 from schemas.flow import Completion
 from schemas.response import Failure
-from schemas.topics import DEFERRED, VALIDATED
+from schemas.topics import DEFERRED, MIB, VALIDATED
 from schemas.usage import Usage
 from streams.cost.ledger import attempt_row, unattempted_row
 from streams.deferral import CARRY_MS, MOST_MS
@@ -132,12 +132,45 @@ def test_what_can_never_fit_is_refused_at_once() -> None:
     assert (_failure(mine.ended["large"]).retryable, mine.waiting) == (False, 0)
 
 
+def test_what_can_never_fit_is_refused_at_once_also_where_others_wait() -> None:
+    mine = asked(stand(limits=Limits(tokens_per_minute=100)), "a", "b", prompt=prompt(max_tokens=80))
+
+    asked(mine, "large", prompt=prompt(max_tokens=200))
+
+    assert (_failure(mine.ended["large"]).code, mine.waiting) == ("rate_limited", 1)
+
+
 def test_with_as_many_waiting_as_may_the_next_is_refused_and_told_when_to_come_back() -> None:
     mine = asked(stand(limits=ONE_A_MINUTE, max_deferred=2), "a", "b", "c", "d")
 
     failure = _failure(mine.ended["d"])
     assert (failure.code, failure.retryable, failure.retry_after_ms) == ("rate_limited", True, 3 * MINUTE_MS)
     assert "2 requests of the tenant wait already" in failure.message
+
+
+def test_with_as_many_bytes_waiting_as_may_the_next_is_refused_until_there_is_room_again() -> None:
+    mine = asked(stand(limits=ONE_A_MINUTE, max_deferred_mib=1), "a", "b", "c", "d", prompt=prompt("x" * MIB))
+
+    failure = _failure(mine.ended["c"])
+    assert (failure.code, failure.retryable, failure.retry_after_ms) == ("rate_limited", True, 2 * MINUTE_MS)
+    assert "1 MiB of the tenant's requests wait already" in failure.message
+    assert (mine.waiting, set(mine.ended)) == (1, {"c", "d"})
+
+    mine.wait(MINUTE_MS)
+    asked(mine, "e")
+    assert (mine.let_in, mine.waiting) == (["a", "b"], 1)
+
+
+def test_a_restart_knows_how_many_bytes_wait() -> None:
+    mine = asked(stand(limits=ONE_A_MINUTE, max_deferred_mib=1), "a", "b", prompt=prompt("x" * MIB))
+    mine.commit()
+
+    mine.start()
+    mine.ask("c")
+    while mine.take(VALIDATED):
+        pass
+
+    assert "1 MiB" in _failure(mine.ended["c"]).message
 
 
 @pytest.mark.parametrize(
