@@ -4,48 +4,62 @@ out of them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from functools import lru_cache, partial
 
 from msgspec.structs import replace
 
 from schemas.base import JsonObject
-from schemas.content import ContentRule, Redaction
+from schemas.content import AnswerGuard, AnswerRule, ContentRule, Redaction
 from schemas.flow import Completion, Ticket
 from schemas.request import Request
 from schemas.response import Failure, Output, ToolCall
 from streams.answers.pipeline import Processed
 from streams.content.entities import MOST_SPANS, TooManyError
-from streams.content.leaves import in_json, in_messages, in_params
+from streams.content.hidden import TextMatcher
+from streams.content.json_text import in_json, in_text
+from streams.content.leaves import in_messages, in_params
 from streams.content.matcher import Matcher, words
 from streams.content.redaction import Mapped, mask, mask_arguments, redact_request, restore
 from streams.control import ControlView
 from streams.routes import choose_route
 
 REMOVED = "[REMOVED]"
+NO_GUARD = AnswerGuard()
+MOST_CARRIED_BYTES = 64 * 1024
+"""Of rules, on each event: who says more of answers is obeyed as of when an answer is looked at."""
 _TOO_MANY = f"holds more than {MOST_SPANS} values that are to be taken out"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    said: ContentRule
-    matchers: tuple[Matcher, ...]
+    said: ContentRule | AnswerRule
+    matchers: tuple[TextMatcher, ...]
 
     def forbids(self, texts: Sequence[str]) -> bool:
         if self.said.max_chars is not None and sum(map(len, texts)) > self.said.max_chars:
             return True
-        return any(matcher.is_in(text.encode()) for matcher in self.matchers for text in texts)
+        return any(matcher.is_in(text) for matcher in self.matchers for text in texts)
 
     def masked(self, text: str) -> str:
         for matcher in self.matchers:
             data = text.encode()
             pieces: list[bytes] = []
             at = 0
-            for start, end in matcher.all(data):
+            for start, end in matcher.all(text):
                 pieces += (data[at:start], REMOVED.encode())
                 at = end
             text = b"".join((*pieces, data[at:])).decode()
         return text
+
+    def masked_text(self, text: str) -> str:
+        """What is found only between JSON's strings is taken out all the same: then it is JSON no more."""
+        return self._all_masked(text, in_text(text, self.masked))
+
+    def masked_arguments(self, arguments: str) -> str:
+        return self._all_masked(arguments, in_json(arguments, self.masked))
+
+    def _all_masked(self, text: str, masked: str) -> str:
+        return self.masked(text) if masked == text else masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,7 @@ class Guard:
     prompt_rules: tuple[Rule, ...]
     answer_rules: tuple[Rule, ...]
     redaction: Redaction | None
+    carried: AnswerGuard | None = NO_GUARD
 
     def let_in(self, request: Request) -> tuple[Request, Mapped] | Failure:
         """The request as it may go on, and what was taken out of it where that is to be put back."""
@@ -88,7 +103,7 @@ class Guard:
             notes["content_rules"] = f"{'masked' if rule.said.action == 'mask' else 'blocked'}: {rule.said.name}"
             if rule.said.action == "refuse":
                 return Guarded(Output(), notes, _blocked(f"content rule {rule.said.name!r} holds the answer back"))
-            output = _changed(output, rule.masked, partial(in_json, change=rule.masked))
+            output = _changed(output, rule.masked_text, rule.masked_arguments)
             texts = _said(output)
         if self.redaction is None or not self.redaction.of_answer:
             return Guarded(output, notes)
@@ -114,12 +129,31 @@ def guard_of(control: ControlView, ticket: Ticket) -> Guard | None:
     return known[asked]
 
 
+def carried(control: ControlView, ticket: Ticket) -> AnswerGuard | None:
+    """What its answer is held to from here on, whatever is said later."""
+    guard = guard_of(control, ticket)
+    return NO_GUARD if guard is None else guard.carried
+
+
+def _guard_of(completion: Completion, control: ControlView) -> Guard | None:
+    said = completion.guard
+    return guard_of(control, completion.ticket) if said is None else _of_answers(said)
+
+
+@lru_cache(maxsize=256)
+def _of_answers(said: AnswerGuard) -> Guard | None:
+    if said == NO_GUARD:
+        return None
+    redaction = Redaction(entities=said.redacted, of="answer") if said.redacted else None
+    return Guard((), _ready(said.rules), redaction, said)
+
+
 def let_out(
     completion: Completion, seen: Processed | None, control: ControlView, clock_us: Callable[[], int]
 ) -> tuple[Completion, Processed | None]:
     """The completion as it may be told and kept; and what was done to its answer, beside what was `seen` before."""
     answer = completion.answer
-    guard = None if answer is None else guard_of(control, completion.ticket)
+    guard = None if answer is None else _guard_of(completion, control)
     if answer is None or guard is None:
         return completion, seen
     since_us = clock_us()
@@ -150,14 +184,29 @@ def restored(output: Output, mapping: Mapped) -> Output:
 def _guard(rules: Sequence[ContentRule], redaction: Redaction | None) -> Guard | None:
     if not rules and redaction is None:
         return None
-    return Guard(_made_ready(rules, "prompt"), _made_ready(rules, "answer"), redaction)
+    of_answers = [each for each in rules if each.on != "prompt"]
+    of_prompts = [each for each in rules if each.on != "answer"]
+    return Guard(_ready(of_prompts), _ready(of_answers), redaction, _carried(of_answers, redaction))
 
 
-def _made_ready(rules: Sequence[ContentRule], of: Literal["prompt", "answer"]) -> tuple[Rule, ...]:
-    return tuple(Rule(each, tuple(_matchers(each))) for each in rules if each.on in {of, "both"})
+def _carried(rules: Sequence[ContentRule], redaction: Redaction | None) -> AnswerGuard | None:
+    guard = AnswerGuard(
+        rules=tuple(
+            AnswerRule(
+                name=each.name, words=each.words, patterns=each.patterns, max_chars=each.max_chars, action=each.action
+            )
+            for each in rules
+        ),
+        redacted=redaction.entities if redaction is not None and redaction.of_answer else (),
+    )
+    return guard if len(guard.encode()) <= MOST_CARRIED_BYTES else None
 
 
-def _matchers(rule: ContentRule) -> list[Matcher]:
+def _ready(rules: Sequence[ContentRule | AnswerRule]) -> tuple[Rule, ...]:
+    return tuple(Rule(each, tuple(map(TextMatcher, _matchers(each)))) for each in rules)
+
+
+def _matchers(rule: ContentRule | AnswerRule) -> list[Matcher]:
     return [
         *([words(rule.words)] if rule.words else ()),
         *([Matcher(*rule.patterns)] if rule.patterns else ()),
@@ -182,7 +231,7 @@ def _texts_of(request: Request) -> list[str]:
 
     said = request.model_dump(mode="json", by_alias=True, include={"messages", "params"}, exclude_defaults=True)
     messages: list[JsonObject] = said["messages"]
-    in_messages(messages, look)
+    in_messages(messages, look, look)
     in_params(said.get("params", {}), look)
     return texts
 

@@ -15,6 +15,7 @@ from schemas.flow import Admitted, CacheSlot, Completion, Miss, Stale, Ticket
 from schemas.request import Priority
 from schemas.response import CacheKind, Failure
 from schemas.topics import ADMITTED, CACHE, DISPATCH, MISSES
+from streams.content.guard import carried
 from streams.control import ControlView
 from streams.questions import summarized
 from streams.runtime.outcome import Absorb, Finish, Forward, Outcome, Park, Record
@@ -120,6 +121,7 @@ def _give(
         saved=fill.saved,
         parse_json=summarized(event).wants_json,
         steps=dict(steps),
+        own_guard=carried(view.control, event.ticket),
     )
     if not view.state.fades(fill, view.now_ms):
         return Finish(completion)
@@ -201,6 +203,7 @@ def _stale_instead(event: Admitted, stale: Stale, failure: Failure | None, view:
         cache="stale",
         saved=stale.saved,
         parse_json=summarized(event).wants_json,
+        own_guard=carried(view.control, event.ticket),
     )
 
 
