@@ -4,9 +4,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from queue import SimpleQueue
+from time import monotonic
 
 from streams.observe.logs import logger
-from streams.semantic.embedder import UnfitModelError, Unready, Vector
+from streams.semantic.embedder import PATIENCE_S, UnfitModelError, Unready, Vector
 
 log = logger(__name__)
 
@@ -14,6 +15,9 @@ MOST_WAITING = 256
 """At some 10 ms each they are as much as anybody would wait for; who comes then is asked for without comparison."""
 MOST_KNOWN = 10_000
 """Vectors of some 800 bytes, so that a sentence that is taken up again need not be embedded again."""
+
+
+_NEWEST_COUNTS = 0.2  # so that the pace of some ten sentences says how long the queue is
 
 
 class Background:
@@ -28,15 +32,18 @@ class Background:
         *,
         most_waiting: int = MOST_WAITING,
         most_known: int = MOST_KNOWN,
+        now_s: Callable[[], float] = monotonic,
     ) -> None:
         self.name = name
         self._load = load
         self._most_waiting = most_waiting
         self._most_known = most_known
+        self._now_s = now_s
+        self._each_s = 0.0
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Vector | None] = OrderedDict()
         self._waiting: set[str] = set()
-        self._asked: SimpleQueue[str] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[str, float]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._has_failed = False
 
@@ -49,10 +56,10 @@ class Background:
                 return "unavailable"
             if text in self._waiting:
                 return "pending"
-            if len(self._waiting) >= self._most_waiting:
+            if len(self._waiting) >= self._most_waiting or len(self._waiting) * self._each_s > PATIENCE_S:
                 return "unavailable"
             self._waiting.add(text)
-        self._asked.put(text)
+        self._asked.put((text, self._now_s()))
         self._begin()
         return "pending"
 
@@ -66,8 +73,12 @@ class Background:
             embed = self._load()
             log.info("embedder_ready", embedder=self.name)
             while True:
-                text = self._asked.get()
-                self._learn(text, embed(text))
+                text, since_s = self._asked.get()
+                if self._now_s() - since_s > PATIENCE_S:
+                    self._pass_over(text)
+                    continue
+                begun_s = self._now_s()
+                self._learn(text, embed(text), self._now_s() - begun_s)
         except Exception as problem:  # noqa: BLE001  # whatever is wrong with a model, questions are asked without it
             with self._lock:
                 self._has_failed = True
@@ -76,9 +87,15 @@ class Background:
                 "embedder_unavailable", embedder=self.name, problem=type(problem).__name__, detail=_detail(problem)
             )
 
-    def _learn(self, text: str, vector: Vector | None) -> None:
+    def _pass_over(self, text: str) -> None:
+        """Who asked for it has gone on without: those who still wait need not wait for that too."""
         with self._lock:
             self._waiting.discard(text)
+
+    def _learn(self, text: str, vector: Vector | None, took_s: float) -> None:
+        with self._lock:
+            self._waiting.discard(text)
+            self._each_s += (took_s - self._each_s) * _NEWEST_COUNTS
             self._known[text] = vector
             if len(self._known) > self._most_known:
                 self._known.popitem(last=False)
