@@ -163,7 +163,7 @@ class Caller:
         except BaseException:
             self._deployments.release(name, hold)
             raise
-        self._deployments.ended(step, hold, attempt, dispatch)
+        self._deployments.ended(hold, attempt)
         attempts.append(attempt)
         return reply
 
@@ -192,6 +192,7 @@ class Caller:
             started_at_ms=self._world.now_ms(),
             estimated_usage=expected_usage(dispatch.input_tokens, prompt.params.max_tokens),
         )
+        timeout_ms = 0
         try:
             await book(
                 attempt_row(dispatch.ticket, dispatch.plan, started, "started", cost=self._may_cost(dispatch, started))
@@ -212,7 +213,8 @@ class Caller:
                 http_status=error.http_status,
                 detail=error.message,
             )
-            return failed(started, error, self._world.now_ms()), None
+            ended = failed(started, error, self._world.now_ms())
+            return replace(ended, hurried=timeout_ms < dispatch.plan.timeout_ms and has_run_out(error)), None
         self._measure(started, "ok")
         return answered(started, reply, self._world.now_ms()), reply
 
@@ -285,6 +287,11 @@ def time_left_ms(dispatch: Dispatch, call: Call, now_ms: int) -> int:
     if deadline_ms <= now_ms:
         raise NotSent("timeout", "deadline_ms passed before the question could be sent.")
     return min(call.timeout_ms, deadline_ms - now_ms)
+
+
+def has_run_out(error: ProviderError) -> bool:
+    """Whether our time was over, and not that of a gateway, which says so."""
+    return error.cut_short or (error.error_class == "timeout" and error.http_status is None)
 
 
 def failed(started: Attempt, error: ProviderError, now_ms: int) -> Attempt:
