@@ -72,7 +72,9 @@ class Places:
 
     def release(self, name: str, hold: Hold) -> None:
         """Without a call."""
-        self._allowances[name].release(hold, self._terms(name))
+        allowance, terms = self._allowances[name], self._terms(name)
+        allowance.follow(terms, self._now_ms())
+        allowance.release(hold, terms)
         self._admit(name)
 
     def foresee(self, name: str, tokens: int) -> Foreseen:
@@ -82,9 +84,10 @@ class Places:
         return Foreseen(max(wait_ms, allowance.busy_ms(terms, ahead)), round(allowance.call_ms))
 
     def rescale(self, before: Share, after: Share) -> None:
-        """This worker's part has changed."""
-        for allowance in self._allowances.values():
+        """This worker's part has changed, and is in the terms already."""
+        for name, allowance in self._allowances.items():
             allowance.rescale(before, after, self._now_ms())
+            allowance.follow(self._terms(name), self._now_ms())
         for name in list(self._lines):
             self._admit(name)
 
