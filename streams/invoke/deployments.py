@@ -68,7 +68,7 @@ class Deployments:
         """Whoever had less time than the route allows, and ran out of it, has not found out anything."""
         name = attempt.deployment
         verdict = None if attempt.hurried else verdict_of(attempt.error_class)
-        self._reflexes.ended(name, verdict, attempt.retry_after_ms, self._now_ms())
+        self._reflexes.ended(name, verdict, attempt.retry_after_ms, self._now_ms(), began_ms=attempt.started_at_ms)
         self._places.give_back(name, hold, _used(hold, attempt))
 
     def _terms(self, name: str) -> Terms:
