@@ -18,6 +18,7 @@ from scripts.cli.producer import ConfirmedProducer
 from scripts.cli.topic_reader import TopicReader
 from streams.answers.pipeline import process
 from streams.answers.step import Draft
+from streams.content.guard import let_out
 from streams.control import ControlView
 from streams.cost.booking import book
 from streams.keeping import fill_of
@@ -48,23 +49,32 @@ def answers_in_log(cluster: LiveCluster, control: ControlView, since_ms: int) ->
                 completion = Completion.decode(record.value or b"")
             except DecodeError:
                 continue
-            tenant = control.tenants.get(completion.ticket.tenant_id or "")
-            if tenant is None or tenant.cache == "off" or completion.slot is None:
-                continue
-            paid = [book(control, tenant.name, completion.plan, attempt) for attempt in completion.all_attempts]
-            seen = _as_given(completion)
-            fill = None if seen is None else fill_of(seen, paid, record.timestamp_ms)
+            fill = warmed(completion, control, record.timestamp_ms)
             if fill is not None:
-                yield kept_on(fill, record.timestamp_ms + tenant.cache_ttl_s * 1000)
+                yield fill
 
 
-def _as_given(completion: Completion) -> Completion | None:
-    """As `postprocess` made it; None where it did not pass."""
+def warmed(completion: Completion, control: ControlView, answered_ms: int) -> Fill | None:
+    """What `postprocess` would have kept of it, for as long as its tenant has answers kept by now."""
+    tenant = control.tenants.get(completion.ticket.tenant_id or "")
+    if tenant is None or tenant.cache == "off" or completion.slot is None:
+        return None
+    paid = [book(control, tenant.name, completion.plan, attempt) for attempt in completion.all_attempts]
+    seen = _as_given(completion, control)
+    fill = None if seen is None else fill_of(seen, paid, answered_ms)
+    return None if fill is None else kept_on(fill, answered_ms + tenant.cache_ttl_s * 1000)
+
+
+def _as_given(completion: Completion, control: ControlView) -> Completion | None:
+    """As `postprocess` made it; None where it did not pass, or was held back."""
     rules, answer = (None if completion.plan is None else completion.plan.rules), completion.answer
-    if rules is None or answer is None:
-        return completion
-    seen = process(Draft(answer, rules, completion.parse_json, completion.json_schema), lambda: 0)
-    return None if seen.wanting is not None else replace(completion, answer=seen.answer)
+    if rules is not None and answer is not None:
+        seen = process(Draft(answer, rules, completion.parse_json, completion.json_schema), lambda: 0)
+        if seen.wanting is not None:
+            return None
+        completion = replace(completion, answer=seen.answer)
+    given, _ = let_out(completion, None, control, lambda: 0)
+    return given if given.status == completion.status else None
 
 
 def kept_on(fill: Fill, expires_at_ms: int) -> Fill:
