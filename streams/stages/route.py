@@ -12,8 +12,9 @@ from streams.routing.choice import Choice
 from streams.routing.choose import Selection, constrained, reason_of, select
 from streams.routing.qualify import Inquiry
 from streams.routing.reasons import Unpriced, no_target
-from streams.runtime.outcome import Finish, Forward, Outcome, Record
+from streams.runtime.outcome import Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, Stateless, View
+from streams.tenancy import LOOK_AGAIN_MS, turned_out
 
 
 def decide(event: Miss, view: View[Stateless]) -> Outcome:
@@ -26,6 +27,13 @@ def decide(event: Miss, view: View[Stateless]) -> Outcome:
             retryable=True,
         )
         return Finish(Completion(ticket=ticket, status="expired", failure=failure, slot=event.slot))
+    match turned_out(view.control, ticket, view.now_ms, view.parked_ms):
+        case None:
+            pass
+        case "not read yet":
+            return Park(ticket.identity, view.now_ms + LOOK_AGAIN_MS)
+        case failure:  # where its data may go is not known any more
+            return Finish(Completion(ticket=ticket, status="failed", failure=failure, slot=event.slot))
     choice = choose_route(view.control, ticket)
     if choice is None:
         return Finish(_lost(event, ticket, None))
