@@ -157,6 +157,10 @@ class Meaning(InternalEvent):
     must: Annotated[str, Meta(description="digest of negations, numbers, names and quotes: must be the same")]
     words: Annotated[str, Meta(description="digest of the words that carry meaning, in no order")]
     order: Annotated[str, Meta(description="digest of those words in their order")]
+    whose: Annotated[
+        str,
+        Meta(description="digest of `my`, `your` and their like; empty where there are none, which passes beside any"),
+    ] = ""
 
 
 class CacheSlot(InternalEvent):

@@ -8,13 +8,30 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from scripts.stack.broker import Cluster, start_cluster
 from streams.settings import KafkaSettings
 
+SHARED = "tests/integration/whole_system"
+
 # a busy machine is no reason to fail; what failed can be run again
 hypothesis.settings.register_profile("millrace", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("millrace")
+
+
+class _ByFile(LoadFileScheduling):
+    """The files whose tests share one running system go to one worker, one after the other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return SHARED if file.startswith(f"{SHARED}/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile | None:
+    return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,9 @@
 """How often pairs of questions are taken for the same, by their similarity and with the guard: pure, over vectors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -26,14 +27,17 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`is_alike`: the guard lets the pair through."""
+    """`is_alike`: the guard lets the pair through. `is_whole`: the model sees all of both questions; it makes no vector
+    of others.
+    """
 
     pair: Pair
     similarity: float
     is_alike: bool
+    is_whole: bool = True
 
     def is_hit(self, threshold: float, *, guarded: bool) -> bool:
-        return self.similarity >= threshold and (self.is_alike or not guarded)
+        return self.similarity >= threshold and ((self.is_alike and self.is_whole) or not guarded)
 
 
 def read_pairs(path: Path = PAIRS) -> list[Pair]:
@@ -56,21 +60,46 @@ def read_pairs(path: Path = PAIRS) -> list[Pair]:
 
 def stored(pairs: Sequence[Pair], path: Path = STORED) -> list[Judged]:
     """With the similarities as they were last measured, which takes minutes. Raises ValueError for a pair without."""
-    known = {(one, other): similarity for one, other, similarity in orjson.loads(path.read_bytes())}
+    known = {(one, other): measured for one, other, *measured in orjson.loads(path.read_bytes())}
     missing = [pair.one for pair in pairs if (pair.one, pair.other) not in known]
     if missing:
         raise ValueError(f"{len(missing)} pairs were not measured, such as {missing[0]!r}; run the measurement again")
-    return [Judged(pair, known[pair.one, pair.other], _passes(pair)) for pair in pairs]
+    return [Judged(pair, similarity, _passes(pair), is_whole) for pair, similarity, is_whole in _measured(pairs, known)]
+
+
+def _measured(pairs: Sequence[Pair], known: Mapping[tuple[str, str], list[Any]]) -> Iterator[tuple[Pair, float, bool]]:
+    for pair in pairs:
+        similarity, *rest = known[pair.one, pair.other]
+        yield pair, similarity, not rest
 
 
 def store(judged: Sequence[Judged], path: Path = STORED) -> None:
-    lines = [orjson.dumps([each.pair.one, each.pair.other, round(each.similarity, 4)]) for each in judged]
+    """With a word where the model does not see all of it."""
+    lines = [
+        orjson.dumps(
+            [each.pair.one, each.pair.other, round(each.similarity, 4), *([] if each.is_whole else ["in part"])]
+        )
+        for each in judged
+    ]
     path.write_bytes(b"[\n" + b",\n".join(lines) + b"\n]\n")
 
 
-def judge(pairs: Sequence[Pair], embed: Callable[[str], Vector]) -> list[Judged]:
-    vectors = {text: _floats(embed(text)) for text in {each for pair in pairs for each in (pair.one, pair.other)}}
-    return [Judged(pair, float(vectors[pair.one] @ vectors[pair.other]), _passes(pair)) for pair in pairs]
+def judge(
+    pairs: Sequence[Pair], embed: Callable[[str], Vector], embed_whole: Callable[[str], Vector | None]
+) -> list[Judged]:
+    """`embed` makes a vector of what it sees, `embed_whole` only where that is all."""
+    texts = {each for pair in pairs for each in (pair.one, pair.other)}
+    whole = {text: embed_whole(text) for text in texts}
+    vectors = {text: _floats(whole[text] or embed(text)) for text in texts}
+    return [
+        Judged(
+            pair,
+            float(vectors[pair.one] @ vectors[pair.other]),
+            _passes(pair),
+            whole[pair.one] is not None and whole[pair.other] is not None,
+        )
+        for pair in pairs
+    ]
 
 
 def rate(judged: Sequence[Judged], threshold: float, *, guarded: bool) -> float:

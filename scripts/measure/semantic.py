@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from scripts.measure.likeness import THRESHOLDS, Judged, judge, rate, read_pairs, split, store, stored
-from streams.semantic.minilm import load
+from streams.semantic.minilm import load, load_for_any
 
 DEFAULT = 0.95
 
@@ -23,7 +23,7 @@ def main(
     """Print hit rates and false-hit rates by threshold and by kind, with and without the guard."""
     pairs = read_pairs()
     started_ns = perf_counter_ns()
-    judged = judge(pairs, load())
+    judged = judge(pairs, load_for_any(), load())
     each_ms = (perf_counter_ns() - started_ns) / 1_000_000 / len({text for p in pairs for text in (p.one, p.other)})
     store(judged)
     judged = stored(pairs)

@@ -16,6 +16,7 @@ from stdnum import iban, luhn, numdb
 from stdnum.us import ssn
 
 from schemas.content import Entity
+from streams.content.hidden import reading_of
 from streams.content.matcher import Match, Matcher
 
 MOST_SPANS = 10_000
@@ -27,6 +28,8 @@ _LEAST_DISTINCT = 3
 _PAIR = 2
 _LAST_GROUP = re.compile(rb"[^0-9]+[0-9]+\)?$")
 _SHORTEST_IP6 = 6
+_SHORTEST = 6
+"""Of any kind: in JSON most strings and numbers are shorter."""
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _DIGITS = re.compile(rb"\d")
 _BLOCK = r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -79,18 +82,35 @@ class TooManyError(ValueError):
 
 def spans(data: bytes, entities: Sequence[Entity]) -> list[Span]:
     """From left to right; what overlaps is one, and of the kind that stands first in `Entity`. Raises TooManyError."""
-    found = sorted(islice((span for entity in entities for span in _found(data, entity)), MOST_SPANS + 1))
+    found = list(islice((span for entity in entities for span in _found(data, entity)), MOST_SPANS + 1))
     if len(found) > MOST_SPANS:
         raise TooManyError
-    together: list[Span] = []
-    for span in found:
-        if together and span.start < together[-1].end:
-            before = together[-1]
+    return together(found)
+
+
+def spans_of(text: str, entities: Sequence[Entity]) -> list[Span]:
+    """In the text's bytes, of what is hidden in it as well. Raises TooManyError."""
+    if len(text) < _SHORTEST:
+        return []
+    found, reading = spans(text.encode(), entities), reading_of(text)
+    if reading is None:
+        return found
+    written = [span._replace(start=reading.behind_escape(span.start)) for span in found]
+    written = [span for span in written if span.start < span.end]
+    read = [Span(*reading.placed(start, end), entity) for start, end, entity in spans(reading.data, entities)]
+    return together([*written, *read])
+
+
+def together(found: Sequence[Span]) -> list[Span]:
+    one_by_one: list[Span] = []
+    for span in sorted(found):
+        if one_by_one and span.start < one_by_one[-1].end:
+            before = one_by_one[-1]
             kind = min(before.entity, span.entity, key=_RANK.__getitem__)
-            together[-1] = Span(before.start, max(before.end, span.end), kind)
+            one_by_one[-1] = Span(before.start, max(before.end, span.end), kind)
         else:
-            together.append(span)
-    return together
+            one_by_one.append(span)
+    return one_by_one
 
 
 _RANK: dict[Entity, int] = {entity: rank for rank, entity in enumerate(get_args(Entity))}

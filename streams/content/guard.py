@@ -16,7 +16,9 @@ from schemas.request import Request
 from schemas.response import Failure, Output, ToolCall
 from streams.answers.pipeline import Processed
 from streams.content.entities import MOST_SPANS, TooManyError
-from streams.content.leaves import in_json, in_messages, in_params
+from streams.content.hidden import TextMatcher
+from streams.content.json_text import in_json, in_text
+from streams.content.leaves import in_messages, in_params
 from streams.content.matcher import Matcher, words
 from streams.content.redaction import Mapped, mask, mask_arguments, redact_request, restore
 from streams.control import ControlView
@@ -29,23 +31,33 @@ _TOO_MANY = f"holds more than {MOST_SPANS} values that are to be taken out"
 @dataclass(frozen=True, slots=True)
 class Rule:
     said: ContentRule
-    matchers: tuple[Matcher, ...]
+    matchers: tuple[TextMatcher, ...]
 
     def forbids(self, texts: Sequence[str]) -> bool:
         if self.said.max_chars is not None and sum(map(len, texts)) > self.said.max_chars:
             return True
-        return any(matcher.is_in(text.encode()) for matcher in self.matchers for text in texts)
+        return any(matcher.is_in(text) for matcher in self.matchers for text in texts)
 
     def masked(self, text: str) -> str:
         for matcher in self.matchers:
             data = text.encode()
             pieces: list[bytes] = []
             at = 0
-            for start, end in matcher.all(data):
+            for start, end in matcher.all(text):
                 pieces += (data[at:start], REMOVED.encode())
                 at = end
             text = b"".join((*pieces, data[at:])).decode()
         return text
+
+    def masked_text(self, text: str) -> str:
+        """What is found only between JSON's strings is taken out all the same: then it is JSON no more."""
+        return self._all_masked(text, in_text(text, self.masked))
+
+    def masked_arguments(self, arguments: str) -> str:
+        return self._all_masked(arguments, in_json(arguments, self.masked))
+
+    def _all_masked(self, text: str, masked: str) -> str:
+        return self.masked(text) if masked == text else masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,7 @@ class Guard:
             notes["content_rules"] = f"{'masked' if rule.said.action == 'mask' else 'blocked'}: {rule.said.name}"
             if rule.said.action == "refuse":
                 return Guarded(Output(), notes, _blocked(f"content rule {rule.said.name!r} holds the answer back"))
-            output = _changed(output, rule.masked, partial(in_json, change=rule.masked))
+            output = _changed(output, rule.masked_text, rule.masked_arguments)
             texts = _said(output)
         if self.redaction is None or not self.redaction.of_answer:
             return Guarded(output, notes)
@@ -154,7 +166,7 @@ def _guard(rules: Sequence[ContentRule], redaction: Redaction | None) -> Guard |
 
 
 def _made_ready(rules: Sequence[ContentRule], of: Literal["prompt", "answer"]) -> tuple[Rule, ...]:
-    return tuple(Rule(each, tuple(_matchers(each))) for each in rules if each.on in {of, "both"})
+    return tuple(Rule(each, tuple(map(TextMatcher, _matchers(each)))) for each in rules if each.on in {of, "both"})
 
 
 def _matchers(rule: ContentRule) -> list[Matcher]:
@@ -182,7 +194,7 @@ def _texts_of(request: Request) -> list[str]:
 
     said = request.model_dump(mode="json", by_alias=True, include={"messages", "params"}, exclude_defaults=True)
     messages: list[JsonObject] = said["messages"]
-    in_messages(messages, look)
+    in_messages(messages, look, look)
     in_params(said.get("params", {}), look)
     return texts
 

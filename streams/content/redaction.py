@@ -13,8 +13,9 @@ from schemas.base import dump_json, load_json
 from schemas.content import Entity
 from schemas.prompt import Prompt
 from schemas.request import Request
-from streams.content.entities import spans
-from streams.content.leaves import in_json, in_messages, in_params
+from streams.content.entities import MOST_SPANS, TooManyError, spans_of
+from streams.content.json_text import in_json, in_text
+from streams.content.leaves import in_messages, in_params
 
 Mapped = Mapping[str, str]
 """Values by their placeholders."""
@@ -42,6 +43,7 @@ class Redactor:
         self._taken = taken
         self._by_value: dict[tuple[Entity, str], str] = {}
         self._numbers: dict[Entity, int] = {}
+        self._left = MOST_SPANS
         self.mapping: dict[str, str] = {}
 
     def redacted(self, text: str) -> str:
@@ -49,6 +51,9 @@ class Redactor:
         return _replaced(text, self._entities, self._placeholder)
 
     def _placeholder(self, entity: Entity, value: str) -> str:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyError
         known = self._by_value.get((entity, value))
         if known is None:
             known = self._by_value[entity, value] = self._next(entity)
@@ -72,10 +77,11 @@ def redact_request(request: Request, entities: Sequence[Entity]) -> tuple[Reques
         spelt.update(_spelt(text))
         return text
 
-    in_messages(said["messages"], look)
+    in_messages(said["messages"], look, look)
     in_params(said.get("params", {}), look)
     redactor = Redactor(entities, frozenset(spelt))
-    messages = in_messages(said["messages"], redactor.redacted)
+    text, arguments = partial(in_text, change=redactor.redacted), partial(in_json, change=redactor.redacted)
+    messages = in_messages(said["messages"], text, arguments)
     params = in_params(said.get("params", {}), redactor.redacted)
     if not redactor.mapping:
         return request, {}
@@ -84,13 +90,26 @@ def redact_request(request: Request, entities: Sequence[Entity]) -> tuple[Reques
 
 
 def mask(text: str, entities: Sequence[Entity]) -> str:
-    """Of what a model said: for good. Raises TooManyError."""
-    return _replaced(text, entities, lambda entity, _value: MASKED[entity])
+    """Of what a model said: for good. JSON stays JSON. Raises TooManyError."""
+    return in_text(text, _masking(entities))
 
 
 def mask_arguments(arguments: str, entities: Sequence[Entity]) -> str:
-    """Of a tool call: JSON stays JSON. Raises TooManyError."""
-    return in_json(arguments, partial(mask, entities=entities))
+    """Of a tool call: JSON, whatever it begins with. Raises TooManyError."""
+    return in_json(arguments, _masking(entities))
+
+
+def _masking(entities: Sequence[Entity]) -> Callable[[str], str]:
+    left = MOST_SPANS
+
+    def stand_in(entity: Entity, _value: str) -> str:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise TooManyError
+        return MASKED[entity]
+
+    return partial(_replaced, entities=entities, stand_in=stand_in)
 
 
 MOST_GROWTH = 1024 * 1024
@@ -137,10 +156,10 @@ def _canonical(found: re.Match[str]) -> str:
 
 
 def _replaced(text: str, entities: Sequence[Entity], stand_in: Callable[[Entity, str], str]) -> str:
-    data = text.encode()
-    found = spans(data, entities)
+    found = spans_of(text, entities)
     if not found:
         return text
+    data = text.encode()
     pieces: list[str] = []
     at = 0
     for start, end, entity in found:

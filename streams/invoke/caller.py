@@ -7,7 +7,7 @@ a record of what may have been billed. A busy deployment is queued for, before t
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -27,6 +27,7 @@ from streams.cost.booking import may_cost
 from streams.cost.guess import expected_usage, usage_of_answer, usage_so_far
 from streams.cost.ledger import FREE, attempt_row
 from streams.invoke.allowance import Hold
+from streams.invoke.beside import Aside, Awaits
 from streams.invoke.deployments import Deployments
 from streams.invoke.share import Share
 from streams.limits import EXPECTED_OUTPUT_TOKENS
@@ -59,9 +60,6 @@ class Surroundings:
 Book = Callable[[CallRow], Awaitable[None]]
 """Writes a row to the ledger topic and returns when it is safe there."""
 
-Aside = Callable[[], AbstractContextManager[None]]
-"""Held while a request only waits: nothing of it is in flight, so it may be cancelled at no cost."""
-
 
 class Caller:
     def __init__(
@@ -85,7 +83,7 @@ class Caller:
 
     async def complete(self, dispatch: Dispatch, book: Book, aside: Aside = nullcontext) -> Completion:
         """Returns however it ends. Raises only when a row cannot be written, on cancellation, and, before anything is
-        written, DecodeError for what is no prompt.
+        written, DecodeError for what is no prompt, and SetBackError.
         """
         prompt = prompt_of(dispatch.prompt)
         tokens = dispatch.input_tokens + (prompt.params.max_tokens or EXPECTED_OUTPUT_TOKENS)
@@ -101,7 +99,8 @@ class Caller:
             match step:
                 case Wait(until_ms):
                     left_ms = until_ms - self._world.now_ms()
-                    with aside():
+                    targets = tuple(target.deployment for target in dispatch.plan.targets)
+                    with aside(Awaits(targets, is_new=not attempts)):
                         await self._world.sleep_s(min(max(left_ms, 1), LONGEST_NAP_MS) / 1000)
                 case Call():
                     reply = await self._call(dispatch, prompt, attempts, step, tokens, book, aside)
@@ -150,7 +149,7 @@ class Caller:
         step: Step = call
         hold = self._deployments.take_at_once(name, tokens)
         if hold is None:
-            with aside():
+            with aside(Awaits(name, is_new=not attempts)):
                 hold = await self._queued(name, dispatch, tokens)
             if hold is None:
                 return None

@@ -1,6 +1,6 @@
 """Whose turn it is when many wait: each owner in turn, however many of its own it has brought."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -11,12 +11,13 @@ class Turns(Generic[T]):
     """Weighted round robin: whoever's turn it is gives as many as its weight, oldest first, and then goes to the end.
     Whoever comes anew waits for one turn of each of the others, never for all that they have brought.
 
-    `weight` is at least 1, and is asked at each turn, so one that changes holds from then on.
+    `weight` is at least 1, and is asked at each turn, so one that changes holds from then on. An owner brings nothing
+    twice.
     """
 
     def __init__(self, weight: Callable[[str], int]) -> None:
         self._weight = weight
-        self._waiting: OrderedDict[str, deque[T]] = OrderedDict()
+        self._waiting: OrderedDict[str, OrderedDict[T, None]] = OrderedDict()
         self._given = 0
         self._count = 0
 
@@ -26,15 +27,15 @@ class Turns(Generic[T]):
     def add(self, whose: str, item: T) -> None:
         mine = self._waiting.get(whose)
         if mine is None:
-            mine = self._waiting[whose] = deque()
-        mine.append(item)
+            mine = self._waiting[whose] = OrderedDict()
+        mine[item] = None
         self._count += 1
 
     def take(self) -> tuple[str, T]:
         """Raises StopIteration when nobody waits."""
         whose = next(iter(self._waiting))
         mine = self._waiting[whose]
-        item = mine.popleft()
+        item, _ = mine.popitem(last=False)
         self._count -= 1
         self._given += 1
         if not mine:
@@ -47,21 +48,14 @@ class Turns(Generic[T]):
 
     def oldest(self) -> Iterator[T]:
         """Of each owner, who waits longest."""
-        return (mine[0] for mine in self._waiting.values())
+        return (next(iter(mine)) for mine in self._waiting.values())
 
-    def drop(self, is_gone: Callable[[T], bool]) -> list[T]:
-        """Takes out all that are gone. Looks at each that waits."""
-        gone: list[T] = []
-        for whose, mine in list(self._waiting.items()):
-            left = deque(item for item in mine if not is_gone(item))
-            if len(left) == len(mine):
-                continue
-            gone += [item for item in mine if is_gone(item)]
-            if left:
-                self._waiting[whose] = left
-                continue
+    def remove(self, whose: str, item: T) -> None:
+        """It has gone, and that was nobody's turn."""
+        mine = self._waiting[whose]
+        del mine[item]
+        self._count -= 1
+        if not mine:
             if whose == next(iter(self._waiting)):
                 self._given = 0
             del self._waiting[whose]
-        self._count -= len(gone)
-        return gone

@@ -15,7 +15,8 @@ from schemas.flow import Completion, Dispatch, HandedOver
 from schemas.response import Failure
 from schemas.topics import CALLS, HANDOVERS
 from schemas.wire import DecodeError
-from streams.invoke.caller import Aside, Caller
+from streams.invoke.beside import ANOTHERS_CALL, Aside, SetBackError
+from streams.invoke.caller import Caller
 from streams.invoke.calling import ALLOWANCE_MS, Calling
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
@@ -109,7 +110,7 @@ class Work:
 
     async def do(self, delivery: Delivery, aside: Aside) -> bool:
         """Whether the event is finished: its completion is safe. Otherwise that is another worker's to see to. Raises
-        only what must stop this one: the broker's refusal, or SpilledError.
+        SetBackError, before anything is written, and what must stop this one: the broker's refusal, or SpilledError.
         """
         try:
             dispatch = Dispatch.decode(delivery.value or b"")
@@ -133,7 +134,7 @@ class Work:
             if not calling.ended:  # or whoever reads this before the completion would call again
                 await self._tell_stopped(calling)
             raise
-        except KafkaError:
+        except (KafkaError, SetBackError):
             raise
         except DecodeError as problem:
             await self._give_up(delivery, "unreadable", problem)
@@ -151,10 +152,10 @@ class Work:
         finished, elsewhere = self._others.finished, self._others.elsewhere
         while name not in finished:
             if (twin := self._calling.get(name)) is not None:
-                with aside():
+                with aside(ANOTHERS_CALL):
                     await asyncio.wait([twin.task])
             elif name in elsewhere:
-                with aside():
+                with aside(ANOTHERS_CALL):
                     await elsewhere.over(name, dispatch.plan.timeout_ms + ALLOWANCE_MS)
             else:
                 return False

@@ -23,7 +23,7 @@ from streams.invoke.lanes import IN_ORDER, Lanes
 from streams.invoke.offsets import Offsets
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
-from streams.invoke.pool import Pool
+from streams.invoke.pool import AT_ONCE, Pool
 from streams.invoke.pulse import Pulse
 from streams.invoke.share import Share
 from streams.invoke.tenure import Tenure
@@ -39,8 +39,6 @@ from streams.settings import KafkaSettings, WorkerSettings
 
 log = logger(__name__)
 
-AT_ONCE = 500
-"""So many are begun in one turn of the loop, which takes a tenth of a second: heartbeats wait for no more than that."""
 PATIENCE_S = 1.0
 """So much longer than asked for a fetch may take before the loop looks around."""
 UNHEARD_S = 2.0
@@ -143,8 +141,8 @@ class InvokeWorker:
             open_partitions += mine
             if mine:
                 took += self._take(await self._fetch(mine, 0, most))
-        self._pool.end_overdue()
-        if took:
+        are_all_told = self._pool.end_overdue()
+        if took or not are_all_told:
             await asyncio.sleep(0)  # what is fetched already is given without a turn of the loop
         else:
             await self._wait_for_work(open_partitions)

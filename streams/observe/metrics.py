@@ -66,7 +66,7 @@ GAUGES: Mapping[GaugeName, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
         "millrace_lag_records": ("Records not yet committed.", ("stage", "topic", "partition")),
         "millrace_in_flight": ("Events taken and not finished.", ("stage", "lane")),
-        "millrace_waiting": ("Requests read and not begun, by lane.", ("lane",)),
+        "millrace_waiting": ("Requests read and not begun, or set back, by lane.", ("lane",)),
         "millrace_deferred": ("Requests that wait for their limits.", ("stage",)),
         "millrace_parked": ("Events held back.", ("stage",)),
         "millrace_state_entries": ("Entries of state in memory.", ("stage",)),

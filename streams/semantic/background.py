@@ -17,12 +17,14 @@ MOST_KNOWN = 10_000
 
 
 class Background:
-    """Loads its model when it is first asked, and makes one vector after another. Safe for use by several threads."""
+    """Loads its model when it is first asked, and makes one vector after another; none of a text of which the model
+    makes None. Safe for use by several threads.
+    """
 
     def __init__(
         self,
         name: str,
-        load: Callable[[], Callable[[str], Vector]],
+        load: Callable[[], Callable[[str], Vector | None]],
         *,
         most_waiting: int = MOST_WAITING,
         most_known: int = MOST_KNOWN,
@@ -32,7 +34,7 @@ class Background:
         self._most_waiting = most_waiting
         self._most_known = most_known
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, Vector] = OrderedDict()
+        self._known: OrderedDict[str, Vector | None] = OrderedDict()
         self._waiting: set[str] = set()
         self._asked: SimpleQueue[str] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -40,10 +42,9 @@ class Background:
 
     def vector(self, text: str) -> Vector | Unready:
         with self._lock:
-            known = self._known.get(text)
-            if known is not None:
+            if text in self._known:
                 self._known.move_to_end(text)
-                return known
+                return self._known[text] or "unavailable"
             if self._has_failed:
                 return "unavailable"
             if text in self._waiting:
@@ -75,7 +76,7 @@ class Background:
                 "embedder_unavailable", embedder=self.name, problem=type(problem).__name__, detail=_detail(problem)
             )
 
-    def _learn(self, text: str, vector: Vector) -> None:
+    def _learn(self, text: str, vector: Vector | None) -> None:
         with self._lock:
             self._waiting.discard(text)
             self._known[text] = vector

@@ -6,8 +6,8 @@ Whatever is hard to judge is taken for a difference: the question is then asked,
 import re
 from collections.abc import Iterator
 from hashlib import blake2b
+from unicodedata import decomposition, normalize
 from unicodedata import name as letter_name
-from unicodedata import normalize
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ from streams.semantic.words import (
     STOP_WORDS,
     TONGUES,
     UNITS,
+    WHOSE,
 )
 
 MOST_CHARS = 500
@@ -32,28 +33,39 @@ _TOKEN = re.compile(
     r"""
     (?P<quoted> ```.*?``` | `[^`]*` | "[^"]*" | (?<!\w)'[^']+'(?!\w) )
   | (?P<number> (?<![\w.]) [-+]? \d+ (?: [.,:/]\d+ )* (?: st|nd|rd|th | \s?[ap]m )? (?![\w]) )
+  | (?P<joint>  (?<=[^\W\d_])[-\u2010](?=[^\W\d_]{2}) | (?<=[^\W\d_]{2})[-\u2010](?=[^\W\d_]) )
   | (?P<odd>    [^\W_]*[\d_@/\\\#<>=*^&|~{}\[\]+]\S* | \w+(?:[.@]\w+)+ )
   | (?P<word>   (?: [nN]on- )? [^\W\d_]+ (?: '[^\W\d_]+ )? )
   | (?P<sign>   [%$€£¥] )
-  | (?P<end>    [.!?:\n]+ )
+  | (?P<symbol> (?<=\d)["'] | (?<=[\d)])! )
+  | (?P<end>    [.!?:]+ (?= \s | $ | [)\]"'] ) | \n+ )
+  | (?P<other>  [^\w\s,;"'¿¡] )
     """,
     re.VERBOSE | re.DOTALL,
 )
+_LONGEST_WORD = 50
 _DENYING = re.compile(r"(un|dis|non-?|il|ir|mis)\w{3,}|\w{3,}less")
 _SUFFIX = re.compile(r"(ing|ed|es|s|e)$")
 
 
+VERSION = 2
+"""What one version made of a text is not compared with what another made of it."""
+
+
 class Guard(Struct, frozen=True):
-    """Digests, so that no word of the prompt is kept: of what must be said alike, of all words, and of their order."""
+    """Digests, so that no word of the prompt is kept: of what must be said alike, of all words, of their order, and of
+    whose things they are about; empty where that is not said.
+    """
 
     must: str
     words: str
     order: str
+    whose: str = ""
 
 
 def guard_of(text: str) -> Guard | None:
     """None for what is not compared at all: nothing, much, or another script than the one the model reads."""
-    plain = normalize("NFKC", text).translate(_QUOTES).strip()
+    plain = normalize("NFKC", _with_raised(text)).translate(_QUOTES).strip()
     if not plain or len(plain) > MOST_CHARS or not _is_latin(plain):
         return None
     marks: dict[str, list[str]] = {}
@@ -62,12 +74,24 @@ def guard_of(text: str) -> Guard | None:
         marks.setdefault(kind, []).append(value)
     if "negation" in marks:  # where it stands in the sentence says little; how often says all
         marks["negation"].sort()
-    return Guard(_digest(marks), _digest(sorted(said)), _digest(said))
+    whose = list(dict.fromkeys(marks.pop("whose", ())))
+    return Guard(_digest(marks), _digest(sorted(said)), _digest(said), _digest(whose) if whose else "")
 
 
 def is_alike(one: Guard, other: Guard) -> bool:
-    """False where a mark differs, or where the same words come in another order: a dog that bites a man."""
-    return one.must == other.must and (one.words != other.words or one.order == other.order)
+    """False where a mark differs, where the same words come in another order (a dog that bites a man), and where both
+    say whose, and not alike: mine is not yours, while `my password` is what `a password` is about.
+    """
+    is_ordered = one.words != other.words or one.order == other.order
+    is_theirs = not one.whose or not other.whose or one.whose == other.whose
+    return one.must == other.must and is_ordered and is_theirs
+
+
+def _with_raised(text: str) -> str:
+    """Before a two that is raised becomes a two like any other: 2² is not 22."""
+    if text.isascii():
+        return text
+    return "".join(f"^{each}" if decomposition(each).startswith(("<super>", "<sub>")) else each for each in text)
 
 
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "’": "'", "‘": "'", "‚": "'"})
@@ -82,8 +106,10 @@ def _marks(plain: str, said: list[str]) -> Iterator[tuple[str, str]]:
             case "end":
                 begins = True
                 continue
-            case "quoted" | "odd":
-                yield kind, value.rstrip(",.;:!?)")
+            case "joint":
+                continue
+            case "quoted" | "odd" | "symbol" | "other":
+                yield _as_written(kind, value)
                 said.append(value)
             case "number":
                 yield "number", _number(value)
@@ -103,6 +129,10 @@ def _marks(plain: str, said: list[str]) -> Iterator[tuple[str, str]]:
         begins = False
 
 
+def _as_written(kind: str, value: str) -> tuple[str, str]:
+    return (kind, value.rstrip(",.;:?)")) if kind in {"quoted", "odd"} else ("symbol", value)
+
+
 _WHO = frozenset({"who", "whom", "whose"})
 _DO = frozenset({"do", "does", "did", "don't", "doesn't", "didn't"})
 
@@ -110,6 +140,10 @@ _DO = frozenset({"do", "does", "did", "don't", "doesn't", "didn't"})
 def _of_word(word: str, *, begins: bool) -> Iterator[tuple[str, str]]:
     small = word.lower()
     bare = small.removesuffix("'s")
+    if bare in WHOSE:
+        yield "whose", WHOSE[bare]
+    if not bare.isascii() or len(bare) > _LONGEST_WORD:  # the model takes accents off, and long words for one another
+        yield "spelt", bare
     if bare in NEGATIONS or small.endswith("n't"):
         yield "negation", "not"
     elif bare in DENIED or (_DENYING.fullmatch(bare) and bare not in NOT_DENIED):
@@ -137,7 +171,7 @@ def _is_name(word: str, *, begins: bool) -> bool:
 
 def _number(written: str) -> str:
     """`1,000` is 1000 and `5.0` is 5; a decimal comma is told from one between thousands by what follows it."""
-    bare = re.sub(r",(?=\d{3}(\D|$))|\s", "", written.lower().lstrip("+"))
+    bare = re.sub(r",(?=\d{3}(\D|$))|\s", "", written.lower())
     return re.sub(r"\.0+$", "", bare) if re.fullmatch(r"-?\d+\.\d+", bare) else bare
 
 

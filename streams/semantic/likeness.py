@@ -105,4 +105,4 @@ def _floats(vector: bytes) -> Floats:
 
 
 def _guard(meaning: Meaning) -> Guard:
-    return Guard(meaning.must, meaning.words, meaning.order)
+    return Guard(meaning.must, meaning.words, meaning.order, meaning.whose)

@@ -7,7 +7,7 @@ from streams.semantic.background import Background
 from streams.semantic.embedder import Vector
 
 
-def _load() -> Callable[[str], Vector]:
+def _load() -> Callable[[str], Vector | None]:
     return import_module("streams.semantic.minilm").load()
 
 

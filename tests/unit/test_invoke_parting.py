@@ -284,7 +284,7 @@ async def test_it_is_heard_of_too_while_a_call_of_partitions_that_are_gone_is_un
         async def call(_aside: object) -> bool:
             return await finished.wait()
 
-        cast("Any", bench.worker)._pool.start("normal", call, finished.clear)
+        cast("Any", bench.worker)._pool.take("normal", b"", call, finished.clear)
 
         bench.group.hear_of(GroupAuthorizationFailedError("millrace.invoke"))
 

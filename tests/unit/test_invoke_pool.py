@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.invoke.caller import Aside
+from streams.invoke.beside import Aside, Awaits
 from streams.invoke.lanes import Lanes
 from streams.invoke.pool import Pool, ended_within
 from tests.unit.examples import NOW_MS
@@ -37,12 +37,12 @@ async def test_what_is_let_go_takes_no_memory_from_then_on() -> None:
         prompt, me = Prompt(), asyncio.current_task()
         held.append(weakref.ref(prompt))
         async with asyncio.timeout(60):
-            with aside():
+            with aside(Awaits("openai-1", is_new=True)):
                 waits.set()
                 await asyncio.get_running_loop().create_future()
         return me is None
 
-    pool.start("normal", do, lambda: None)
+    pool.take("normal", b"", do, lambda: None)
     await waits.wait()
     assert await ended_within(5, pool.let_go(()))
 
@@ -60,7 +60,7 @@ async def test_what_is_let_go_before_it_began_is_not_begun() -> None:
         begun.append("call")
         return True
 
-    pool.start("normal", do, lambda: begun.append("finished"))
+    pool.take("normal", b"", do, lambda: begun.append("finished"))
     assert await ended_within(5, pool.let_go(()))
 
     assert len(pool) == 0

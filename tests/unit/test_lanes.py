@@ -61,12 +61,12 @@ def test_who_only_waits_leaves_its_place_to_another() -> None:
     pool = lanes(low=1)
     pool.enter("low")
 
-    pool.step_aside("low")
+    pool.step_aside("low", "openai-1")
 
     assert pool.room("low") == 1
     assert dict(pool.counts())["low"] == 1
     pool.enter("low")
-    pool.come_back("low")
+    pool.come_back("low", "openai-1")
     assert pool.room("low") == 0
     pool.leave("low")
     assert pool.room("low") == 0
@@ -79,7 +79,7 @@ def test_no_more_wait_beside_a_lane_than_its_size_allows() -> None:
     taken = 0
     while pool.room("normal"):
         pool.enter("normal")
-        pool.step_aside("normal")
+        pool.step_aside("normal", "openai-1")
         taken += 1
 
     assert taken == 2 * (1 + WAITING_PER_PLACE)

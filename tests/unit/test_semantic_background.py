@@ -39,6 +39,19 @@ def test_a_vector_is_pending_until_it_is_made_and_made_once_for_all_who_ask() ->
     assert model.made == ["a"]
 
 
+def test_a_text_that_the_model_does_not_see_whole_has_no_vector_and_is_not_taken_up_again() -> None:
+    asked: list[str] = []
+
+    def none_of(text: str) -> None:
+        asked.append(text)
+
+    embedder = Background("m", lambda: none_of)
+
+    assert holds_within(WITHIN_S, lambda: embedder.vector("a") == "unavailable")
+    assert [embedder.vector("a") for _ in range(3)] == ["unavailable"] * 3
+    assert asked == ["a"]
+
+
 def test_more_than_can_be_made_soon_are_not_waited_for() -> None:
     model = Model()
     embedder = Background("m", model.load, most_waiting=2)

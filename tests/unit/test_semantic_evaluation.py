@@ -10,7 +10,7 @@ import pytest
 from schemas.control import Semantic
 from scripts.measure.likeness import PARAPHRASE, Judged, Pair, judge, rate, read_pairs, split, stored
 from scripts.measure.semantic import by_kind, by_threshold
-from streams.semantic.minilm import load
+from streams.semantic.minilm import load, load_for_any
 
 PAGE = Path(__file__).parents[2] / "docs" / "semantic-cache.md"
 DEFAULT = Semantic().threshold
@@ -51,14 +51,28 @@ def test_what_was_measured_is_what_the_model_says(judged: Sequence[Judged]) -> N
     """Of a few pairs: all of them take minutes."""
     some = judged[:: len(judged) // 6]
 
-    for before, now in zip(some, judge([each.pair for each in some], load()), strict=True):
+    measured = judge([each.pair for each in some], load_for_any(), load())
+
+    for before, now in zip(some, measured, strict=True):
         assert now.similarity == pytest.approx(before.similarity, abs=0.003), before.pair
+        assert now.is_whole == before.is_whole, before.pair
+
+
+def test_what_the_model_does_not_see_whole_is_not_compared() -> None:
+    embed, for_any = load(), load_for_any()
+    seen, tail = "What does it mean? " + "+ " * 300, ("yes", "no")
+
+    assert for_any(f"{seen}{tail[0]}") == for_any(f"{seen}{tail[1]}"), "it is cut off before they differ"
+    assert [embed(f"{seen}{each}") for each in tail] == [None, None]
+    assert for_any("Is it a 👍?") == for_any("Is it a 👎?"), "it knows neither"
+    assert embed("Is it a 👍?") is None
+    assert embed("Is it a thumb?") == for_any("Is it a thumb?")
 
 
 def test_vectors_have_unit_length_and_are_apart_where_nothing_is_in_common() -> None:
     embed = load()
     one, other = (
-        np.frombuffer(embed(text), dtype="<f2").astype(np.float32)
+        np.frombuffer(embed(text) or b"", dtype="<f2").astype(np.float32)
         for text in ("How do I reset my password?", "Bananas are yellow.")
     )
 

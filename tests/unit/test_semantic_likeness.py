@@ -11,8 +11,9 @@ from tests.fakes.embedder import vector
 ANGLES = [0.0, 0.1, 0.2, 0.35, 0.5, 1.2]
 
 
-def meaning(angle: float, frame: str = "f", must: str = "m", order: str = "o") -> Meaning:
-    return Meaning(frame=frame, vector=vector(np.cos(angle), np.sin(angle)), must=must, words="w", order=order)
+def meaning(angle: float, frame: str = "f", must: str = "m", order: str = "o", whose: str = "") -> Meaning:
+    towards = vector(np.cos(angle), np.sin(angle))
+    return Meaning(frame=frame, vector=towards, must=must, words="w", order=order, whose=whose)
 
 
 def nearest(likeness: Likeness, asked: Meaning, threshold: float = 0.9) -> tuple[str | None, float | None]:
@@ -39,6 +40,15 @@ def test_the_most_similar_that_passes_is_found_and_what_was_more_similar_and_did
     assert refused > 0.99
     assert nearest(likeness, meaning(0.0), 0.998) == (None, refused)
     assert nearest(likeness, meaning(0.0, frame="nowhere")) == (None, None)
+
+
+def test_mine_does_not_pass_beside_yours_and_passes_where_nobody_is_said() -> None:
+    likeness = Likeness()
+    likeness.add("mine", meaning(0.0, whose="mine"))
+
+    assert nearest(likeness, meaning(0.0, whose="yours"))[0] is None
+    assert nearest(likeness, meaning(0.0, whose="mine"))[0] == "mine"
+    assert nearest(likeness, meaning(0.0))[0] == "mine"
 
 
 def test_the_same_words_in_another_order_do_not_pass() -> None:

@@ -25,12 +25,14 @@ ASKED = "How do I reset my password?"
 ALIKE = "How can I reset my password?"
 NEAR = "What about passwords?"
 DENIED = "How do I not reset my password?"
+YOURS = "How do I reset your password?"
 CALL = ToolCall(id="c", function=FunctionCall(name="f", arguments="{}"))
 VECTORS = {
     ASKED: vector(1.0, 0.0, 0.0),
     ALIKE: vector(0.98, 0.199, 0.0),
     NEAR: vector(0.9, 0.436, 0.0),
     DENIED: vector(0.999, 0.045, 0.0),
+    YOURS: vector(0.999, 0.045, 0.0),
 }
 
 
@@ -106,8 +108,9 @@ def test_what_is_near_but_below_the_threshold_is_asked_and_kept_with_its_own_mea
     assert miss.slot.refused_similarity is None
 
 
-def test_what_is_similar_but_denied_is_asked_and_how_similar_it_was_is_told() -> None:
-    miss = led(answered().take(admitted("r-1", text=DENIED)))
+@pytest.mark.parametrize("text", [DENIED, YOURS])
+def test_what_is_similar_but_another_question_is_asked_and_how_similar_it_was_is_told(text: str) -> None:
+    miss = led(answered().take(admitted("r-1", text=text)))
 
     assert miss.slot is not None
     assert miss.slot.refused_similarity == pytest.approx(0.999, abs=0.001)

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,7 +14,9 @@ from typing_extensions import override
 from schemas.call import CallRow
 from schemas.flow import Completion, Dispatch, HandedOver, Round
 from schemas.topics import CALLS, COMPLETIONS, HANDOVERS
+from streams.control import with_object
 from streams.cost.ledger import FREE
+from streams.invoke.beside import Awaits, SetBackError
 from streams.invoke.calling import ALLOWANCE_MS
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
@@ -34,7 +36,7 @@ from tests.fakes.kafka.host import Host
 from tests.fakes.kafka.timeline import Timeline
 from tests.fakes.provider import saying
 from tests.unit.calling import BUSY, CALL_MS, LOST, World, world
-from tests.unit.examples import NOW_MS, attempt, control, deployment, dispatch, ticket
+from tests.unit.examples import NOW_MS, attempt, breaker, control, deployment, dispatch, ticket
 
 KAFKA = KafkaSettings()
 TIMEOUT_MS = 15_000
@@ -438,3 +440,38 @@ async def test_a_worker_that_can_read_nothing_stops_before_it_buries_one_more_th
         await broken.work.do(Delivery("llm.dispatch.low", 0, letters, None, b"?", (), NOW_MS), nullcontext)
 
     assert broken.written.dead_letters == letters
+
+
+@pytest.mark.asyncio
+async def test_who_is_set_back_has_written_nothing_and_is_done_as_ever_when_it_is_begun_again() -> None:
+    here = bench(saying("Yes."))
+    shut = with_object(here.here.control, breaker("openai-1", until_ms=NOW_MS + 60_000), 2)
+    open_, here.here.control = here.here.control, shut
+    delivery = Delivery("llm.dispatch.normal", 0, 7, b"r-1", dispatch().encode(), (), NOW_MS)
+
+    def set_back(awaits: Awaits) -> AbstractContextManager[None]:
+        assert awaits == Awaits(("openai-1",), is_new=True)
+        raise SetBackError
+
+    with pytest.raises(SetBackError):
+        await here.work.do(delivery, set_back)
+    assert (here.written.shape, len(here.work.calling())) == ([], 0)
+    here.here.control = open_
+
+    assert await here.work.do(delivery, set_back)
+    assert here.written.shape == ["started 1", "ok"]
+
+
+@pytest.mark.asyncio
+async def test_who_has_asked_in_vain_says_so_when_it_waits() -> None:
+    here = bench(BUSY, saying("Yes."))
+    waits: list[Awaits] = []
+
+    def aside(awaits: Awaits) -> AbstractContextManager[None]:
+        waits.append(awaits)
+        return nullcontext()
+
+    delivery = Delivery("llm.dispatch.normal", 0, 7, b"r-1", dispatch().encode(), (), NOW_MS)
+    assert await here.work.do(delivery, aside)
+
+    assert set(waits) == {Awaits(("openai-1",), is_new=False)}

@@ -13,7 +13,7 @@ from scripts.local.stack import LocalStack
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCUMENTS = (
     "README.md",
     "docs/architecture.md",
