@@ -48,12 +48,11 @@ def is_behind(crowd: Crowd, tenant: Tenant, asker: Asker, offset: int, accounts:
     return known.holds_up(offset, asker.user_id, asker.model, now_us, tenant_ready_us)
 
 
-def stance(tenant: Tenant, asker: Asker, tokens: int, accounts: Accounts) -> Stance | None:
-    """None for one that never fits."""
+def stance(tenant: Tenant, asker: Asker, tokens: int, accounts: Accounts) -> Stance:
     ready_us, holder = ALWAYS_US, None
     for demand in demands(tenant, asker.user_id, asker.model, tokens):
-        if demand.units > demand.rate.burst:
-            return None
+        if demand.units > demand.rate.burst:  # it never fits
+            return Stance(ALWAYS_US, None, tokens)
         name = _name(asker, demand.scope)
         if name is not None:
             at_us = _ready_us(demand, asker.meters(accounts, demand.scope) or NO_METERS)

@@ -303,6 +303,21 @@ def test_who_waits_for_more_than_its_limit_has_come_to_let_through_is_refused_wh
     assert (mine.let_in, mine.waiting) == (["a", "small"], 0)
 
 
+def test_who_can_never_fit_any_more_lets_nobody_overtake_those_behind_it_before_it_is_told_so() -> None:
+    mine = stand(limits=Limits(tokens_per_minute=1_000))
+    for name, tokens in {"a": 900, "large": 700, "b": 400}.items():
+        asked(mine, name, input_tokens=0, prompt=prompt(max_tokens=tokens))
+
+    mine.control = deferring(limits=Limits(tokens_per_minute=600))
+    mine.now_ms += 20_000
+    mine.ask("c", input_tokens=0, prompt=prompt(max_tokens=1))
+    while mine.take(VALIDATED):
+        pass
+    mine.wait(2 * MINUTE_MS)
+
+    assert (mine.let_in, set(mine.ended)) == (["a", "b", "c"], {"large"})
+
+
 def test_a_restart_knows_who_waits_and_in_which_order() -> None:
     mine = asked(stand(limits=ONE_A_MINUTE), "a", "b", "c", "d")
     mine.wait(MINUTE_MS)

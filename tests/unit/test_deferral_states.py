@@ -137,13 +137,14 @@ class Reconfigured(RuleBasedStateMachine):
         self.asked: dict[str, str | None] = {}
         self.settled: set[str] = set()
 
-    @rule(user_id=st.sampled_from(USERS), tokens=st.sampled_from((1, 400, 700)))
-    def somebody_asks(self, user_id: str | None, tokens: int) -> None:
-        name = f"r-{len(self.asked)}"
-        self.asked[name] = user_id
-        self.mine.ask(name, user_id=user_id, input_tokens=0, prompt=prompt(max_tokens=tokens))
+    @rule(user_id=st.sampled_from(USERS[1:]), tokens=st.sampled_from((1, 400, 700)), times=st.integers(1, 4))
+    def somebody_asks(self, user_id: str | None, tokens: int, times: int) -> None:
+        for _ in range(times):
+            name = f"r-{len(self.asked)}"
+            self.asked[name] = user_id
+            self.mine.ask(name, user_id=user_id, input_tokens=0, prompt=prompt(max_tokens=tokens))
 
-    @rule(name=st.sampled_from(sorted(CONFIGURED)))
+    @rule(name=st.sampled_from((*sorted(CONFIGURED), "as it was", "rejects", "rejects")))
     def the_tenant_changes(self, name: str) -> None:
         self.mine.control = CONFIGURED[name]
 
@@ -151,7 +152,14 @@ class Reconfigured(RuleBasedStateMachine):
     def time_goes_by(self, ms: int) -> None:
         self.mine.wait(ms)
 
-    @rule(topic=st.sampled_from((VALIDATED, DEFERRED, CALLS)), times=st.integers(1, 4))
+    @rule(user_id=st.sampled_from(USERS[1:]), ms=st.sampled_from((11_000, 30_000)))
+    def somebody_is_seen_before_those_for_whom_there_has_come_to_be_room(self, user_id: str | None, ms: int) -> None:
+        self.mine.now_ms += ms
+        self.somebody_asks(user_id, 1, 1)
+        while self.mine.take(VALIDATED):
+            pass
+
+    @rule(topic=st.sampled_from((VALIDATED, DEFERRED, CALLS)), times=st.integers(2, 8))
     def some_are_taken(self, topic: Topic, times: int) -> None:
         for _ in range(times):
             self.mine.take(topic)
@@ -184,9 +192,12 @@ class Reconfigured(RuleBasedStateMachine):
 
     @invariant()
     def lines_keep_their_order(self) -> None:
-        for user in USERS:
-            mine = [int(name[2:]) for name in self.charged if self.asked[name] == user]
+        for user in USERS[1:]:
+            mine, still = (
+                [int(name[2:]) for name in names if self.asked[name] == user] for names in (self.charged, self.waiting)
+            )
             assert mine == sorted(mine)
+            assert not mine or not still or mine[-1] < min(still)
 
     @invariant()
     def who_is_not_let_in_is_told_why(self) -> None:
@@ -201,6 +212,11 @@ class Reconfigured(RuleBasedStateMachine):
             if isinstance(change, Registration)
             if change.refusal is None and change.deferred_until_ms is None and not change.settled_attempts
         ]
+
+    @property
+    def waiting(self) -> list[str]:
+        newest = {each.request_id: each for each in self.mine.changelog if isinstance(each, Registration)}
+        return [name for name, each in newest.items() if each.deferred_until_ms is not None]
 
     def teardown(self) -> None:
         self.mine.take_all()
