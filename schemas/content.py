@@ -3,9 +3,11 @@
 from typing import Annotated, Any, Literal, Self, cast
 
 import re2
+from msgspec import Meta
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.base import Model, Name
+from schemas.wire import InternalEvent
 
 Entity = Literal["secret", "iban", "credit_card", "email", "ssn", "ip_address", "phone"]
 """Where two kinds overlap, what is found counts as the earlier one."""
@@ -85,3 +87,28 @@ class ContentRule(Model):
         if self.action == "mask" and self.max_chars is not None:
             raise ValueError("max_chars: what is too long cannot be masked; make it a rule of its own")
         return self
+
+
+class AnswerRule(InternalEvent):
+    """A content rule, as far as it is one for answers."""
+
+    name: str
+    words: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    max_chars: int | None = None
+    action: Literal["refuse", "mask"] = "refuse"
+
+
+class AnswerGuard(InternalEvent):
+    """What tenant and route said of answers when this one was asked for, or taken out of the cache. What they say later
+    changes nothing of it: an answer that is looked at again after a crash must come to the same end.
+    """
+
+    rules: tuple[AnswerRule, ...] = ()
+    redacted: Annotated[tuple[Entity, ...], Meta(description="kinds of data that are masked")] = ()
+
+
+MaybeAnswerGuard = Annotated[
+    AnswerGuard | None,
+    Meta(description="null where it is too long to be carried, or from an older process: as the configuration says"),
+]

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from schemas.attempt import Attempt
 from schemas.base import EpochMs
+from schemas.content import AnswerGuard, MaybeAnswerGuard
 from schemas.postprocess import AnswerRules
 from schemas.request import CacheMode, Priority
 from schemas.response import CacheKind, Failure, FinishReason, Output, Status
@@ -243,6 +244,7 @@ class Plan(InternalEvent):
     retry_ambiguous: bool = True
     when_busy: Literal["wait", "elsewhere"] = "wait"
     rules: Annotated[AnswerRules | None, Meta(description="of post-processing; null where there are none")] = None
+    guard: MaybeAnswerGuard = None
 
 
 class Round(InternalEvent):
@@ -327,10 +329,15 @@ class Completion(InternalEvent):
     steps: Annotated[
         dict[str, str], Meta(description="what post-processing said of an answer when another request was given it")
     ] = field(default_factory=dict[str, str])
+    own_guard: Annotated[MaybeAnswerGuard, Meta(description="of what has no plan: an answer out of the cache")] = None
 
     @property
     def round_name(self) -> str:
         return round_name(self.ticket, self.round)
+
+    @property
+    def guard(self) -> AnswerGuard | None:
+        return self.own_guard if self.plan is None else self.plan.guard
 
     @property
     def all_attempts(self) -> tuple[Attempt, ...]:

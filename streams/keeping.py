@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from schemas.cached import Fill
 from schemas.flow import Completion, Saved
-from schemas.response import FinishReason
+from schemas.response import FinishReason, Output
 from schemas.usage import Usage
+from streams.answers.refusal import sounds_declined
 from streams.cost.booking import Booked
 
 REPEATABLE: frozenset[FinishReason] = frozenset({"stop", "length", "tool_calls"})
@@ -20,12 +21,21 @@ def fill_of(completion: Completion, paid: Sequence[Booked], stored_at_ms: int) -
     streamed and what was not is kept alike, and so is the call of a tool. A hit saves what all rounds cost.
     """
     slot, answer = completion.slot, completion.answer
-    if slot is None or answer is None or answer.finish_reason not in REPEATABLE:
+    if slot is None or answer is None or answer.finish_reason not in REPEATABLE or not _says_something(answer.output):
         return None
     given = given_of(completion, paid, stored_at_ms)
     if given is None:
         return None
     return replace(given, expires_at_ms=stored_at_ms + slot.expires_after_ms, meaning=slot.meaning)
+
+
+def _says_something(output: Output) -> bool:
+    """One that is blank, or declines in so many words, may well be another when it is asked for again."""
+    if output.refusal is not None:
+        return False
+    return bool(output.tool_calls) or (
+        bool((output.content or "").strip()) and not sounds_declined(output.content or "")
+    )
 
 
 def given_of(completion: Completion, paid: Sequence[Booked], stored_at_ms: int) -> Fill | None:

@@ -38,9 +38,12 @@ def carried(ticket: Ticket, asked: Prompt | Request) -> tuple[Raw, PromptSummary
     return prompt, _summary(namespace, _entry(namespace, written), asked)
 
 
-def summary_of(ticket: Ticket, prompt: Prompt) -> PromptSummary:
-    namespace = namespace_of(ticket.tenant_id or "", ticket, prompt)
-    return _summary(namespace, entry_of(namespace, prompt), prompt)
+def summary_of(
+    ticket: Ticket, prompt: Prompt, *, chosen: str | None = None, max_cost_usd: Decimal | None = None
+) -> PromptSummary:
+    """`chosen`: the request's own `cache_namespace`, which like its `max_cost_usd` is no part of the prompt."""
+    namespace = _namespace(ticket.tenant_id or "", ticket, _messages(prompt), prompt.params, chosen)
+    return _summary(namespace, entry_of(namespace, prompt), prompt, max_cost_usd)
 
 
 def summarized(event: Accepted | Admitted) -> PromptSummary:
@@ -62,19 +65,19 @@ def _messages(asked: Prompt | Request) -> list[JsonObject]:
     return asked.model_dump(mode="json", include={"messages"})["messages"]
 
 
-def _summary(namespace: str, entry: str, asked: Prompt | Request) -> PromptSummary:
+def _summary(namespace: str, entry: str, asked: Prompt | Request, max_cost_usd: Decimal | None = None) -> PromptSummary:
     return PromptSummary(
         namespace=namespace,
         entry=entry,
         max_tokens=asked.params.max_tokens,
         wants_json=asked.params.wants_json,
-        needs=needs_of(asked),
+        needs=needs_of(asked, max_cost_usd),
     )
 
 
-def needs_of(asked: Prompt | Request) -> Needs | None:
+def needs_of(asked: Prompt | Request, max_cost_usd: Decimal | None = None) -> Needs | None:
     """None when any model will do. What may be paid is no part of the question: an answer that is kept is free."""
-    params, usd = asked.params, asked.max_cost_usd if isinstance(asked, Request) else None
+    params, usd = asked.params, asked.max_cost_usd if isinstance(asked, Request) else max_cost_usd
     has_images = any(map(_has_image, asked.messages))
     if params.max_tokens is None and usd is None and not (params.tools or has_images or params.wants_json):
         return None
@@ -103,6 +106,12 @@ def needs_in(summary: PromptSummary) -> Needs:
 def chosen_namespace(tenant_id: str, name: str) -> str:
     """How the namespaces of a tenant's requests begin that name one. No name has a colon, and no digest."""
     return f"{tenant_id}/{name}:"
+
+
+def chosen_in(tenant_id: str, namespace: str) -> str | None:
+    """The name in it that `chosen_namespace` put there."""
+    name, colon, _ = namespace.removeprefix(f"{tenant_id}/").partition(":")
+    return name if colon else None
 
 
 def _namespace(

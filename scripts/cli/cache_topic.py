@@ -1,7 +1,9 @@
 """`llm.cache` as the cache stage knows it, and an operator's records on it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from heapq import merge
 from time import time_ns
 
 import uuid_utils
@@ -14,10 +16,12 @@ from schemas.partition import partition_for
 from schemas.topics import CACHE, COMPLETIONS
 from schemas.wire import DecodeError
 from scripts.cli.kafka import LiveCluster
+from scripts.cli.offsets import Spans
 from scripts.cli.producer import ConfirmedProducer
 from scripts.cli.topic_reader import TopicReader
 from streams.answers.pipeline import process
 from streams.answers.step import Draft
+from streams.content.guard import let_out
 from streams.control import ControlView
 from streams.cost.booking import book
 from streams.keeping import fill_of
@@ -40,31 +44,60 @@ def read_kept(cluster: LiveCluster, now_ms: int) -> Partitions:
     return found
 
 
-def answers_in_log(cluster: LiveCluster, control: ControlView, since_ms: int) -> Iterator[Fill]:
-    """What was answered since then and may be given again, for as long as its tenant's `cache_ttl_s` is by now."""
-    with TopicReader(cluster, COMPLETIONS) as reader:
-        for record in reader.read(reader.spans(since_ms)):
+class AnswersInLog:
+    """What was answered since then and may be given again, oldest first, for as long as its tenant's `cache_ttl_s` is
+    by now. Read as it is asked for: partitions side by side, and of each no more than a fetch is held.
+    """
+
+    def __init__(self, cluster: LiveCluster, control: ControlView, since_ms: int) -> None:
+        self._cluster = cluster
+        self._control = control
+        with TopicReader(cluster, COMPLETIONS) as reader:
+            self._spans = {partition: span for partition, span in reader.spans(since_ms).items() if span.count}
+        self.records = sum(span.count for span in self._spans.values())
+
+    def read(self, advance: Callable[[int], None]) -> Iterator[Fill]:
+        """`advance` hears of each record that was read, whether it holds such an answer or not."""
+        with ExitStack() as open_:
+            parts = [
+                self._fills(open_.enter_context(TopicReader(self._cluster, COMPLETIONS)), {partition: span}, advance)
+                for partition, span in self._spans.items()
+            ]
+            yield from merge(*parts, key=lambda fill: fill.stored_at_ms)
+
+    def _fills(self, reader: TopicReader, spans: Spans, advance: Callable[[int], None]) -> Iterator[Fill]:
+        for record in reader.read(spans):
+            advance(1)
             try:
                 completion = Completion.decode(record.value or b"")
             except DecodeError:
                 continue
-            tenant = control.tenants.get(completion.ticket.tenant_id or "")
-            if tenant is None or tenant.cache == "off" or completion.slot is None:
-                continue
-            paid = [book(control, tenant.name, completion.plan, attempt) for attempt in completion.all_attempts]
-            seen = _as_given(completion)
-            fill = None if seen is None else fill_of(seen, paid, record.timestamp_ms)
+            fill = warmed(completion, self._control, record.timestamp_ms)
             if fill is not None:
-                yield kept_on(fill, record.timestamp_ms + tenant.cache_ttl_s * 1000)
+                yield fill
 
 
-def _as_given(completion: Completion) -> Completion | None:
-    """As `postprocess` made it; None where it did not pass."""
+def warmed(completion: Completion, control: ControlView, answered_ms: int) -> Fill | None:
+    """What `postprocess` would have kept of it, for as long as its tenant has answers kept by now."""
+    tenant = control.tenants.get(completion.ticket.tenant_id or "")
+    if tenant is None or tenant.cache == "off" or completion.slot is None:
+        return None
+    paid = [book(control, tenant.name, completion.plan, attempt) for attempt in completion.all_attempts]
+    seen = _as_given(completion, control)
+    fill = None if seen is None else fill_of(seen, paid, answered_ms)
+    return None if fill is None else kept_on(fill, answered_ms + tenant.cache_ttl_s * 1000)
+
+
+def _as_given(completion: Completion, control: ControlView) -> Completion | None:
+    """As `postprocess` made it; None where it did not pass, or was held back."""
     rules, answer = (None if completion.plan is None else completion.plan.rules), completion.answer
-    if rules is None or answer is None:
-        return completion
-    seen = process(Draft(answer, rules, completion.parse_json, completion.json_schema), lambda: 0)
-    return None if seen.wanting is not None else replace(completion, answer=seen.answer)
+    if rules is not None and answer is not None:
+        seen = process(Draft(answer, rules, completion.parse_json, completion.json_schema), lambda: 0)
+        if seen.wanting is not None:
+            return None
+        completion = replace(completion, answer=seen.answer)
+    given, _ = let_out(completion, None, control, lambda: 0)
+    return given if given.status == completion.status else None
 
 
 def kept_on(fill: Fill, expires_at_ms: int) -> Fill:

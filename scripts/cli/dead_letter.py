@@ -6,6 +6,8 @@ from schemas.headers import without_credentials
 from streams.runtime.deadletter import HEADER_PREFIX
 from streams.runtime.delivery import Delivery
 
+_FIRST = HEADER_PREFIX + "stage"
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
@@ -37,10 +39,14 @@ class DeadLetter:
 
 
 def dead_letter(record: Delivery) -> DeadLetter:
-    """Never raises: whoever can write to the topic can write anything."""
+    """Never raises: whoever can write to the topic can write anything. What a stage says comes last, and begins with
+    its name: of an older release's letters, a producer's own headers before it are not believed.
+    """
+    names = [name for name, _ in record.headers]
+    first = len(names) - 1 - names[::-1].index(_FIRST) if _FIRST in names else len(names)
     said = {
         name.removeprefix(HEADER_PREFIX): (value or b"").decode(errors="replace")
-        for name, value in record.headers
+        for name, value in record.headers[first:]
         if name.startswith(HEADER_PREFIX)
     }
     return DeadLetter(

@@ -10,7 +10,7 @@ from scripts.cli.dead_letter import DeadLetter, dead_letter
 from scripts.cli.fault import Fault
 from scripts.cli.kafka import LiveCluster
 from scripts.cli.offsets import Span
-from scripts.cli.redrive import Past, past_of
+from scripts.cli.redrive_past import Past, past_of
 from scripts.cli.since import since_ms
 from scripts.cli.topic_reader import TopicReader
 from streams.runtime.delivery import Delivery

@@ -14,7 +14,8 @@ from scripts.cli.dead_letter import DeadLetter, shown_headers
 from scripts.cli.dead_letters import Buried, chosen, letters_at, past_redrives, places_of
 from scripts.cli.fault import Fault
 from scripts.cli.kafka import BootstrapServers, reach
-from scripts.cli.redrive import Unfit
+from scripts.cli.redrive import Consent
+from scripts.cli.redrive_outcome import Unfit
 from scripts.cli.redrive_plan import give_back, planned
 from scripts.cli.screen import AsJson, out, show_json, show_table, visible
 from scripts.cli.since import WAYS
@@ -116,7 +117,15 @@ def redrive_(
     stage: OfStage = None,
     model: Annotated[str | None, typer.Option(help="Ask this model, and so take its route, instead.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the oldest.")] = 100,
-    again: Annotated[bool, typer.Option("--again", help="Also what was given back before.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what was given back before, as the same requests: each counts once.")
+    ] = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Also what was given back before, as one more request each.")
+    ] = False,
+    unproven: Annotated[
+        bool, typer.Option("--unproven", help="Also what may be paid for, or answered, twice: the plan says why.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
     because: Annotated[str, typer.Option(help="Why; it is kept on llm.audit.")] = "",
@@ -126,8 +135,8 @@ def redrive_(
     """Give dead letters back, after what kept them from being handled is repaired.
 
     What nobody was told of goes back as it is. A request whose requester was told that it failed is done again under a
-    new id, ID~redrive-1, which its response and rows link to ID (root_request_id), from its limits on and without its
-    deadline. Exit status 1 when there was something to give back and none of it could be.
+    new id, ID~redrive-PLACE, which its response and rows link to ID (root_request_id), from its limits on and without
+    its deadline. Exit status 1 when there was something to give back and none of it could be.
     """
     if not dry_run and not 0 < len(because.strip()) <= _LONGEST_REASON:
         raise Fault(f"--because: say why, in up to {_LONGEST_REASON} characters; or see first, with --dry-run")
@@ -137,14 +146,18 @@ def redrive_(
     if named:
         found = letters_at(cluster, named)
     else:
-        fresh = (each for each in chosen(cluster, since, reason, stage) if again or each[0].place not in past.letters)
+        old = frozenset[str]() if again or anew else past.letters
+        fresh = (each for each in chosen(cluster, since, reason, stage) if each.letter.place not in old)
         found = heapq.nsmallest(limit, fresh, key=_age)
-    plans = planned(cluster, found, past, model, again=again)
+    consents: dict[Consent, bool] = {"again": again, "anew": anew, "unproven": unproven}
+    plans = planned(cluster, found, past, model, frozenset(each for each, is_meant in consents.items() if is_meant))
     going = [each for each in plans if not isinstance(each.what, Unfit)]
     if as_json:
         show_json([each.shown() for each in plans])
     elif plans:
-        show_table(("partition/offset", "stage", "reason", "what becomes of it"), [each.line() for each in plans])
+        show_table(
+            ("partition/offset", "tenant", "stage", "reason", "what becomes of it"), [each.line() for each in plans]
+        )
     else:
         print("no dead letters to give back")
     if going and not dry_run:

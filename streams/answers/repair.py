@@ -1,13 +1,16 @@
 """Mends JSON that a model nearly wrote, without guessing: what is mended says nothing that was not there.
 
 Taken: words around it, a code fence, commas too many or too few, single quotes, names without quotes, comments,
-Python's words, line breaks inside strings, an end that is missing. Not taken: quotes inside quotes, unknown words, and
-what is closed by the wrong bracket. Reads the text once, so a hostile one takes no longer than another of its length:
-the libraries for this take ten seconds for twenty kilobytes of `{'{'`.
+Python's words, line breaks inside strings, an end that is missing. Not taken: quotes inside quotes, unknown words, what
+is closed by the wrong bracket, and what stands in brackets as prose has it, such as [1].
+
+Reads the text once, so a hostile one takes no longer than another of its length: the libraries for this take ten
+seconds for twenty kilobytes of `{'{'`.
 """
 
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -15,6 +18,14 @@ from schemas.base import dump_json, load_json
 
 MOST_CHARS = 1_000_000
 _DEEPEST = 100
+Kind = Literal["object", "array", "any"]
+"""What was asked for. Any: an object rather than an array, as where JSON is asked for without a schema."""
+_BRACKET = re.compile(r"[{\[]")
+_ASIDE = re.compile(r"""\[(?:[^"'`{}\[\]]|(?<=\w)'(?=\w))+\]|\{[^"'`:{}\[\],]+\}""")
+"""A reference, a link, a word of a template: of an object it is none, and an array only where nothing else is."""
+_BEFORE = re.compile(r"\s*(?:(?:```|~~~)\w*\s*)?")
+_ANNOUNCED_CHARS = 8
+_BEHIND = re.compile(r"\s*(?:```|~~~)?\s*")
 _TOKEN = re.compile(
     r"""(?P<space>\s+|//[^\n]*|\#[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/)?)
     |(?P<double>"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z))
@@ -36,16 +47,46 @@ class Unmendable(ValueError):
     """What is there cannot be taken for JSON."""
 
 
-def mended(text: str) -> JsonValue:
-    """The first object or array in the text. Raises Unmendable."""
+def mended(text: str, kind: Kind = "any") -> JsonValue:
+    """The first value of that kind in the text, and never a part of one. Raises Unmendable."""
     if len(text) > MOST_CHARS:
         raise Unmendable
-    for start in sorted(at for at in (text.find("{"), text.find("[")) if at >= 0):
-        try:
-            return load_json(_Writer().write(text, start))
-        except ValueError:
+    at, array, is_first = 0, "", True
+    while (bracket := _BRACKET.search(text, at)) is not None:
+        start = bracket.start()
+        aside = _ASIDE.match(text, start)
+        is_meant = text[start] == "[" and (
+            _is_announced(text, start, kind) or (is_first and _is_all(text, aside, start))
+        )
+        is_first = False
+        if aside is not None and not is_meant:
+            at = aside.end()
             continue
-    raise Unmendable
+        writer = _Writer()
+        written, at = writer.write(text, start)
+        if (text[start] == "{") == (kind != "array"):
+            return _value(written)
+        if kind == "any":
+            array = array or written
+    return _value(array)
+
+
+def _is_announced(text: str, start: int, kind: Kind) -> bool:
+    return kind == "array" and text[max(start - _ANNOUNCED_CHARS, 0) : start].rstrip().endswith(":")
+
+
+def _is_all(text: str, aside: re.Match[str] | None, start: int) -> bool:
+    """But for a fence around it."""
+    if aside is None or _BEFORE.fullmatch(text, 0, start) is None:
+        return False
+    return _BEHIND.fullmatch(text, aside.end()) is not None
+
+
+def _value(written: str) -> JsonValue:
+    try:
+        return load_json(written)
+    except ValueError:
+        raise Unmendable from None
 
 
 @dataclass(slots=True)
@@ -58,13 +99,16 @@ class _Writer:
     key: str | None = None
     has_colon: bool = False
 
-    def write(self, text: str, at: int) -> str:
+    def write(self, text: str, at: int) -> tuple[str, int]:
+        """And where it ends in the text."""
+        before: re.Match[str] | None = None
         while at < len(text):
             token = _TOKEN.match(text, at)
             if token is None:
                 raise Unmendable
             at = token.end()
             kind, said = token.lastgroup, token[0]
+            before = before if kind == "space" else _unsplit(before, token)
             if kind == "mark":
                 self._mark(said)
                 if not self.open:
@@ -77,7 +121,7 @@ class _Writer:
             raise Unmendable
         while self.open:  # the end is missing
             self._close()
-        return "".join(self.pieces)
+        return "".join(self.pieces), at
 
     def _mark(self, mark: str) -> None:
         match mark:
@@ -138,6 +182,19 @@ class _Writer:
             self.key, self.has_colon = None, False
         self.pieces.append(written)
         self.needs_comma = True
+
+
+def _unsplit(before: re.Match[str] | None, token: re.Match[str]) -> re.Match[str]:
+    """The token, unless a quote inside quotes has split a text: its pieces touch what is between them, or begin or end
+    in space. Where a comma is missing there is space between two values, and not inside them. Raises Unmendable.
+    """
+    if before is None or before.lastgroup == "mark" or token.lastgroup == "mark":
+        return token
+    ends = before[0][-2:-1] if before.lastgroup != "word" else ""
+    begins = token[0][1:2] if token.lastgroup != "word" else ""
+    if before.end() == token.start() or ends.isspace() or begins.isspace():
+        raise Unmendable
+    return token
 
 
 def _is_closed(said: str) -> bool:

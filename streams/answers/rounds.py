@@ -60,7 +60,7 @@ def next_round(completion: Completion, seen: Processed, wanting: Wanting) -> Dis
     if told is not None:
         again, now = told, replace(now, re_asked=now.number)
     elif (level := _next_level(plan, completion.attempts[-1].target_index)) is not None:
-        again, now = _as_first_asked(again, before), replace(now, from_target=level)
+        again, now = as_first_asked(again, before), replace(now, from_target=level)
     else:
         return None
     return Dispatch(
@@ -111,7 +111,7 @@ def _told(again: Again, answer: Answer, wanting: Wanting) -> Again | None:
     )
 
 
-def _as_first_asked(again: Again, before: Round | None) -> Again:
+def as_first_asked(again: Again, before: Round | None) -> Again:
     """Another model need not be told of an answer that it did not give."""
     if before is None or before.re_asked != before.number:
         return again

@@ -5,7 +5,7 @@ from pydantic import JsonValue
 
 from schemas.base import dump_json, load_json
 from schemas.response import Output
-from streams.answers.repair import Unmendable, mended
+from streams.answers.repair import Kind, Unmendable, mended
 from streams.answers.schema import UnusableSchema, problems_of
 from streams.answers.step import Changed, Draft, Finding, Noted, Step, Wanting
 
@@ -49,11 +49,28 @@ def _take(draft: Draft) -> Finding:
         if draft.rules.structure != "repair":
             return Wanting("no_json", "the answer is not JSON", is_mendable=True)
         try:
-            value = mended(output.content or "")
+            value = mended(output.content or "", _kind_of(draft.json_schema))
         except Unmendable:
             return Wanting("no_json", "the answer is not JSON, and could not be mended", is_mendable=True)
         output = replace(output, content=dump_json(value).decode())
     return _checked(value, draft, output)
+
+
+def _kind_of(schema: str | None) -> Kind:
+    """What a schema asks for, where it says so: with references it may not."""
+    try:
+        said = load_json(schema or "{}")
+    except ValueError:
+        return "any"
+    if not isinstance(said, dict):
+        return "any"
+    match said.get("type", "object" if "properties" in said else None):
+        case "object" | ["object"]:
+            return "object"
+        case "array" | ["array"]:
+            return "array"
+        case _:
+            return "any"
 
 
 def _checked(value: JsonValue, draft: Draft, output: Output) -> Finding:

@@ -4,13 +4,12 @@ out of them.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from functools import lru_cache, partial
 
 from msgspec.structs import replace
 
 from schemas.base import JsonObject
-from schemas.content import ContentRule, Redaction
+from schemas.content import AnswerGuard, AnswerRule, ContentRule, Redaction
 from schemas.flow import Completion, Ticket
 from schemas.request import Request
 from schemas.response import Failure, Output, ToolCall
@@ -25,12 +24,15 @@ from streams.control import ControlView
 from streams.routes import choose_route
 
 REMOVED = "[REMOVED]"
+NO_GUARD = AnswerGuard()
+MOST_CARRIED_BYTES = 64 * 1024
+"""Of rules, on each event: who says more of answers is obeyed as of when an answer is looked at."""
 _TOO_MANY = f"holds more than {MOST_SPANS} values that are to be taken out"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    said: ContentRule
+    said: ContentRule | AnswerRule
     matchers: tuple[TextMatcher, ...]
 
     def forbids(self, texts: Sequence[str]) -> bool:
@@ -74,6 +76,7 @@ class Guard:
     prompt_rules: tuple[Rule, ...]
     answer_rules: tuple[Rule, ...]
     redaction: Redaction | None
+    carried: AnswerGuard | None = NO_GUARD
 
     def let_in(self, request: Request) -> tuple[Request, Mapped] | Failure:
         """The request as it may go on, and what was taken out of it where that is to be put back."""
@@ -126,12 +129,31 @@ def guard_of(control: ControlView, ticket: Ticket) -> Guard | None:
     return known[asked]
 
 
+def carried(control: ControlView, ticket: Ticket) -> AnswerGuard | None:
+    """What its answer is held to from here on, whatever is said later."""
+    guard = guard_of(control, ticket)
+    return NO_GUARD if guard is None else guard.carried
+
+
+def _guard_of(completion: Completion, control: ControlView) -> Guard | None:
+    said = completion.guard
+    return guard_of(control, completion.ticket) if said is None else _of_answers(said)
+
+
+@lru_cache(maxsize=256)
+def _of_answers(said: AnswerGuard) -> Guard | None:
+    if said == NO_GUARD:
+        return None
+    redaction = Redaction(entities=said.redacted, of="answer") if said.redacted else None
+    return Guard((), _ready(said.rules), redaction, said)
+
+
 def let_out(
     completion: Completion, seen: Processed | None, control: ControlView, clock_us: Callable[[], int]
 ) -> tuple[Completion, Processed | None]:
     """The completion as it may be told and kept; and what was done to its answer, beside what was `seen` before."""
     answer = completion.answer
-    guard = None if answer is None else guard_of(control, completion.ticket)
+    guard = None if answer is None else _guard_of(completion, control)
     if answer is None or guard is None:
         return completion, seen
     since_us = clock_us()
@@ -162,14 +184,29 @@ def restored(output: Output, mapping: Mapped) -> Output:
 def _guard(rules: Sequence[ContentRule], redaction: Redaction | None) -> Guard | None:
     if not rules and redaction is None:
         return None
-    return Guard(_made_ready(rules, "prompt"), _made_ready(rules, "answer"), redaction)
+    of_answers = [each for each in rules if each.on != "prompt"]
+    of_prompts = [each for each in rules if each.on != "answer"]
+    return Guard(_ready(of_prompts), _ready(of_answers), redaction, _carried(of_answers, redaction))
 
 
-def _made_ready(rules: Sequence[ContentRule], of: Literal["prompt", "answer"]) -> tuple[Rule, ...]:
-    return tuple(Rule(each, tuple(map(TextMatcher, _matchers(each)))) for each in rules if each.on in {of, "both"})
+def _carried(rules: Sequence[ContentRule], redaction: Redaction | None) -> AnswerGuard | None:
+    guard = AnswerGuard(
+        rules=tuple(
+            AnswerRule(
+                name=each.name, words=each.words, patterns=each.patterns, max_chars=each.max_chars, action=each.action
+            )
+            for each in rules
+        ),
+        redacted=redaction.entities if redaction is not None and redaction.of_answer else (),
+    )
+    return guard if len(guard.encode()) <= MOST_CARRIED_BYTES else None
 
 
-def _matchers(rule: ContentRule) -> list[Matcher]:
+def _ready(rules: Sequence[ContentRule | AnswerRule]) -> tuple[Rule, ...]:
+    return tuple(Rule(each, tuple(map(TextMatcher, _matchers(each)))) for each in rules)
+
+
+def _matchers(rule: ContentRule | AnswerRule) -> list[Matcher]:
     return [
         *([words(rule.words)] if rule.words else ()),
         *([Matcher(*rule.patterns)] if rule.patterns else ()),

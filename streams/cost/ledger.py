@@ -95,6 +95,7 @@ def attempt_row(
         error_class=attempt.error_class,
         http_status=attempt.http_status,
         retryable=attempt.retryable,
+        hurried=attempt.hurried,
         finish_reason=attempt.finish_reason,
         complete=attempt.error_class != "cut_stream",
         **_identity(ticket),
@@ -122,6 +123,11 @@ def is_unaccounted(completion: Completion) -> bool:
     return given_up and not completion.attempts and "route" in completion.ticket.stamps
 
 
+def saved_usd(completion: Completion) -> Decimal | None:
+    """What an answer out of the cache would have cost. One that a rule holds back has saved nobody a call."""
+    return completion.saved.cost_usd if completion.saved is not None and completion.status == "ok" else None
+
+
 def unattempted_row(completion: Completion, published_at_ms: int) -> CallRow:
     """For a hit, a rejection or an expiry: nothing was called, so it is free, and what a hit saved is said."""
     ticket, saved = completion.ticket, completion.saved
@@ -133,7 +139,7 @@ def unattempted_row(completion: Completion, published_at_ms: int) -> CallRow:
         provider=completion.answer.provider if completion.answer else None,
         deployment=completion.answer.deployment if completion.answer else None,
         cost=UNKNOWN if is_unaccounted(completion) else FREE,
-        saved_usd=saved.cost_usd if saved else None,
+        saved_usd=saved_usd(completion),
         similarity=saved.similarity if saved else None,
         published_at_ms=published_at_ms,
         total_ms=max(published_at_ms - ticket.produced_at_ms, 0),

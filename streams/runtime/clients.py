@@ -105,6 +105,8 @@ def consumer_config(kafka: KafkaSettings, stage: str) -> dict[str, Any]:
     return {
         **_common(kafka),
         **_fetching(),
+        # what waits here is in the order in which it came: all of a flood before whatever comes to other partitions
+        "queued.min.messages": 1_000,
         "client.id": f"millrace-{stage}",
         "group.id": kafka.group(stage),
         "partition.assignment.strategy": "range",

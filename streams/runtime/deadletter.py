@@ -12,6 +12,7 @@ from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter
 
 HEADER_PREFIX = "millrace-"
+"""Names of what we say. A producer's own headers of such a name are left out: nobody could tell them from ours."""
 REDRIVEN_FROM = "millrace-redriven-from"
 """On a record that was a dead letter: its partition/offset among them."""
 MAX_DETAIL_CHARS = 500
@@ -21,6 +22,10 @@ topic can be any size when it is unpacked, and pack worse the second time.
 """
 KEPT_HEADER_BYTES = 1024 * 1024
 _VERSION = version("millrace").encode()
+
+
+def is_ours(name: str) -> bool:
+    return name.strip().lower().startswith(HEADER_PREFIX)
 
 
 def kept(cause: Delivery) -> Delivery:
@@ -37,7 +42,7 @@ def kept(cause: Delivery) -> Delivery:
 def dead_letter_headers(
     cause: Delivery, stage: StageName | str, letter: DeadLetter, now_ms: int
 ) -> list[tuple[str, bytes]]:
-    """The original's headers without credentials, then ours. Header values are UTF-8."""
+    """The original's headers without credentials and without any of our names, then ours. Header values are UTF-8."""
     room = kept(cause)
     ours = {
         "stage": stage,
@@ -51,7 +56,7 @@ def dead_letter_headers(
         "at": datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds"),
     }
     return [
-        *((name, value or b"") for name, value in without_credentials(room.headers)),
+        *((name, value or b"") for name, value in without_credentials(room.headers) if not is_ours(name)),
         *((HEADER_PREFIX + name, value.encode()) for name, value in ours.items()),
         *((f"{HEADER_PREFIX}{part}-omitted-bytes", size) for part, size in _omitted(cause, room)),
         (HEADER_PREFIX + "version", _VERSION),

@@ -5,8 +5,7 @@ Whatever the broker refuses for good stops the process; the next one starts from
 """
 
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
@@ -18,6 +17,7 @@ from streams.observe.metrics import Metrics
 from streams.runtime.commit import Where
 from streams.runtime.decider import Decider
 from streams.runtime.delivery import Delivery
+from streams.runtime.fair_queue import FairQueue
 from streams.runtime.follower import ControlFollower, wait_for_configuration
 from streams.runtime.kafka import Clients, GroupConsumer
 from streams.runtime.lag import Ends, Lag
@@ -76,8 +76,10 @@ class Worker:
         self._inputs = frozenset(kafka.topic(topic) for topic in stage.reads)
         self._holds = frozenset(kafka.topic(topic) for topic in stage.holds)
         self._partitions: dict[int, PartitionWork] = {}
-        self._backlog: deque[Message] = deque()
+        self._fetched = FairQueue()
         self._is_paused = False
+        self._is_held = False
+        self._is_full = False
         self._committed: dict[Where, int] = {}
         self._committed_ms = 0
         self._progress_saved_ms = now_ms()
@@ -135,35 +137,39 @@ class Worker:
     def _round(self, stop: threading.Event) -> None:
         if self._control.follow():
             self._metrics.set("millrace_config_version", self._stage.name, to=self._control.view.version)
-        messages = self._poll()
+        self._poll()
         decided_ms = self._membership.decide_as_of(self._positions())
+        # nothing is decided while the group does not say that we are in it; polling will tell when we are not
+        self._is_held = decided_ms is None and len(self._fetched) > 0
         if decided_ms is None:
-            self._hold(messages)
+            if self._is_held:
+                self._pause()
         else:
             self._outbox.date(decided_ms)
-            self._decide_all(messages, stop)
+            taken = self._fetched.take(self._settings.batch_size, self._inputs if self._is_full else ())
+            self._decide_all(taken, stop)
         self._confirm(stop)
         if self._now_ms() - self._committed_ms >= self._settings.commit_interval_ms:
             self._commit()
         self._steer()
 
-    def _poll(self) -> list[Message]:
-        """Waits for the first message only: a batch is whatever has arrived by then."""
-        at_once = bool(self._backlog) and not self._is_paused
+    def _poll(self) -> None:
+        """Waits for the first message only. A rebalance in any of these calls forgets what was fetched before it:
+        whoever owns its partition now reads it again, and perhaps we do.
+        """
+        at_once = len(self._fetched) > 0 and not self._is_paused
         first = self._consumer.poll(0 if at_once else self._settings.poll_ms / 1000)
-        owned = self._partitions
-        rest = [] if first is None or self._backlog else self._consumer.consume(self._settings.batch_size - 1, 0)
-        # after a rebalance in between, whoever owns the first one's partition now reads it again: perhaps we do
-        fetched = [first, *rest] if first is not None and owned is self._partitions else rest
-        messages = [*self._backlog, *(message for message in fetched if _is_record(message))]
-        self._backlog.clear()
-        return messages
+        if first is None:
+            return
+        self._keep([first])
+        is_more = True
+        while is_more and self._fetched.has_room:
+            some = self._consumer.consume(self._settings.batch_size, 0)
+            self._keep(some)
+            is_more = len(some) == self._settings.batch_size
 
-    def _hold(self, messages: list[Message]) -> None:
-        """Nothing is decided while the group does not say that we are in it; polling will tell when we are not."""
-        if messages:
-            self._backlog.extend(messages)
-            self._pause()
+    def _keep(self, messages: Iterable[Message]) -> None:
+        self._fetched.add(message for message in messages if _is_record(message))
 
     def _decide_all(self, messages: list[Message], stop: threading.Event) -> None:
         """What was decided before the stage had to stop holds, dead letters and all: whoever is started next begins
@@ -210,8 +216,8 @@ class Worker:
             self._pause()
             # what was fetched before the pause may still come: it is kept, never dropped
             late = self._consumer.poll(0)
-            if late is not None and _is_record(late):
-                self._backlog.append(late)
+            if late is not None:
+                self._keep([late])
             self._progress.looped(self._outbox.waiting, moved=False)
             self._lag.show_oldest(started_ms)
         waited_ms = self._now_ms() - started_ms
@@ -254,9 +260,10 @@ class Worker:
             self._metrics.set("millrace_state_entries", self._stage.name, to=entries)
             held = [work.parked_since_ms(self._holds) for work in self._partitions.values()]
             self._lag.show_oldest(min((since_ms for since_ms in held if since_ms is not None), default=None))
-        if parked >= self._settings.max_parked:
+        self._is_full = parked >= self._settings.max_parked
+        if self._is_full:
             self._pause()
-        elif self._is_paused and not self._backlog:
+        elif self._is_paused and not self._is_held:
             self._consumer.resume(self._consumer.assignment())
             self._is_paused = False
 
@@ -274,7 +281,7 @@ class Worker:
         """Rebuilds each partition's state before its first event is decided. Runs inside poll, on our thread."""
         self._progress.state("restoring")
         self._partitions = {where.partition: PartitionWork(self._stage.state()) for where in assigned}
-        self._backlog.clear()
+        self._fetched.clear()
         starts = consumer.committed([where for where in assigned if where.topic in self._inputs], LOOKUP_TIMEOUT_S)
         self._committed = {(start.topic, start.partition): max(start.offset, 0) for start in starts}
         started_ms = self._now_ms()
@@ -297,7 +304,7 @@ class Worker:
             return {}
         since_ms: dict[int, int | None] = dict.fromkeys(self._partitions)
         if self._stage.restore == "window":
-            now_ms, window_ms = self._now_ms(), self._settings.answered_window_s * 1000
+            now_ms, window_ms = self._now_ms(), self._window_ms()
             oldest_ms = self._reader.oldest_unfinished_ms(starts)
             since_ms = {p: min(oldest_ms.get(p, now_ms), now_ms) - window_ms for p in self._partitions}
         return {
@@ -305,6 +312,11 @@ class Worker:
             for table in self._tables
             for partition, offset in self._reader.read(table, since_ms, self._learn).items()
         }
+
+    def _window_ms(self) -> int:
+        if self._stage.window_ms is None:
+            return self._settings.answered_window_s * 1000
+        return self._stage.window_ms(self._control.view)
 
     def _learn(self, record: Delivery) -> None:
         self._decider.learn(self._partitions[record.partition], record)
@@ -326,7 +338,7 @@ class Worker:
     def _let_go(self) -> None:
         self._partitions = {}
         self._committed = {}
-        self._backlog.clear()
+        self._fetched.clear()
 
 
 def _is_record(message: Message) -> bool:

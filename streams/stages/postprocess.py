@@ -20,7 +20,7 @@ from streams.answers.step import Draft
 from streams.answers.structure import with_parsed
 from streams.content.guard import let_out, told
 from streams.cost.booking import Booked, book
-from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, route_reason, unattempted_row
+from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, route_reason, saved_usd, unattempted_row
 from streams.cost.price import price
 from streams.keeping import fill_of, given_of
 from streams.observe.business import measure
@@ -131,7 +131,7 @@ def respond(
         similarity=saved.similarity if saved and completion.cache == "semantic" else None,
         usage=giving[1] if giving and answer and completion.cache != "stale" else None,
         cost_usd=None if len(known) < len(totals) or is_unaccounted(completion) else sum(known, Decimal(0)),
-        saved_usd=saved.cost_usd if saved else None,
+        saved_usd=saved_usd(completion),
         timings=_timings(completion, now_ms),
         attempts=len(paid),
         round=completion.round.number if completion.round else 0,
@@ -168,7 +168,8 @@ def rows_of(completion: Completion, booked: list[Booked], now_ms: int, seen: Pro
     """
     number = completion.round.number if completion.round else 0
     if not booked:
-        return [replace(unattempted_row(completion, now_ms), round=number)]
+        row = replace(unattempted_row(completion, now_ms), round=number)
+        return [row if seen is None else replace(row, steps=seen.steps, step_us=seen.step_us)]
     *earlier, (attempt, used, cost) = booked
     ticket, plan, failure = completion.ticket, completion.plan, completion.failure
     last = attempt_row(
@@ -184,7 +185,7 @@ def rows_of(completion: Completion, booked: list[Booked], now_ms: int, seen: Pro
     if seen is not None:
         last = replace(last, steps=seen.steps, step_us=seen.step_us)
     if completion.cache == "stale":
-        last = replace(last, cache="stale", saved_usd=completion.saved.cost_usd if completion.saved else None)
+        last = replace(last, cache="stale", saved_usd=saved_usd(completion))
     if failure is not None and last.error_class is None:  # it was answered, but not as it must be
         last = replace(last, error_class=failure.code)
     rows = [*(attempt_row(ticket, plan, a, "priced", cost=c, usage=u) for a, u, c in earlier), last]

@@ -6,6 +6,7 @@ from schemas.flow import NO_NEEDS, Completion, Dispatch, Miss, Plan, Ticket
 from schemas.response import Failure
 from schemas.topics import DISPATCH, MISSES
 from streams.answers.rules import rules_for
+from streams.content.guard import carried
 from streams.control import ControlView
 from streams.routes import choose_route
 from streams.routing.choice import Choice
@@ -67,6 +68,7 @@ def _plan(ticket: Ticket, choice: Choice, selection: Selection, control: Control
         retry_ambiguous=choice.route.retries_uncertain(ticket.priority),
         when_busy=choice.route.when_busy,
         rules=rules_for(control, ticket.tenant_id, choice.route),
+        guard=carried(control, ticket),
     )
 
 

@@ -1,5 +1,6 @@
 """The loop of the synchronous stages moves an offset only over events whose records are safe, and loses nothing."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from tests.integration.refusing_clients import RefusingClients
 from tests.integration.worker_thread import Bench, Note, passed_on, toy
 
 pytestmark = pytest.mark.integration
+FLOOD = 10_000
 
 
 @pytest.fixture
@@ -61,6 +63,30 @@ def test_every_event_is_passed_on_once_in_its_keys_order_and_then_committed(benc
         WITHIN_S, lambda: worker.metric("millrace_events_total", stage="route", outcome="forward") == 140
     )
     worker.stop()
+
+
+def test_a_flood_in_one_partition_does_not_stand_before_what_comes_to_another(bench: Bench) -> None:
+    for number in range(FLOOD):
+        bench.log.write(MISSES, Note(id="flood", text=str(number)), partition=0)
+    bench.log.flush()
+    decided: list[str] = []
+    has_begun, may_go_on = threading.Event(), threading.Event()
+
+    def decide(note: Note, _view: View[Any]) -> Outcome:
+        decided.append(note.id)
+        if len(decided) == 100:
+            has_begun.set()
+            may_go_on.wait(WITHIN_S)
+        return Absorb("seen", is_routine=True)
+
+    bench.start(toy(decide), batch_size=100)
+    assert has_begun.wait(WITHIN_S)
+    bench.log.write(MISSES, Note(id="late"), partition=1)
+    bench.log.flush()
+    may_go_on.set()
+
+    bench.log.await_committed("route", MISSES, {0: FLOOD, 1: 1})
+    assert decided.index("late") < FLOOD / 2
 
 
 def test_what_a_dead_worker_had_not_committed_is_done_again_under_the_same_event_ids(bench: Bench) -> None:

@@ -105,7 +105,7 @@ def drops_what_comes_while_it_waits(patch: pytest.MonkeyPatch) -> None:
 
     def forgetful(worker: Any, stop: threading.Event) -> None:
         confirm(worker, stop)
-        worker._backlog.clear()
+        worker._fetched.clear()
 
     patch.setattr(Worker, "_confirm", forgetful)
 

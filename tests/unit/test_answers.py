@@ -75,6 +75,17 @@ def test_only_a_fence_around_the_whole_answer_is_taken_off(text: str, stripped: 
         ("- one\n- two", "- one\n- two"),
         ("2 * 3 * 4 and snake_case_name", "2 * 3 * 4 and snake_case_name"),
         ("~~old~~ __new__", "old new"),
+        ("Call __init__ of __main__, or `__new__`", "Call __init__ of __main__, or __new__"),
+        ("a__b__c and __snake_case__ and __important words__", "a__b__c and __snake_case__ and important words"),
+        ("2**3 and 4**5, f(*args, **kwargs), g(*args)", "2**3 and 4**5, f(*args, **kwargs), g(*args)"),
+        ("**use `a*b*c`** and `**kw`", "use a*b*c and **kw"),
+        (
+            "So:\n```python\n# set up\ndef __init__(self): ...\n```\n# Done",
+            "So:\n# set up\ndef __init__(self): ...\nDone",
+        ),
+        ("~~~\n```\n**a**\n~~~", "```\n**a**"),
+        ("这是**粗体**文字", "这是粗体文字"),
+        ("`a` \x00 **b**", "`a` \x00 b"),
     ],
 )
 def test_markup_goes_and_its_text_stays(text: str, said: str) -> None:

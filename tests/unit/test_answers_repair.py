@@ -1,5 +1,6 @@
 """Mended JSON says what was there and nothing else, whatever is read, and in a time proportional to its length."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from schemas.base import dump_json, load_json
-from streams.answers.repair import Unmendable, mended
+from streams.answers.repair import Kind, Unmendable, mended
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -68,6 +69,80 @@ def test_what_would_have_to_be_guessed_is_left(text: str) -> None:
         mended(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ('As [1] and [2, 3] say: {"a": 1,}', "object", {"a": 1}),
+        ('As [1] says: {"a": 1,}', "any", {"a": 1}),
+        ('[1] {"a": [1]}', "any", {"a": [1]}),
+        ('Of ["a", "b"] I take {"a": 1}', "object", {"a": 1}),
+        ('Of ["a", "b"] I take {"a": 1}', "any", {"a": 1}),
+        ('Put {name} in [that\'s here](x:y): {"a": 1}', "object", {"a": 1}),
+        ('For {"a": 1}: ["x", "y",]', "array", ["x", "y"]),
+        ('As [1] says: [{"a": 1,}]', "array", [{"a": 1}]),
+        ('As [1] says: [{"a": 1,}]', "any", [{"a": 1}]),
+        ("```json\n[1, 2]\n```", "any", [1, 2]),
+        (" [1, 2] ", "array", [1, 2]),
+        ("As [1] says, here they are: [1, 2].", "array", [1, 2]),
+        ("[1, 2,]", "any", [1, 2]),
+        ("{}", "object", {}),
+        ("[]", "any", []),
+    ],
+)
+def test_what_was_asked_for_is_taken_and_not_what_prose_has_in_brackets(text: str, kind: Kind, value: object) -> None:
+    assert mended(text, kind) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("It is ripe [1].", "object"),
+        ("It is ripe [1].", "any"),
+        ("It is ripe [1] and red [2].", "array"),
+        ("[1]", "object"),
+        ('["a"]', "object"),
+        ('[{"a": 1}]', "object"),
+        ('{"a": 1}', "array"),
+        ('{"outer": maybe, "inner": {"c": 1}}', "object"),
+        ('{"outer": maybe, "inner": {"c": 1}', "any"),
+        ('{"text": "un"quoted" {x", "inner": {"c": 1}}', "object"),
+    ],
+)
+def test_nothing_is_taken_for_what_was_asked_for_that_may_be_something_else(text: str, kind: Kind) -> None:
+    with pytest.raises(Unmendable):
+        mended(text, kind)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '["The "true" answer"]',
+        '["a "1" b"]',
+        '["a " 1 " b"]',
+        '["x ",1" y"]',
+        '{"a": "he said "no", "b": "ok"}',
+        '{"a": "x "y": "z"}',
+        '{"a": "say "", "c": 1}',
+        '{"h": "5\'10"", "w": 1}',
+        "{'a': 'it's', 'b': 'x'}",
+        "['the dogs' 1 ' bone']",
+        '{"a": ""quoted" text"}',
+        '["one ""two"" three"]',
+    ],
+)
+def test_quotes_inside_quotes_split_no_text(text: str) -> None:
+    with pytest.raises(Unmendable):
+        mended(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [('["a" "b"]', ["a", "b"]), ('{"a": "x"\n"b": "y"}', {"a": "x", "b": "y"}), ("[1 'b']", [1, "b"])],
+)
+def test_a_comma_that_is_missing_is_no_split(text: str, value: object) -> None:
+    assert mended(text) == value
+
+
 @given(CONTAINERS)
 def test_json_that_is_right_stays_what_it_is(value: Any) -> None:
     assert mended(dump_json(value).decode()) == value
@@ -102,10 +177,15 @@ def test_whatever_is_read_it_is_mended_or_not_and_never_breaks(text: str) -> Non
 
 
 @pytest.mark.timeout(10)
-@pytest.mark.parametrize("piece", ["{'", '"', "[", '{"a":', "{/*", '\\"', '{"a":b:', "{word ", '{"k": "v" "', " ", ","])
+@pytest.mark.parametrize(
+    "piece",
+    ["[1] ", "{a} ", "[: ", "{'", '"', "[", '{"a":', "{/*", '\\"', '{"a":b:', "{word ", '{"k": "v" "', " ", ","],
+)
 def test_no_text_takes_long_to_mend(piece: str) -> None:
-    for text in (piece * 30_000, '{"a": "' + piece * 30_000):
+    kinds: tuple[Kind, ...] = ("object", "array", "any")
+    texts = (piece * 30_000, '{"a": "' + piece * 30_000, " " * 300_000 + piece * 30_000)
+    for text, kind in product(texts, kinds):
         try:
-            mended(text)
+            mended(text, kind)
         except Unmendable:
             continue

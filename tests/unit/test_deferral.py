@@ -49,6 +49,23 @@ def test_what_is_over_a_limit_waits_and_leaves_in_order_when_it_fits() -> None:
     assert (mine.let_in, mine.waiting) == (["a", "b", "c"], 0)
 
 
+def test_what_could_not_be_read_and_is_given_back_goes_on_in_its_place() -> None:
+    mine = asked(stand(limits=ONE_A_MINUTE), "a")
+    for name in ("b", "c"):
+        mine.ask(name)
+    while mine.take(VALIDATED):
+        pass
+    _, unread = mine.logs[DEFERRED.name][0]
+    mine.position[DEFERRED.name] = 1  # b is a dead letter
+    mine.take_all()
+    mine.wait(2 * MINUTE_MS)
+    assert mine.let_in == ["a"]
+
+    mine.logs[DEFERRED.name].append((mine.now_ms, unread))
+    mine.wait(2 * MINUTE_MS)
+    assert mine.let_in == ["a", "b", "c"]
+
+
 def test_who_comes_when_there_is_room_again_does_not_overtake_those_that_wait() -> None:
     mine = asked(stand(limits=ONE_A_MINUTE), "a", "b")
     mine.now_ms += MINUTE_MS

@@ -1,6 +1,7 @@
 """What giving a dead letter back would be, by where it was and what its requester was told."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,24 +12,29 @@ from msgspec.structs import replace
 
 from schemas.audit import Audit
 from schemas.base import Event
-from schemas.flow import Accepted, Again, Completion
+from schemas.flow import Accepted, Again, CacheSlot, Completion, Deferred, Needs, Round
+from schemas.prompt import AssistantMessage, UserMessage
 from schemas.topics import (
     ADMITTED,
     CALLS,
     COMPLETIONS,
     CONTROL,
+    DEFERRED,
     DISPATCH,
     MISSES,
     REQUESTS,
+    RESPONSES,
     TOPICS,
     VALIDATED,
     Topic,
 )
 from scripts.cli.dead_letter import dead_letter
-from scripts.cli.redrive import SUBJECT, DoneAgain, Grounds, Past, PutBack, Redrive, Unfit, past_of, redrive
+from scripts.cli.redrive import Consent, Grounds, redrive
+from scripts.cli.redrive_outcome import DoneAgain, PutBack, Redrive, Unfit
+from scripts.cli.redrive_past import SUBJECT, Past, past_of
 from streams.control import ControlView
 from streams.cost.ledger import attempt_row
-from streams.questions import prompt_of
+from streams.questions import chosen_namespace, prompt_of
 from streams.runtime.deadletter import dead_letter_headers
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import Absorb, DeadLetter, Forward, Reason
@@ -36,6 +42,7 @@ from streams.stages import limit, postprocess
 from streams.state.accounts import Accounts
 from streams.state.given_responses import GivenResponses
 from tests.unit.examples import (
+    DIGEST,
     KEY,
     NOW_MS,
     accepted,
@@ -63,20 +70,55 @@ BY_NAME = {f"llm.{topic.name}": topic for topic in TOPICS}
 
 
 def letter(
-    topic: Topic, value: bytes | None, *, told: bool = True, reason: Reason = "decision_failed", **changes: Any
+    topic: Topic,
+    value: bytes | None,
+    *,
+    told: bool = True,
+    reason: Reason = "decision_failed",
+    at: tuple[int, int] = (3, 17),
+    **changes: Any,
 ) -> Delivery:
     """As the stage wrote it, at 3/17."""
-    facts: dict[str, Any] = {"partition": 1, "key": b"a key", "headers": (*bearing(KEY), ("x-team", b"blue"))}
-    cause = Delivery(topic=f"llm.{topic.name}", offset=91, value=value, timestamp_ms=NOW_MS, **{**facts, **changes})
+    facts: dict[str, Any] = {
+        "partition": 1,
+        "offset": 91,
+        "key": b"a key",
+        "headers": (*bearing(KEY), ("x-team", b"blue")),
+    }
+    cause = Delivery(topic=f"llm.{topic.name}", value=value, timestamp_ms=NOW_MS, **{**facts, **changes})
     headers = dead_letter_headers(cause, "route", DeadLetter(reason, "KeyError", is_told=told), NOW_MS)
-    return Delivery("llm.dlq", 3, 17, cause.key, cause.value, tuple(headers), NOW_MS)
+    return Delivery("llm.dlq", *at, cause.key, cause.value, tuple(headers), NOW_MS)
 
 
 def given_back(
-    record: Delivery, *, past: Past | None = None, model: str | None = None, view: ControlView | None = None
+    record: Delivery,
+    *consents: Consent,
+    past: Past | None = None,
+    model: str | None = None,
+    view: ControlView | None = None,
+    now_ms: int = LATER_MS,
 ) -> Redrive:
-    grounds = Grounds(view or control(), past or Past(), BY_NAME, partitions=4, now_ms=LATER_MS, model=model)
+    allowed = frozenset(consents)
+    grounds = Grounds(
+        view or control(), past or Past(), BY_NAME, partitions=4, now_ms=now_ms, model=model, consents=allowed
+    )
     return redrive(dead_letter(record), record, grounds)
+
+
+def given_before(record: Delivery, at_ms: int = LATER_MS, **detail: str) -> Past:
+    """As `llm.audit` says of a letter that was given back."""
+    found = dead_letter(record)
+    audit = Audit(
+        action="redriven",
+        subject=f"{SUBJECT}{found.place}",
+        by="ops",
+        reason="fixed",
+        detail={"origin": found.origin, **detail},
+        at_ms=at_ms,
+    )
+    return past_of(
+        [Delivery("llm.audit", 0, at, None, value, (), 0) for at, value in enumerate((audit.encode(), b"?"))]
+    )
 
 
 def done_again(redriven: Redrive) -> DoneAgain:
@@ -98,8 +140,21 @@ def _dispatch(**changes: Any) -> Event:
     return dispatch(ticket_=ticket(**changes))
 
 
+def _deferred(**changes: Any) -> Deferred:
+    asked = accepted(**changes)
+    return Deferred(
+        ticket=asked.ticket,
+        prompt=asked.prompt,
+        digest=asked.digest,
+        input_tokens=asked.input_tokens,
+        summary=asked.summary,
+        until_ms=LATER_MS,
+    )
+
+
 QUESTIONS: dict[str, tuple[Topic, Callable[..., Event]]] = {
     "validated": (VALIDATED, accepted),
+    "deferred": (DEFERRED, _deferred),
     "admitted": (ADMITTED, admitted),
     "a miss": (MISSES, _miss),
     "a dispatch": (DISPATCH["low"], _dispatch),
@@ -123,11 +178,14 @@ def test_what_nobody_was_told_of_goes_back_as_it_is(topic: Topic, make: Callable
 def test_a_question_whose_requester_was_told_is_asked_anew_under_an_id_made_of_its_own(
     topic: Topic, make: Callable[..., Event]
 ) -> None:
-    redriven = given_back(letter(topic, make(deadline_ms=NOW_MS + 1, user_id="ada").encode()))
+    redriven = given_back(letter(topic, make(deadline_ms=NOW_MS + 1, user_id="ada").encode()), "unproven")
     asked = question(redriven)
     assert done_again(redriven).record.topic is VALIDATED
     assert done_again(redriven).record.key == "acme"
-    assert (asked.ticket.request_id, asked.ticket.root_request_id) == ("r-1~redrive-1", "r-1")
+    assert (asked.ticket.request_id, asked.ticket.root_request_id) == (
+        f"r-1~redrive-{topic.name}.1.91",
+        "r-1",
+    )
     assert (asked.ticket.user_id, asked.ticket.deadline_ms, asked.ticket.produced_at_ms) == ("ada", None, LATER_MS)
     assert asked.ticket.stamps == {"validate": LATER_MS}
     assert prompt_of(asked.prompt).messages
@@ -161,22 +219,157 @@ def test_the_same_given_back_twice_before_it_was_recorded_counts_once() -> None:
     assert isinstance(outcomes[1], Absorb)
 
 
-def test_a_second_redrive_has_the_next_number_and_the_same_root() -> None:
-    audit = Audit(
-        action="redriven",
-        subject=f"{SUBJECT}3/17",
-        by="ops",
-        reason="fixed",
-        detail={"tenant": "acme", "root_request_id": "r-1"},
-        at_ms=NOW_MS,
-    )
-    past = past_of(
-        [Delivery("llm.audit", 0, at, None, value, (), 0) for at, value in enumerate((audit.encode(), b"?"))]
-    )
-    failed_again = admitted("r-1~redrive-1", root_request_id="r-1")
-    redriven = done_again(given_back(letter(ADMITTED, failed_again.encode()), past=past))
+def test_what_fails_again_is_given_back_under_another_name_and_the_same_root() -> None:
+    first = letter(ADMITTED, admitted().encode())
+    name = done_again(given_back(first)).request_id
+    past = given_before(first, tenant="acme", request_id=name, root_request_id="r-1", made_good="r-1")
+    failed_again = letter(ADMITTED, admitted(name, root_request_id="r-1").encode(), at=(3, 18), offset=92)
+    redriven = done_again(given_back(failed_again, past=past))
     assert past.letters == {"3/17"}
-    assert (redriven.request_id, redriven.root_request_id) == ("r-1~redrive-2", "r-1")
+    assert (redriven.request_id, redriven.root_request_id) == ("r-1~redrive-admitted.1.92", "r-1")
+
+
+def test_the_same_letter_again_is_the_same_request_which_counts_once_and_another_one_only_where_that_is_meant() -> None:
+    record = letter(ADMITTED, admitted().encode())
+    first = question(given_back(record))
+    past = given_before(record, tenant="acme", request_id=first.ticket.request_id, root_request_id="r-1")
+    unmeant = given_back(record, past=past)
+    assert isinstance(unmeant, Unfit)
+    assert "with --again" in unmeant.why
+    again = question(given_back(record, "again", past=past))
+    assert (again.ticket.request_id, again.digest) == (first.ticket.request_id, first.digest)
+    anew = question(given_back(record, "anew", past=past))
+    assert anew.ticket.request_id == "r-1~redrive-admitted.1.91~2"
+
+
+def test_what_an_older_release_gave_back_keeps_the_name_that_it_had_then() -> None:
+    record = letter(ADMITTED, admitted().encode())
+    past = given_before(record, tenant="acme", request_id="r-1~redrive-1", root_request_id="r-1")
+    assert done_again(given_back(record, "again", past=past)).request_id == "r-1~redrive-1"
+
+
+def test_a_letter_that_a_crash_left_twice_is_given_back_once() -> None:
+    first, twin = letter(ADMITTED, admitted().encode()), letter(ADMITTED, admitted().encode(), at=(3, 18))
+    unmeant = given_back(twin, past=given_before(first, tenant="acme", request_id="r-1~x", root_request_id="r-1"))
+    assert isinstance(unmeant, Unfit)
+    assert "was given back before, by 3/17" in unmeant.why
+
+
+def test_another_record_at_the_place_of_one_of_a_topic_that_is_gone_is_another() -> None:
+    old = letter(ADMITTED, admitted("r-0").encode(), at=(3, 16))
+    past = given_before(old, NOW_MS - 1, tenant="acme", request_id="r-0~x", root_request_id="r-0")
+    assert done_again(given_back(letter(ADMITTED, admitted().encode()), past=past)).made_good == "r-1"
+
+
+def test_a_request_that_left_two_letters_is_done_again_once() -> None:
+    first, other = letter(ADMITTED, admitted().encode()), letter(MISSES, miss().encode(), at=(3, 18), offset=5)
+    past = given_before(first, tenant="acme", request_id="r-1~x", root_request_id="r-1", made_good="r-1")
+    unmeant = given_back(other, "again", past=past)
+    assert isinstance(unmeant, Unfit)
+    assert "done again already, by the letter of llm.admitted/1/91" in unmeant.why
+    assert isinstance(given_back(other, "anew", past=past), DoneAgain)
+
+
+@pytest.mark.parametrize("topic", [VALIDATED, DEFERRED, ADMITTED, MISSES], ids=lambda topic: topic.name)
+def test_all_that_the_request_said_is_said_again(topic: Topic) -> None:
+    needs, named = Needs(max_tokens=9, max_cost_usd=Decimal("0.25")), chosen_namespace("acme", "v7")
+    found = accepted().summary
+    assert found is not None
+    said = replace(found, namespace=f"{named}{DIGEST}", entry=f"{named}{DIGEST}/{DIGEST}", needs=needs)
+    slot = CacheSlot(namespace=said.namespace, entry=said.entry, expires_after_ms=1)
+    events: dict[str, Event] = {
+        "validated": replace(accepted(), summary=said),
+        "deferred": replace(_deferred(), summary=said),
+        "admitted": replace(admitted(), summary=said),
+        "misses": miss(slot=slot, needs=needs),
+    }
+    redriven = given_back(letter(topic, events[topic.name].encode()))
+    asked = question(redriven)
+    assert asked.summary is not None
+    assert asked.summary.needs is not None
+    assert asked.summary.needs.max_cost_usd == Decimal("0.25")
+    assert asked.summary.namespace.startswith(named)
+    assert asked.summary.entry.startswith(asked.summary.namespace)
+    assert done_again(redriven).lost == ()
+
+
+def test_what_the_record_has_not_kept_of_the_request_is_named() -> None:
+    asked = ticket(deadline_ms=NOW_MS + 1)
+    bare = done_again(given_back(letter(DISPATCH["low"], dispatch(ticket_=asked).encode()), "unproven"))
+    assert bare.lost == ("deadline_ms", "max_cost_usd", "cache_namespace")
+    spoilt = accepted().encode().replace(b'"summary":{', b'"summary":{"namespace":5,', 1)
+    assert done_again(given_back(letter(VALIDATED, spoilt))).lost == ("max_cost_usd", "cache_namespace")
+
+
+def test_a_round_that_told_a_model_what_was_wrong_is_asked_as_the_question_was_first() -> None:
+    first = prompt()
+    said = (AssistantMessage(role="assistant", content="{"), UserMessage(role="user", content="That cannot be used"))
+    told = first.model_copy(update={"messages": (*first.messages, *said)})
+    asked = replace(
+        dispatch(), prompt=Raw(told.encode()), round=Round(number=1, attempts=(attempt(), attempt()), re_asked=1)
+    )
+    redriven = done_again(given_back(letter(DISPATCH["low"], asked.encode()), "unproven"))
+    assert prompt_of(question(redriven).prompt).messages == first.messages
+    assert redriven.paid_calls == 2
+
+
+def test_who_waits_under_the_old_id_is_told_where_the_answer_comes_when_another_model_is_asked() -> None:
+    served = control(deployment("spare", "gpt-spare"), route("spare", "spare", models=("gpt-spare",)))
+    redriven = done_again(given_back(letter(MISSES, miss().encode(), told=False), model="gpt-spare", view=served))
+    assert redriven.request_id == "r-1~redrive-misses.1.91~gpt-spare"
+    assert redriven.end is not None
+    end = redriven.end.event
+    assert isinstance(end, Completion)
+    assert (end.ticket.request_id, end.status) == ("r-1", "failed")
+    outcome = postprocess.decide(end, view(GivenResponses(), now_ms=LATER_MS))
+    assert isinstance(outcome, Forward)
+    (response,) = [record.event for record in outcome.records if record.topic is RESPONSES]
+    assert response.request_id == "r-1"  # pyright: ignore[reportAttributeAccessIssue]
+    assert redriven.request_id in response.error.message  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        letter(MISSES, miss().encode()),
+        letter(VALIDATED, accepted().encode(), told=False, reason="request_id_reused"),
+    ],
+    ids=["was told", "the id has the answer to another request"],
+)
+def test_who_has_a_response_gets_no_second_one(record: Delivery) -> None:
+    assert done_again(given_back(record, model="gpt-5-mini")).end is None
+
+
+def test_what_a_provider_may_have_been_paid_for_is_given_back_only_where_that_is_meant() -> None:
+    record = letter(DISPATCH["low"], dispatch().encode())
+    unmeant = given_back(record)
+    assert isinstance(unmeant, Unfit)
+    assert "whether a provider was asked, and paid" in unmeant.why
+    assert "--unproven" in unmeant.why
+    assert isinstance(given_back(record, "unproven"), DoneAgain)
+    assert isinstance(given_back(letter(DISPATCH["low"], b"?", told=False, reason="unreadable")), PutBack)
+
+
+def test_what_may_have_been_answered_longer_ago_than_answers_are_remembered_needs_a_word() -> None:
+    record, late_ms = letter(MISSES, miss().encode(), told=False), NOW_MS + 7 * 3_600_000
+    unmeant = given_back(record, now_ms=late_ms)
+    assert isinstance(unmeant, Unfit)
+    assert "answered 7 h ago, and is remembered for 6 h" in unmeant.why
+    assert isinstance(given_back(record, "unproven", now_ms=late_ms), PutBack)
+    told = letter(MISSES, miss().encode())
+    assert isinstance(given_back(told, now_ms=late_ms), DoneAgain), "an id that nobody has used has no answer"
+    past = given_before(told, NOW_MS, tenant="acme", request_id="r-1~redrive-misses.1.91", root_request_id="r-1")
+    assert isinstance(given_back(told, "again", past=past, now_ms=late_ms), Unfit)
+    assert isinstance(given_back(letter(CALLS, b"{}", told=False), now_ms=late_ms), PutBack)
+
+
+def test_a_producers_own_headers_of_our_names_are_neither_believed_nor_kept() -> None:
+    foreign = ((" Millrace-told", b"no"), ("millrace-value-omitted-bytes", b"1"), ("x-team", b"blue"))
+    record = letter(MISSES, miss().encode(), headers=foreign)
+    assert [name for name, _ in record.headers if "omitted" in name or name == " Millrace-told"] == []
+    older = replace(record, headers=(*foreign, ("millrace-stage", b"sink"), *record.headers))
+    assert dead_letter(older) == dead_letter(record)
+    assert dead_letter(record).is_whole
 
 
 def test_another_model_is_asked_where_that_is_said_also_for_what_nobody_was_told_of() -> None:
@@ -193,13 +386,13 @@ def test_another_model_is_asked_where_that_is_said_also_for_what_nobody_was_told
 
 def test_a_used_id_is_asked_under_a_new_one() -> None:
     record = letter(VALIDATED, accepted().encode(), told=False, reason="request_id_reused")
-    assert done_again(given_back(record)).request_id == "r-1~redrive-1"
+    assert done_again(given_back(record)).request_id == "r-1~redrive-validated.1.91"
 
 
 def test_a_request_is_vouched_for_by_the_operator_and_checked_in_all_else() -> None:
     strict = control(tenant(open_=False, key_sha256=("ab" * 32,), default_max_tokens=77))
     asked = question(given_back(letter(REQUESTS, request_json(deadline_ms=NOW_MS)), view=strict))
-    assert (asked.ticket.request_id, asked.ticket.root_request_id) == ("r-1~redrive-1", "r-1")
+    assert (asked.ticket.request_id, asked.ticket.root_request_id) == ("r-1~redrive-requests.1.91", "r-1")
     assert (asked.ticket.origin.partition, asked.ticket.origin.offset) == (1, 91)
     assert prompt_of(asked.prompt).params.max_tokens == 77
     refused = given_back(letter(REQUESTS, request_json(model="unheard-of")), view=strict)
@@ -223,7 +416,7 @@ def test_an_answer_that_was_paid_for_is_given_and_booked_and_nobody_is_asked_aga
     outcome = postprocess.decide(again, view(GivenResponses(), now_ms=LATER_MS))
     assert isinstance(outcome, Forward)
     response, row = (record.event for record in outcome.records)
-    said: dict[str, Any] = {"request_id": "r-1~redrive-1", "root_request_id": "r-1"}
+    said: dict[str, Any] = {"request_id": "r-1~redrive-completions.1.91", "root_request_id": "r-1"}
     for event in (response, row):
         assert {name: getattr(event, name) for name in said} == said
     assert response.status == "ok"  # pyright: ignore[reportAttributeAccessIssue]

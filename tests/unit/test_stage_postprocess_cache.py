@@ -74,6 +74,27 @@ def test_those_who_waited_are_given_an_answer_that_is_not_kept_and_it_has_expire
     assert record.given.expires_at_ms == record.ended_at_ms == LATER_MS
 
 
+@pytest.mark.parametrize(
+    "output",
+    [
+        Output(content=""),
+        Output(content=" \n"),
+        Output(),
+        Output(content="I'm sorry, but I can't help with that."),
+        Output(content="Leider kann ich diese Anfrage nicht beantworten."),
+        Output(content="Yes.", refusal="No."),
+    ],
+)
+def test_an_answer_that_is_blank_or_declines_in_words_is_given_to_who_waited_and_kept_for_nobody(
+    output: Output,
+) -> None:
+    record = kept_of(completion(slot=SLOT, answer=answer(output=output)))
+
+    assert isinstance(record, FlightEnded)
+    assert record.given is not None
+    assert record.given.answer.output == output
+
+
 def test_half_an_answer_is_neither_kept_nor_given_to_others() -> None:
     record = kept_of(completion(slot=SLOT, answer=answer(complete=False)))
 

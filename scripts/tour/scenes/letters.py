@@ -19,7 +19,7 @@ def _redrive(guide: Guide) -> Iterator[str]:
     letter = guide.until("its dead letter", lambda: _letter(guide, request_id))
     yield f"an event that no release can read was kept, {letter.stage}: {letter.reason}; who had asked was told {code}"
     guide.millrace("dlq", "redrive", letter.place, "--because", "shown on the tour", "--yes")
-    answer = guide.answer_to(f"{request_id}~redrive-1")
+    answer = guide.answer_to(f"{request_id}~redrive-admitted.{letter.origin_partition}.{letter.origin_offset}")
     expect(answer.status == "ok", f"given back, it ended as {answer.status}: {answer.error}")
     yield f"millrace dlq redrive {letter.place}: answered as {answer.request_id}, for {answer.root_request_id}"
     again = guide.millrace("dlq", "list", "--json")

@@ -77,11 +77,14 @@ def test_a_request_that_failed_gets_its_real_answer_under_an_id_that_leads_back_
     request_id, place = broken
 
     tried = millrace("dlq", "redrive", place, "--dry-run", "--json")
-    assert [each["request_id"] for each in tried.json] == [f"{request_id}~redrive-1"]
+    (plan,) = tried.json
+    again_id = plan["request_id"]
+    assert again_id.startswith(f"{request_id}~redrive-admitted.0.")
+    assert (plan["tenant"], plan["lost"], plan["unproven"]) == ("acme", [], None)
     ended = _redriven(millrace, place)
 
     assert [each["root_request_id"] for each in ended.json] == [request_id]
-    response = conversation.answer(f"{request_id}~redrive-1")
+    response = conversation.answer(again_id)
     assert (response.status, response.root_request_id) == ("ok", request_id)
     assert [each.status for each in conversation.answers(request_id)] == ["failed"]
     (listed,) = [
@@ -96,30 +99,46 @@ def test_a_request_that_failed_gets_its_real_answer_under_an_id_that_leads_back_
 def test_what_was_given_back_is_given_back_again_only_where_that_is_meant(
     millrace: Millrace, conversation: Conversation, broken: tuple[str, str]
 ) -> None:
+    """Again it is the same request, as after a redrive of which only a part arrived; anew it is one more."""
     request_id, place = broken
-    _redriven(millrace, place)
+    first = _redriven(millrace, place).json[0]["request_id"]
+    assert conversation.answer(first).status == "ok"
 
     refused = _redriven(millrace, place)
     assert refused.status == 1
     assert "with --again" in refused.json[0]["what"]
-    meant = _redriven(millrace, place, "--again")
+    again = _redriven(millrace, place, "--again")
+    anew = _redriven(millrace, place, "--anew")
 
-    assert meant.json[0]["request_id"] == f"{request_id}~redrive-2"
-    assert conversation.answer(f"{request_id}~redrive-2").status == "ok"
+    assert again.json[0]["request_id"] == first
+    assert anew.json[0]["request_id"] == f"{first}~3"
+    assert conversation.answer(f"{first}~3").status == "ok"
+    assert conversation.answer(f"{first}~3").root_request_id == request_id
+    assert len(conversation.answers(first)) == 1, "the same request is answered once"
+
+
+def test_who_waits_under_the_old_id_is_told_where_the_answer_comes_when_another_model_is_asked(
+    millrace: Millrace, conversation: Conversation, stack: LocalStack
+) -> None:
+    fresh, value, key, partition = _like_another(stack, conversation)
+    place = _buried_unread(stack, value, key, partition)
+
+    ended = _redriven(millrace, place, "--model", "fast")
+
+    again_id = ended.json[0]["request_id"]
+    told = conversation.answer(fresh)
+    assert (told.status, told.error is not None and again_id in told.error.message) == ("failed", True)
+    answer = conversation.answer(again_id)
+    assert (answer.status, answer.root_request_id) == ("ok", fresh)
+    assert f"{fresh} is told so" in ended.json[0]["what"]
 
 
 def test_an_event_that_nobody_was_told_of_goes_back_and_is_answered_under_its_own_id(
     millrace: Millrace, conversation: Conversation, stack: LocalStack
 ) -> None:
     """As if an older release had not been able to read it: with a header of its own dead letter that says so."""
-    request_id = f"unread-{uuid4().hex[:8]}"
-    conversation.ask(request_id)
-    conversation.answer(request_id)
-    event = _admitted(stack, request_id)
-    fresh = f"{request_id}-b"
-    value = event.encode().replace(f'"request_id":"{request_id}"'.encode(), f'"request_id":"{fresh}"'.encode())
-    partition = partition_for(event.namespace.encode(), stack.kafka.partitions)
-    place = _buried_unread(stack, value, event.namespace.encode(), partition)
+    fresh, value, key, partition = _like_another(stack, conversation)
+    place = _buried_unread(stack, value, key, partition)
 
     (planned,) = millrace("dlq", "redrive", place, "--dry-run", "--json").json
     assert planned["what"] == f"goes back as it is, to {stack.kafka.topic(ADMITTED)}/{partition}"
@@ -127,6 +146,17 @@ def test_an_event_that_nobody_was_told_of_goes_back_and_is_answered_under_its_ow
 
     response = conversation.answer(fresh)
     assert (response.status, response.root_request_id) == ("ok", None)
+
+
+def _like_another(stack: LocalStack, talk: Conversation) -> tuple[str, bytes, bytes, int]:
+    """An event of a request that was never asked, its id, and where it belongs."""
+    request_id = f"unread-{uuid4().hex[:8]}"
+    talk.ask(request_id)
+    talk.answer(request_id)
+    event = _admitted(stack, request_id)
+    fresh, key = f"{request_id}-b", event.namespace.encode()
+    value = event.encode().replace(f'"request_id":"{request_id}"'.encode(), f'"request_id":"{fresh}"'.encode())
+    return fresh, value, key, partition_for(key, stack.kafka.partitions)
 
 
 def _buried_unread(stack: LocalStack, value: bytes, key: bytes, partition: int) -> str:
