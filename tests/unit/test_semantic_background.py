@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable
 
 from scripts.stack.readiness import holds_within
-from streams.semantic.background import Background
-from streams.semantic.embedder import Vector
+from streams.semantic.background import PAUSE_S, Background
+from streams.semantic.embedder import UnfitModelError, Vector
 
 WITHIN_S = 10.0
 
@@ -90,3 +90,52 @@ def test_a_model_that_cannot_be_loaded_or_fails_is_done_without() -> None:
     failing = Background("m", model.load)
     failing.vector("bad")
     assert holds_within(WITHIN_S, lambda: failing.vector("other") == "unavailable")
+
+
+class Time:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_one_sentence_at_which_the_model_fails_ends_it_for_a_while_only_and_is_not_taken_up_again() -> None:
+    model, now_s = Model(), Time()
+    model.go.set()
+    embedder = Background("m", model.load, now_s=now_s)
+    embedder.vector("bad")
+    assert holds_within(WITHIN_S, lambda: embedder.vector("other") == "unavailable")
+
+    now_s.now_s += PAUSE_S
+
+    assert holds_within(WITHIN_S, lambda: embedder.vector("other") == b"other")
+    assert embedder.vector("bad") == "unavailable"
+    assert holds_within(WITHIN_S, lambda: embedder.vector("another") == b"another")
+
+
+def test_a_model_that_cannot_be_loaded_just_now_is_loaded_later_and_one_that_is_not_there_never() -> None:
+    model, now_s, loads = Model(), Time(), list[str]()
+    model.go.set()
+
+    def load() -> Callable[[str], Vector]:
+        loads.append("")
+        if len(loads) == 1:
+            raise MemoryError
+        return model.load()
+
+    def missing() -> Callable[[str], Vector]:
+        raise UnfitModelError("not installed")
+
+    embedder, absent = Background("m", load, now_s=now_s), Background("n", missing, now_s=now_s)
+    for each in (embedder, absent):
+        each.vector("a")
+        assert holds_within(WITHIN_S, lambda each=each: each.vector("a") == "unavailable")
+
+    now_s.now_s += PAUSE_S
+
+    assert holds_within(WITHIN_S, lambda: embedder.vector("a") == b"a")
+    assert len(loads) == 2
+    assert absent.vector("a") == "unavailable"
