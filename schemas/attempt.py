@@ -60,3 +60,6 @@ class Attempt(InternalEvent):
         bool, Meta(description="lost, but the provider had begun to answer: the work was done, and is billed")
     ] = False
     retry_after_ms: int | None = None
+    hurried: Annotated[
+        bool, Meta(description="it timed out in less time than its route allows: that is not the provider's fault")
+    ] = False

@@ -99,6 +99,7 @@ class CallRow(CallOutline):
     error_class: ErrorClass | ErrorCode | None = None
     http_status: int | None = None
     retryable: bool = False
+    hurried: Annotated[bool, Meta(description="it timed out in less time than its route allows")] = False
     finish_reason: FinishReason | None = None
     complete: bool = True
     cache: CacheKind = "none"
@@ -128,3 +129,4 @@ class CallNews(InternalEvent):
     request_status: Status | None = None
     is_final: bool = False
     error_class: ErrorClass | ErrorCode | None = None
+    hurried: bool = False

@@ -11,6 +11,8 @@ from schemas.postprocess import PostProcess
 from schemas.request import CacheMode, Priority
 from schemas.routing import Features, Latency, Order
 
+LONGEST_CACHE_TTL_S = 30 * 86_400
+LONGEST_STALE_TTL_S = 3_600
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
@@ -57,7 +59,7 @@ class Tenant(Model):
     max_deferred_mib: PositiveInt = Field(
         default=256,
         le=65_536,
-        description="once those that wait have so many MiB together, what is over a limit is rejected: `limit` holds them",
+        description="once those that wait have so many MiB together, what is over a limit is rejected",
     )
     defer_max_s: Annotated[int, Field(ge=1, le=43_200)] = Field(
         default=3_600, description="how long a request without deadline_ms may wait; with one, 12 hours at most"
@@ -74,9 +76,13 @@ class Tenant(Model):
         default=(), description="where its data may go: a deployment elsewhere, or of no region, does not exist for it"
     )
     spend_rate: SpendRate = SpendRate()
-    cache: CacheMode = Field(default="default", description="off: this tenant's answers are never kept")
-    cache_ttl_s: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
-    stale_ttl_s: Annotated[int, Field(ge=1, le=3_600)] | None = Field(
+    cache: CacheMode = Field(
+        default="default",
+        description="for requests that leave `cache` at `default`; off: this tenant's answers are never kept, whatever "
+        "a request says",
+    )
+    cache_ttl_s: Annotated[int, Field(ge=1, le=LONGEST_CACHE_TTL_S)] = 86_400
+    stale_ttl_s: Annotated[int, Field(ge=1, le=LONGEST_STALE_TTL_S)] | None = Field(
         default=None,
         description="so long after it expired an answer is given, marked `stale`, when nobody can be asked; "
         "default: never",

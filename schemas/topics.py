@@ -11,7 +11,7 @@ from schemas.audit import Audit
 from schemas.cached import Fill, FlightEnded, FlightStarted, Invalidated
 from schemas.call import CallRow
 from schemas.control import CONTROL as CONTROL_OBJECTS
-from schemas.control import Breaker, Deployment, Route, Slowdown, Tenant
+from schemas.control import LONGEST_CACHE_TTL_S, LONGEST_STALE_TTL_S, Breaker, Deployment, Route, Slowdown, Tenant
 from schemas.flow import Accepted, Admitted, Completion, Deferred, Dispatch, HandedOver, Miss, Refused
 from schemas.kinds import Kinds, models, structs
 from schemas.money import Budget, Override, Price, SpendStop
@@ -92,6 +92,8 @@ CACHE = Topic(
     "cache entry; the partition is the namespace's, what was taken back is on all",
     structs(Fill, FlightStarted, FlightEnded, Invalidated),
     cleanup="compact,delete",
+    # the longest that an answer is kept, behind the longest that its question may have been asked for, and a day
+    retention_ms=(LONGEST_CACHE_TTL_S + LONGEST_STALE_TTL_S) * 1000 + 8 * _DAY_MS,
     fenced=True,
     compacts_within_ms=_HOUR_MS,
 )

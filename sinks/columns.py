@@ -126,6 +126,7 @@ COLUMNS: tuple[Column, ...] = (
     _same("error_class", OPTIONAL_DIMENSION),
     _same("http_status", "Nullable(Int32)"),
     _same("retryable", "Bool"),
+    _same("hurried", "Bool"),
     _same("finish_reason", OPTIONAL_DIMENSION),
     _same("complete", "Bool"),
     _same("cache", DIMENSION),

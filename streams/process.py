@@ -5,7 +5,7 @@ import socket
 import threading
 
 from streams.clock import now_ms
-from streams.garbage import keep_garbage_young
+from streams.garbage import keep_garbage_young, leave_garbage
 from streams.observe.crashes import tell_crashes
 from streams.observe.health import ObservationServer, Progress
 from streams.observe.last_resort import exit_hard
@@ -44,6 +44,7 @@ def run_stage(
     name: str, kafka: KafkaSettings, worker: WorkerSettings, invoke: InvokeSettings, observe: ObserveSettings
 ) -> None:
     """Blocks until SIGTERM or SIGINT, finishes what it has taken, and returns. Raises what must end the process."""
+    leave_garbage()
     configure_logging(name, observe.log_level)
     tell_crashes()
     metrics = Metrics()

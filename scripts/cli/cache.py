@@ -1,25 +1,27 @@
 """`millrace cache`: answers that are kept, taken back, and put there again."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Annotated
 
 import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from schemas.audit import Audit
 from schemas.cached import Fill, Invalidated
 from schemas.request import LABEL_KEY_PATTERN
-from scripts.cli.cache_topic import CacheWriter, Partitions, answers_in_log, read_kept
+from scripts.cli.cache_topic import AnswersInLog, CacheWriter, Partitions, read_kept
 from scripts.cli.command_group import command_app
 from scripts.cli.control_topic import read_control
-from scripts.cli.fault import Fault
+from scripts.cli.fault import Fault, Unknown
 from scripts.cli.kafka import BootstrapServers, reach
 from scripts.cli.operator_word import audited, now_ms, operator, tell
-from scripts.cli.screen import AsJson, show_json
+from scripts.cli.screen import AsJson, err, show_json
 from scripts.cli.since import WAYS, since_ms
 from streams.state.kept_answers import KeptAnswers
-from streams.state.taken_back import TakenBack
+from streams.state.taken_back import TakenBack, may_concern
 
 app = command_app("Take back answers that are kept, and put answers there from the log.")
 
@@ -37,6 +39,10 @@ def invalidate(
         str | None, typer.Option(metavar="REQUEST_ID", help="Only the answer to this request. (default: all)")
     ] = None,
     by: Annotated[str | None, typer.Option(help="Who says so. (default: this machine's user)")] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also where no such tenant or answer is known, which may be a typing mistake."),
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
     bootstrap_servers: BootstrapServers = None,
@@ -51,7 +57,10 @@ def invalidate(
         raise Fault(f"--namespace {namespace!r} is no name that a request can have in cache_namespace")
     cluster, at_ms = reach(bootstrap_servers), now_ms()
     event = Invalidated(tenant_id=tenant, namespace=namespace, response=response, before_ms=at_ms)
-    found = concerned(read_kept(cluster, at_ms), event, at_ms)
+    kept = read_kept(cluster, at_ms)
+    found = concerned(kept, event, at_ms)
+    if not (found or force or is_asked(kept, event, at_ms)):
+        _refuse_unknown(event, is_tenant=tenant in read_control(cluster).view.tenants)
     if not dry_run:
         tell(cluster, _audit(event, len(found), reason.strip(), by or operator()))
         writer = CacheWriter(cluster)
@@ -72,6 +81,32 @@ def concerned(kept: Partitions, event: Invalidated, at_ms: int) -> list[Fill]:
     return [fill for fill in fills if fill.expires_at_ms > at_ms and taken_back.covers(fill)]
 
 
+def is_asked(kept: Partitions, event: Invalidated, at_ms: int) -> bool:
+    """Whether a question that it concerns is on its way."""
+    return any(
+        may_concern(event, flight.entry) and event.response in {None, flight.identity.partition("/")[2]}
+        for state in kept.values()
+        for flight in state.flights(at_ms)
+    )
+
+
+def _refuse_unknown(event: Invalidated, *, is_tenant: bool) -> None:
+    """Where all of a tenant's answers are meant, and it has none, there is nothing that could be mistyped."""
+    all_the_same = "or take it back all the same with --force"
+    if not is_tenant:
+        raise Unknown(
+            f"there is no tenant {event.tenant_id}; see who there is with: millrace config show, {all_the_same}"
+        )
+    if event.namespace is None and event.response is None:
+        return
+    which = "" if event.response is None else f" to request {event.response}"
+    where = "" if event.namespace is None else f" in namespace {event.namespace}"
+    raise Unknown(
+        f"no answer{which} of tenant {event.tenant_id} is kept{where}, and none is being asked for; check how it is "
+        f"written, {all_the_same}"
+    )
+
+
 @app.command(epilog="Example: millrace cache warm --from 24h --tenant acme --dry-run")
 def warm(
     start: Annotated[str, typer.Option("--from", help=f"What was answered since then: {WAYS}.")] = "24h",
@@ -90,41 +125,52 @@ def warm(
     unknown = sorted(set(tenant or ()) - set(control.tenants))
     if unknown:
         raise Fault(f"there is no tenant {', '.join(unknown)}; see who there is with: millrace config show")
-    writer = CacheWriter(cluster)
-    chosen: dict[str, Fill] = {}
-    for fill in answers_in_log(cluster, control, since_ms(start, at_ms)):
-        there = chosen.get(fill.entry)
-        if _is_of(fill, tenant) and (there is None or there.stored_at_ms < fill.stored_at_ms):
-            chosen[fill.entry] = fill
-    missing = lacking(read_kept(cluster, at_ms), chosen, writer.partition_of, at_ms)
-    if missing and not dry_run:
-        detail = {"answers": str(len(missing)), "since": start}
-        whose = "+".join(tenant or ()) or "all"
-        tell(cluster, audited("cache_warmed", f"tenant/{whose}", reason=f"answers given since {start}", detail=detail))
-        for fill in missing:
-            writer.put(fill)
-        writer.confirm()
+    writer, answers, cost_usd = CacheWriter(cluster), 0, Decimal(0)
+    log = AnswersInLog(cluster, control, since_ms(start, at_ms))
+    kept = read_kept(cluster, at_ms)
+    with _progress(log.records) as advance:
+        given = (fill for fill in log.read(advance) if _is_of(fill, tenant))
+        for fill, is_new in lacking(kept, given, writer.partition_of, at_ms):
+            if not dry_run and not answers:
+                whose = "+".join(tenant or ()) or "all"
+                reason = f"answers given since {start}"
+                tell(cluster, audited("cache_warmed", f"tenant/{whose}", reason=reason, detail={"since": start}))
+            if not dry_run:
+                writer.put(fill)
+            answers += is_new
+            cost_usd += (fill.saved.cost_usd or Decimal(0)) * is_new
+    writer.confirm()
     if as_json:
-        show_json({"answers": len(missing), "cost_usd": f"{_cost(missing):f}", "written": not dry_run})
+        show_json({"answers": answers, "cost_usd": f"{cost_usd:f}", "written": not dry_run})
         return
     verb = "would be put back" if dry_run else "put back"
-    print(f"{len(missing)} answers {verb}; to have them cost {_cost(missing):f} USD")
+    print(f"{answers} answers {verb}; to have them cost {cost_usd:f} USD")
 
 
 def lacking(
-    kept: Partitions, chosen: Mapping[str, Fill], partition_of: Callable[[Fill], int], at_ms: int
-) -> list[Fill]:
-    """What workers would keep if they were given it, and have not, oldest first: so the newest stay the longest."""
+    kept: Partitions, given: Iterable[Fill], partition_of: Callable[[Fill], int], at_ms: int
+) -> Iterator[tuple[Fill, bool]]:
+    """Of what was given, in that order, what workers would keep if they were given it, and have not; and whether they
+    have none to that question. Oldest first, the newest stay the longest; of several answers the newest is kept.
+    """
     states = dict(kept)
-    found: list[Fill] = []
-    for fill in sorted(chosen.values(), key=lambda each: each.stored_at_ms):
+    for fill in given:
         state = states.setdefault(partition_of(fill), KeptAnswers())
-        if fill.expires_at_ms <= at_ms or state.fill(fill.entry, at_ms) is not None:
+        there = state.fill(fill.entry, at_ms)
+        if fill.expires_at_ms <= at_ms or (there is not None and there.stored_at_ms >= fill.stored_at_ms):
             continue
         state.apply(fill, at_ms)
-        if state.fill(fill.entry, at_ms) is not None:
-            found.append(fill)
-    return found
+        if state.fill(fill.entry, at_ms) == fill:
+            yield fill, there is None
+
+
+@contextmanager
+def _progress(records: int) -> Generator[Callable[[int], None]]:
+    columns = (TextColumn("reading"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
+    console = err()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading", total=records)
+        yield lambda count: progress.advance(task, count)
 
 
 def _is_of(fill: Fill, tenants: list[str] | None) -> bool:

@@ -1,7 +1,9 @@
 """`llm.cache` as the cache stage knows it, and an operator's records on it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from heapq import merge
 from time import time_ns
 
 import uuid_utils
@@ -14,6 +16,7 @@ from schemas.partition import partition_for
 from schemas.topics import CACHE, COMPLETIONS
 from schemas.wire import DecodeError
 from scripts.cli.kafka import LiveCluster
+from scripts.cli.offsets import Spans
 from scripts.cli.producer import ConfirmedProducer
 from scripts.cli.topic_reader import TopicReader
 from streams.answers.pipeline import process
@@ -41,15 +44,35 @@ def read_kept(cluster: LiveCluster, now_ms: int) -> Partitions:
     return found
 
 
-def answers_in_log(cluster: LiveCluster, control: ControlView, since_ms: int) -> Iterator[Fill]:
-    """What was answered since then and may be given again, for as long as its tenant's `cache_ttl_s` is by now."""
-    with TopicReader(cluster, COMPLETIONS) as reader:
-        for record in reader.read(reader.spans(since_ms)):
+class AnswersInLog:
+    """What was answered since then and may be given again, oldest first, for as long as its tenant's `cache_ttl_s` is
+    by now. Read as it is asked for: partitions side by side, and of each no more than a fetch is held.
+    """
+
+    def __init__(self, cluster: LiveCluster, control: ControlView, since_ms: int) -> None:
+        self._cluster = cluster
+        self._control = control
+        with TopicReader(cluster, COMPLETIONS) as reader:
+            self._spans = {partition: span for partition, span in reader.spans(since_ms).items() if span.count}
+        self.records = sum(span.count for span in self._spans.values())
+
+    def read(self, advance: Callable[[int], None]) -> Iterator[Fill]:
+        """`advance` hears of each record that was read, whether it holds such an answer or not."""
+        with ExitStack() as open_:
+            parts = [
+                self._fills(open_.enter_context(TopicReader(self._cluster, COMPLETIONS)), {partition: span}, advance)
+                for partition, span in self._spans.items()
+            ]
+            yield from merge(*parts, key=lambda fill: fill.stored_at_ms)
+
+    def _fills(self, reader: TopicReader, spans: Spans, advance: Callable[[int], None]) -> Iterator[Fill]:
+        for record in reader.read(spans):
+            advance(1)
             try:
                 completion = Completion.decode(record.value or b"")
             except DecodeError:
                 continue
-            fill = warmed(completion, control, record.timestamp_ms)
+            fill = warmed(completion, self._control, record.timestamp_ms)
             if fill is not None:
                 yield fill
 

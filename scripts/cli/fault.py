@@ -16,6 +16,12 @@ class Fault(Exception):
     exit_status = 2
 
 
+class Unknown(Fault):
+    """What was named is not there: mistyped, perhaps."""
+
+    exit_status = 1
+
+
 class Stopped(Fault):
     """A process that had started could not go on; whoever supervises it may start it again."""
 

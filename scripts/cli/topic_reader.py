@@ -50,6 +50,7 @@ class TopicReader:
                 if end is None or item.offset >= end:
                     continue
                 yield item
+                heard_s = time.monotonic()  # it was not Kafka that was waited for meanwhile
                 if item.offset + 1 >= end:
                     ends.pop(item.partition)
             if time.monotonic() - heard_s > SILENCE_S:

@@ -95,6 +95,7 @@ def attempt_row(
         error_class=attempt.error_class,
         http_status=attempt.http_status,
         retryable=attempt.retryable,
+        hurried=attempt.hurried,
         finish_reason=attempt.finish_reason,
         complete=attempt.error_class != "cut_stream",
         **_identity(ticket),

@@ -67,15 +67,17 @@ class Hold(Struct, frozen=True):
 
 @dataclass(slots=True)
 class Allowance:
-    """Arrival times are those of `streams.gcra`, in microseconds."""
+    """Arrival times are those of `streams.gcra`, in microseconds; that of the tokens is a time at `tokens_rate`."""
 
     at_once: int = 0
     requests_us: int | None = None
     tokens_us: int | None = None
+    tokens_rate: Rate | None = None
     call_ms: float = ROUGH_CALL_MS
 
     def wait_ms(self, terms: Terms, tokens: int, now_ms: int, ahead: Ahead = NOBODY) -> int:
         """How long until a call with so many tokens may begin; 0: at once."""
+        self.follow(terms, now_ms)
         now_us = now_ms * 1_000
         wait_us = 0
         if terms.requests is not None:
@@ -90,6 +92,7 @@ class Allowance:
         return 0 if excess <= 0 else round(self.call_ms * -(-excess // max(terms.places, 1)))
 
     def take(self, terms: Terms, tokens: int, now_ms: int) -> Hold:
+        self.follow(terms, now_ms)
         now_us = now_ms * 1_000
         self.at_once += 1
         if terms.requests is not None:
@@ -101,6 +104,7 @@ class Allowance:
 
     def give_back(self, hold: Hold, terms: Terms, used: int | None, now_ms: int) -> None:
         """`used` tokens, or None where that is not known: then it was what was asked for."""
+        self.follow(terms, now_ms)
         self.at_once -= 1
         if used is None:
             return
@@ -111,7 +115,7 @@ class Allowance:
                 self.tokens_us = settle(terms.tokens, self.tokens_us, more, hold.until_us, now_ms * 1_000)
 
     def release(self, hold: Hold, terms: Terms) -> None:
-        """There was no call after all."""
+        """There was no call after all. `terms` are followed already."""
         self.at_once -= 1
         if terms.requests is not None and self.requests_us is not None:
             self.requests_us -= terms.requests.span_us(1)
@@ -119,10 +123,19 @@ class Allowance:
             self.tokens_us -= terms.tokens.span_us(hold.tokens)
 
     def rescale(self, before: Share, after: Share, now_ms: int) -> None:
-        """What is owed stays owed: with half of the share it takes twice as long. Both hold something."""
-        now_us = now_ms * 1_000
-        self.requests_us = _rescaled(self.requests_us, now_us, before, after)
-        self.tokens_us = _rescaled(self.tokens_us, now_us, before, after)
+        """Calls that are owed stay owed: with half of the share it takes twice as long. Both hold something."""
+        now_us, parts = now_ms * 1_000, (before.parts * after.of, before.of * after.parts)
+        self.requests_us = _rescaled(self.requests_us, now_us, *parts)
+
+    def follow(self, terms: Terms, now_ms: int) -> None:
+        """Tokens that are owed stay owed when their rate changes: at half of it, that takes twice as long."""
+        before, after = self.tokens_rate, terms.tokens
+        if after is None or after == before:
+            return
+        self.tokens_rate = after
+        if before is not None:
+            times = (before.units * after.period_us, before.period_us * after.units)
+            self.tokens_us = _rescaled(self.tokens_us, now_ms * 1_000, *times)
 
     def _requests_us(self, rate: Rate, now_us: int) -> int:
         """A worker begins with one call at once and not with a burst: its predecessor may just have had that."""
@@ -138,7 +151,7 @@ def _wait_us(rate: Rate, arrival_us: int, now_us: int, units: int, ahead: int) -
     return max(max(now_us, arrival_us) + rate.span_us(ahead + units) - now_us - allowed_us, 0)
 
 
-def _rescaled(arrival_us: int | None, now_us: int, before: Share, after: Share) -> int | None:
+def _rescaled(arrival_us: int | None, now_us: int, times: int, of: int) -> int | None:
     if arrival_us is None or arrival_us <= now_us:
         return arrival_us
-    return now_us + -(-(arrival_us - now_us) * before.parts * after.of // (before.of * after.parts))
+    return now_us + -(-(arrival_us - now_us) * times // of)

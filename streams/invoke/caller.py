@@ -19,14 +19,15 @@ from schemas.control import Deployment
 from schemas.flow import Answer, Completion, Dispatch
 from schemas.prompt import Prompt
 from schemas.response import Failure, Status
-from schemas.usage import Cost, Usage
+from schemas.usage import Cost
 from streams.answers.rounds import again_for
 from streams.answers.schema import schema_of
 from streams.control import ControlView
 from streams.cost.booking import may_cost
-from streams.cost.guess import expected_usage, usage_of_answer, usage_so_far
+from streams.cost.guess import expected_usage
 from streams.cost.ledger import FREE, attempt_row
 from streams.invoke.allowance import Hold
+from streams.invoke.attempts import answered, failed, has_run_out
 from streams.invoke.beside import Aside, Awaits
 from streams.invoke.deployments import Deployments
 from streams.invoke.share import Share
@@ -163,7 +164,7 @@ class Caller:
         except BaseException:
             self._deployments.release(name, hold)
             raise
-        self._deployments.ended(step, hold, attempt, dispatch)
+        self._deployments.ended(hold, attempt)
         attempts.append(attempt)
         return reply
 
@@ -192,6 +193,7 @@ class Caller:
             started_at_ms=self._world.now_ms(),
             estimated_usage=expected_usage(dispatch.input_tokens, prompt.params.max_tokens),
         )
+        timeout_ms = 0
         try:
             await book(
                 attempt_row(dispatch.ticket, dispatch.plan, started, "started", cost=self._may_cost(dispatch, started))
@@ -212,7 +214,8 @@ class Caller:
                 http_status=error.http_status,
                 detail=error.message,
             )
-            return failed(started, error, self._world.now_ms()), None
+            ended = failed(started, error, self._world.now_ms())
+            return replace(ended, hurried=timeout_ms < dispatch.plan.timeout_ms and has_run_out(error)), None
         self._measure(started, "ok")
         return answered(started, reply, self._world.now_ms()), reply
 
@@ -285,47 +288,3 @@ def time_left_ms(dispatch: Dispatch, call: Call, now_ms: int) -> int:
     if deadline_ms <= now_ms:
         raise NotSent("timeout", "deadline_ms passed before the question could be sent.")
     return min(call.timeout_ms, deadline_ms - now_ms)
-
-
-def failed(started: Attempt, error: ProviderError, now_ms: int) -> Attempt:
-    return replace(
-        started,
-        ended_at_ms=now_ms,
-        provider_request_id=error.provider_request_id,
-        usage_raw=error.usage_raw,
-        usage_source=error.usage_source,
-        estimated_usage=_estimate(started, error),
-        answering=error.answering,
-        error_class=error.error_class,
-        error_message=error.message,
-        http_status=error.http_status,
-        retryable=error.retryable,
-        ambiguous=error.ambiguous,
-        retry_after_ms=error.retry_after_ms,
-    )
-
-
-def _estimate(started: Attempt, error: ProviderError) -> Usage | None:
-    """What a lost call used, if it was billed; None of one that cannot have been."""
-    expected = started.estimated_usage
-    if expected is None or not error.ambiguous:
-        return None
-    return usage_so_far(expected, started.provider, error.usage_raw, error.heard_tokens)
-
-
-def answered(started: Attempt, reply: Reply, now_ms: int) -> Attempt:
-    first_ms = reply.first_token_ms
-    expected = started.estimated_usage or Usage()
-    return replace(
-        started,
-        ended_at_ms=now_ms,
-        first_token_at_ms=None if first_ms is None else started.started_at_ms + first_ms,
-        model_reported=reply.model_reported,
-        provider_request_id=reply.provider_request_id,
-        service_tier=reply.service_tier,
-        finish_reason=reply.finish_reason,
-        usage_raw=reply.usage_raw,
-        usage_source=reply.usage_source,
-        estimated_usage=usage_of_answer(expected, started.provider, reply.usage_raw, reply.output),
-        http_status=200,
-    )

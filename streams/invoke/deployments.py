@@ -15,7 +15,7 @@ from streams.invoke.places import Places
 from streams.invoke.probes import Probes
 from streams.invoke.reflex import Reflexes
 from streams.invoke.share import WHOLE, Share
-from streams.stages.invoke import Call, Foresee
+from streams.stages.invoke import Foresee
 from streams.verdicts import verdict_of
 
 
@@ -64,12 +64,11 @@ class Deployments:
         now_ms = self._now_ms()
         return self._probes.around(name, self._reflexes.seen(self._control(), now_ms), now_ms)
 
-    def ended(self, call: Call, hold: Hold, attempt: Attempt, dispatch: Dispatch) -> None:
+    def ended(self, hold: Hold, attempt: Attempt) -> None:
         """Whoever had less time than the route allows, and ran out of it, has not found out anything."""
         name = attempt.deployment
-        was_hurried = attempt.error_class == "timeout" and call.timeout_ms < dispatch.plan.timeout_ms
-        verdict = None if was_hurried else verdict_of(attempt.error_class)
-        self._reflexes.ended(name, verdict, attempt.retry_after_ms, self._now_ms())
+        verdict = None if attempt.hurried else verdict_of(attempt.error_class)
+        self._reflexes.ended(name, verdict, attempt.retry_after_ms, self._now_ms(), began_ms=attempt.started_at_ms)
         self._places.give_back(name, hold, _used(hold, attempt))
 
     def _terms(self, name: str) -> Terms:

@@ -14,12 +14,13 @@ from streams.invoke.share import Share
 from streams.stages.invoke import Foreseen
 
 LOOK_AGAIN_MS = 250
-"""Limits may be changed while somebody waits for time to pass."""
+"""Limits may be changed, and breakers open, while somebody waits for time to pass or for a call to end."""
 
 
 class _Turn(Struct):
     tokens: int
     given: asyncio.Future[Hold | None]
+    is_counted: bool = True
 
 
 class Places:
@@ -42,6 +43,7 @@ class Places:
         self._lines: dict[str, Line[_Turn]] = {}
         self._ahead: dict[str, Ahead] = {}
         self._waking: dict[str, asyncio.Task[None]] = {}
+        self._looking: dict[str, asyncio.TimerHandle] = {}
 
     def take_at_once(self, name: str, tokens: int) -> Hold | None:
         """None when there is nothing left, or somebody waits already: nobody overtakes."""
@@ -49,7 +51,7 @@ class Places:
             self._admit(name)
             if name in self._lines:
                 return None
-        return self._taken(name, tokens)
+        return self._taken(name, tokens, self._terms(name), self._now_ms())
 
     async def take(self, name: str, priority: Priority, tokens: int) -> Hold | None:
         """What must be given back; None when it is to be looked for anew. Whoever is cancelled holds nothing."""
@@ -61,8 +63,11 @@ class Places:
             return await turn.given
         except asyncio.CancelledError:
             hold = None if turn.given.cancelled() else turn.given.result()
+            self._uncount(name, turn)
             if hold is not None:  # it was given at the same moment
                 self.release(name, hold)
+            else:
+                self._admit(name)  # who comes after it may need less
             raise
 
     def give_back(self, name: str, hold: Hold, used: int | None) -> None:
@@ -72,7 +77,9 @@ class Places:
 
     def release(self, name: str, hold: Hold) -> None:
         """Without a call."""
-        self._allowances[name].release(hold, self._terms(name))
+        allowance, terms = self._allowances[name], self._terms(name)
+        allowance.follow(terms, self._now_ms())
+        allowance.release(hold, terms)
         self._admit(name)
 
     def foresee(self, name: str, tokens: int) -> Foreseen:
@@ -82,14 +89,14 @@ class Places:
         return Foreseen(max(wait_ms, allowance.busy_ms(terms, ahead)), round(allowance.call_ms))
 
     def rescale(self, before: Share, after: Share) -> None:
-        """This worker's part has changed."""
-        for allowance in self._allowances.values():
+        """This worker's part has changed, and is in the terms already."""
+        for name, allowance in self._allowances.items():
             allowance.rescale(before, after, self._now_ms())
+            allowance.follow(self._terms(name), self._now_ms())
         for name in list(self._lines):
             self._admit(name)
 
-    def _taken(self, name: str, tokens: int) -> Hold | None:
-        terms, now_ms = self._terms(name), self._now_ms()
+    def _taken(self, name: str, tokens: int, terms: Terms, now_ms: int) -> Hold | None:
         allowance = self._allowances.get(name)
         if allowance is None:
             allowance = self._allowances[name] = Allowance()
@@ -103,39 +110,47 @@ class Places:
             return
         while line:
             turn = line.first()
+            terms, now_ms = self._terms(name), self._now_ms()  # the same for both questions, or neither lets it go
             if turn.given.done():
                 line.drop()
             elif self._shut(name):
                 turn.given.set_result(None)
                 line.drop()
-            elif (hold := self._taken(name, turn.tokens)) is not None:
+            elif (hold := self._taken(name, turn.tokens, terms, now_ms)) is not None:
                 turn.given.set_result(hold)
                 line.pop()
             else:
-                self._wake_in_time(name)
+                self._look_again(name, self._allowances[name].wait_ms(terms, turn.tokens, now_ms))
                 return
-            self._count(name, -1, -turn.tokens)
+            self._uncount(name, turn)
         del self._lines[name], self._ahead[name]
 
     def _count(self, name: str, calls: int, tokens: int) -> None:
         before = self._ahead.get(name, NOBODY)
         self._ahead[name] = Ahead(before.calls + calls, before.tokens + tokens)
 
-    def _wake_in_time(self, name: str) -> None:
-        """Only where time alone lets the first one go: otherwise a call that ends does."""
-        if name not in self._waking and self._first_waits_ms(name) > 0:
-            self._waking[name] = asyncio.get_running_loop().create_task(self._wake(name))
+    def _uncount(self, name: str, turn: _Turn) -> None:
+        """At once, though one that has gone stays in its line until it would be the first."""
+        if turn.is_counted:
+            turn.is_counted = False
+            self._count(name, -1, -turn.tokens)
 
-    async def _wake(self, name: str) -> None:
+    def _look_again(self, name: str, wait_ms: int) -> None:
+        """When time alone lets the first one go; where a call must end first, its end is what is waited for."""
+        loop = asyncio.get_running_loop()
+        if wait_ms > 0:
+            if name not in self._waking:
+                self._waking[name] = loop.create_task(self._wake(name, wait_ms))
+        elif name not in self._looking:
+            self._looking[name] = loop.call_later(LOOK_AGAIN_MS / 1_000, self._look, name)
+
+    async def _wake(self, name: str, wait_ms: int) -> None:
         try:
-            while (wait_ms := self._first_waits_ms(name)) > 0:
-                await self._sleep_s(min(wait_ms, LOOK_AGAIN_MS) / 1_000)
-                self._admit(name)
+            await self._sleep_s(min(wait_ms, LOOK_AGAIN_MS) / 1_000)
         finally:
             del self._waking[name]
+        self._admit(name)
 
-    def _first_waits_ms(self, name: str) -> int:
-        line = self._lines.get(name)
-        if not line:
-            return 0
-        return self._allowances[name].wait_ms(self._terms(name), line.first().tokens, self._now_ms())
+    def _look(self, name: str) -> None:
+        del self._looking[name]
+        self._admit(name)

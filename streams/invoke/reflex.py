@@ -48,8 +48,13 @@ class Trouble(Struct, frozen=True):
 NO_TROUBLE = Trouble()
 
 
-def after(trouble: Trouble, verdict: Verdict, retry_after_ms: int | None, now_ms: int) -> Trouble:
-    """What is known of a deployment after one more of its calls has ended."""
+def after(
+    trouble: Trouble, verdict: Verdict, retry_after_ms: int | None, now_ms: int, *, began_ms: int | None = None
+) -> Trouble:
+    """What is known of a deployment after one more of its calls has ended, which began just now if nothing else is
+    said. One that began before it was shut says nothing new when it fails too: calls that hang end for as long as they
+    may last, and each would put off the probe.
+    """
     match verdict:
         case "answered":
             return NO_TROUBLE if trouble.paused_until_ms <= now_ms else Trouble(paused_until_ms=trouble.paused_until_ms)
@@ -59,7 +64,10 @@ def after(trouble: Trouble, verdict: Verdict, retry_after_ms: int | None, now_ms
             return Trouble(trouble.failures, trouble.failed_ms, trouble.shut_until_ms, until_ms)
         case "failed":
             failures = 1 if trouble.failed_ms + FORGET_MS <= now_ms else trouble.failures + 1
-            shut_until_ms = now_ms + SHUT_MS if failures >= RUN else 0
+            if began_ms is not None and began_ms < trouble.shut_until_ms:
+                shut_until_ms = trouble.shut_until_ms
+            else:
+                shut_until_ms = now_ms + SHUT_MS if failures >= RUN else 0
             return Trouble(failures, now_ms, shut_until_ms, trouble.paused_until_ms)
         case _ as unreachable:
             assert_never(unreachable)
@@ -71,10 +79,18 @@ class Reflexes:
     def __init__(self) -> None:
         self._troubles: dict[str, Trouble] = {}
 
-    def ended(self, name: str, verdict: Verdict | None, retry_after_ms: int | None, now_ms: int) -> None:
+    def ended(
+        self,
+        name: str,
+        verdict: Verdict | None,
+        retry_after_ms: int | None,
+        now_ms: int,
+        *,
+        began_ms: int | None = None,
+    ) -> None:
         if verdict is None or (verdict == "answered" and name not in self._troubles):
             return
-        trouble = after(self._troubles.get(name, NO_TROUBLE), verdict, retry_after_ms, now_ms)
+        trouble = after(self._troubles.get(name, NO_TROUBLE), verdict, retry_after_ms, now_ms, began_ms=began_ms)
         if trouble.is_over(now_ms):
             self._troubles.pop(name, None)
         else:

@@ -112,6 +112,7 @@ class InvokeWorker:
         self._metrics.set("millrace_config_version", STAGE, to=self._follower.view.version)
         log.info("subscribed", reads=list(self._topics))
         beating = asyncio.create_task(self._pulse.beat())
+        beating.add_done_callback(self._stopped_beating)
         try:
             while not stop.is_set() and self._fatal is None:
                 await self._round()
@@ -203,6 +204,11 @@ class InvokeWorker:
 
     def _lose(self) -> None:
         self._tenure.lose()
+
+    def _stopped_beating(self, beating: asyncio.Task[None]) -> None:
+        """Without it nobody would learn in time that its partitions are lost."""
+        if not beating.cancelled() and (problem := beating.exception()) is not None:
+            self._fail(problem)
 
     def _fail(self, problem: BaseException) -> None:
         """Raised by `run`."""

@@ -10,6 +10,7 @@ from streams.cost.tokens import guess_tokens
 from streams.providers.clock import Clock
 from streams.providers.errors import interrupted
 from streams.providers.protocol import ProviderError, Question
+from streams.providers.transport import connected_too_late
 
 _CONNECT_TIMEOUT_S = 5.0
 _MAX_HEADER_CHARS = 512  # what OpenAI accepts
@@ -60,6 +61,7 @@ class Call:
                 return
             failure = self._to_error(error, self._clock.now_ms())
             failure.provider_request_id = failure.provider_request_id or self.provider_request_id
+            failure.cut_short = self.connect_s < _CONNECT_TIMEOUT_S and connected_too_late(error)
             if streaming:
                 failure = interrupted(failure, heard=self._transcript.began, usage=self._transcript.usage)
             if failure.ambiguous and self._answering:

@@ -42,6 +42,7 @@ class ProviderError(Exception):
     elsewhere: another deployment may do better although this one must not be asked again (wrong key, unknown model).
     usage_raw, usage_source: what a cut stream had reported by then.
     answering: the provider had begun to answer, so the work was done.
+    cut_short: there was no time to connect, of which there was less than is usual.
     heard_tokens: a guess of how much of a streamed answer had arrived; None where it is not streamed.
     """
 
@@ -69,6 +70,7 @@ class ProviderError(Exception):
         self.usage_raw = usage_raw
         self.usage_source: UsageSource = usage_source
         self.answering = False
+        self.cut_short = False
         self.heard_tokens: int | None = None
 
 

@@ -32,6 +32,10 @@ def transport_error(error: BaseException) -> ProviderError:
     )
 
 
+def connected_too_late(error: BaseException) -> bool:
+    return any(isinstance(cause, httpx2.ConnectTimeout) for cause in _causes(error))
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     current: BaseException | None = error

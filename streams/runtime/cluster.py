@@ -116,7 +116,7 @@ class Cluster:
                 ],
             )
             for want in wants
-            if (differing := [n for n in _AMENDABLE if n in want.config and actual[want.name].get(n) != want.config[n]])
+            if (differing := _to_amend(want, actual[want.name]))
         ]
         if changed:
             altered = cast("dict[ConfigResource, Future[None]]", self._admin.incremental_alter_configs(changed))
@@ -179,8 +179,16 @@ def _partition_problems(want: Wanted, there: Mapping[str, list[int]]) -> Iterato
 
 
 _AMENDABLE = (_FENCE, _COMPACTS_WITHIN)
-_AT_LEAST = ("max.message.bytes", "min.insync.replicas", "retention.ms")
+_RETENTION = "retention.ms"
+_AT_LEAST = ("max.message.bytes", "min.insync.replicas", _RETENTION)
 _EXACTLY = ("cleanup.policy", "message.timestamp.type", "unclean.leader.election.enable", *_AMENDABLE)
+
+
+def _to_amend(want: Wanted, actual: Mapping[str, str | None]) -> list[str]:
+    """What is kept for longer is only ever raised: whoever keeps more had a reason."""
+    differing = [name for name in _AMENDABLE if name in want.config and actual.get(name) != want.config[name]]
+    is_short = _as_size(actual.get(_RETENTION) or "") < _as_size(want.config[_RETENTION])
+    return [*differing, _RETENTION] if is_short else differing
 
 
 def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator[Problem]:
@@ -197,7 +205,7 @@ def _config_problems(want: Wanted, actual: Mapping[str, str | None]) -> Iterator
             want.name,
             f"has {name}={given}, {needed} is needed",
             "run: millrace topics apply"
-            if name in _AMENDABLE
+            if name in {*_AMENDABLE, _RETENTION}
             else f"kafka-configs --alter --add-config '{name}={needed}'",
         )
 

@@ -113,7 +113,8 @@ def complete_as_failed(requester: Requester, failure: Failure, _state: State, _n
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[E, S]):
     """`restore` "whole" reads the tables back from their beginning, "window" only so far as events that are still
-    unfinished, or may still be delivered again, could have left a mark on them.
+    unfinished, or may still be delivered again, could have left a mark on them; `window_ms`, by the configuration, is
+    how far before those, in place of what the worker's settings say.
     `follow`: others write to the tables too, so they are read on after the state is restored.
     `changelog_first`: what others act on is written only once the tables know of it, so that what was decided and seen
     by anybody is never decided otherwise when it is taken again. A batch then waits for the broker twice.
@@ -135,6 +136,7 @@ class Stage(Generic[E, S]):
     changelog_first: bool = False
     holds: tuple[Topic, ...] = ()
     restore: Literal["whole", "window"] = "whole"
+    window_ms: Callable[[ControlView], int] | None = None
     requester: Callable[[Delivery], Requester | None] = requester_of
     prepare: Callable[[], None] | None = None
     measure: Callable[[Event, Metrics], None] | None = None

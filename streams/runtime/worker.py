@@ -304,7 +304,7 @@ class Worker:
             return {}
         since_ms: dict[int, int | None] = dict.fromkeys(self._partitions)
         if self._stage.restore == "window":
-            now_ms, window_ms = self._now_ms(), self._settings.answered_window_s * 1000
+            now_ms, window_ms = self._now_ms(), self._window_ms()
             oldest_ms = self._reader.oldest_unfinished_ms(starts)
             since_ms = {p: min(oldest_ms.get(p, now_ms), now_ms) - window_ms for p in self._partitions}
         return {
@@ -312,6 +312,11 @@ class Worker:
             for table in self._tables
             for partition, offset in self._reader.read(table, since_ms, self._learn).items()
         }
+
+    def _window_ms(self) -> int:
+        if self._stage.window_ms is None:
+            return self._settings.answered_window_s * 1000
+        return self._stage.window_ms(self._control.view)
 
     def _learn(self, record: Delivery) -> None:
         self._decider.learn(self._partitions[record.partition], record)

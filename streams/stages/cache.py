@@ -14,8 +14,9 @@ from schemas.control import Semantic
 from schemas.flow import Admitted, CacheSlot, Completion, Miss, Stale, Ticket
 from schemas.request import Priority
 from schemas.response import CacheKind, Failure
-from schemas.topics import ADMITTED, CACHE, MISSES
+from schemas.topics import ADMITTED, CACHE, DISPATCH, MISSES
 from streams.content.guard import carried
+from streams.control import ControlView
 from streams.questions import summarized
 from streams.runtime.outcome import Absorb, Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, View
@@ -37,6 +38,9 @@ def decide(event: Admitted, view: View[KeptAnswers]) -> Outcome:
     tenant = view.control.tenants.get(ticket.tenant_id or "")
     if tenant is None or tenant.cache == "off" or ticket.cache == "off":
         return _decline(ticket, view) if ticket.cache == "only" else _ask(event, None, view)
+    if ticket.cache == "default" and tenant.cache != "default":
+        ticket = replace(ticket, cache=tenant.cache)
+        event = replace(event, ticket=ticket)
     slot = CacheSlot(
         namespace=event.namespace,
         entry=summarized(event).entry,
@@ -206,7 +210,7 @@ def _stale_instead(event: Admitted, stale: Stale, failure: Failure | None, view:
 def _decline(ticket: Ticket, view: View[KeptAnswers]) -> Outcome:
     failure = Failure(
         code="cache_miss",
-        message="no answer to this is kept and cache is `only`; use cache `default` to have it asked",
+        message="no answer to this is kept and cache is `only`; use cache `refresh` to have it asked",
         field="cache",
     )
     return Finish(Completion(ticket=ticket.stamped("cache", view.now_ms), status="rejected", failure=failure))
@@ -222,6 +226,15 @@ def _expire(ticket: Ticket, view: View[KeptAnswers]) -> Outcome:
     return Finish(Completion(ticket=ticket.stamped("cache", view.now_ms), status="expired", failure=failure))
 
 
+def window_ms(control: ControlView) -> int:
+    """What was stored longer ago has expired for every tenant. What was taken back may be as much older as a question
+    can have been on its way.
+    """
+    tenants = control.tenants.values()
+    longest_s = max((tenant.cache_ttl_s + (tenant.stale_ttl_s or 0) for tenant in tenants), default=0)
+    return longest_s * 1000 + DISPATCH["low"].retention_ms
+
+
 STAGE: Stage[Admitted, KeptAnswers] = Stage(
     name="cache",
     reads=(ADMITTED,),
@@ -230,4 +243,6 @@ STAGE: Stage[Admitted, KeptAnswers] = Stage(
     state=KeptAnswers,
     tables=(CACHE,),
     follow=True,
+    restore="window",
+    window_ms=window_ms,
 )

@@ -32,10 +32,10 @@ from streams.routing.qualify import Inquiry, is_unconditional
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Requester, Stage, Stateless, View
+from streams.tenancy import not_served
 
 LONGEST_ANSWERABLE_ID = 1024
 MODELS_NAMED = 12
-LONGEST_TENANT_ID = 64
 _NOBODYS = ("",)
 LATEST_MS = 4_102_444_800_000
 """The year 2100. A producer sets its records' times as it likes; beyond this no column of ours holds them."""
@@ -137,15 +137,9 @@ def deny(control: ControlView, tenant_id: str, key: SecretStr | MalformedCredent
     """
     tenant = control.tenants.get(tenant_id)
     proven = _proves((() if tenant is None else tenant.key_sha256) or _NOBODYS, key)
-    if tenant is None:
-        shown = tenant_id[:LONGEST_TENANT_ID]
-        message = f"tenant_id {shown!r} is not known here; check it, or have the operator add the tenant"
-        return Failure(code="unknown_tenant", message=message, field="tenant_id")
-    if not tenant.enabled:
-        message = f"tenant {tenant_id!r} is switched off; ask the operator"
-        return Failure(code="unauthenticated", message=message, field="tenant_id")
-    if tenant.open or proven:
-        return None
+    failure = not_served(control, tenant_id)
+    if failure is not None or proven or (tenant is not None and tenant.open):
+        return failure
     problem = _credentials_problem(key)
     message = f"{problem}; tenant {tenant_id!r} proves itself by the header `authorization: Bearer <key>`"
     return Failure(code="unauthenticated", message=message, field="authorization")

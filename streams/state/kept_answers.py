@@ -106,6 +106,10 @@ class KeptAnswers:
         """All that is kept, expired ones too, in the order in which they make room."""
         return (Fill.decode(kept.encoded) for kept in self._fills.values())
 
+    def flights(self, now_ms: int) -> Iterator[FlightStarted]:
+        """What is being asked."""
+        return (flight for flight in self._flights.values() if flight.gives_up_at_ms > now_ms)
+
     def fades(self, fill: Fill, now_ms: int) -> bool:
         """Whether it is good for a while yet, but so much has come since it was placed that its turn is near."""
         kept = self._fills.get(fill.entry)

@@ -1,10 +1,11 @@
 """What operators have taken back of the answers that are kept: known for as long as such an answer could turn up."""
 
 from schemas.cached import Fill, Invalidated
+from schemas.topics import CACHE
 from streams.questions import chosen_namespace
 
-KNOWN_FOR_MS = 31 * 86_400_000
-"""No answer is kept for longer."""
+KNOWN_FOR_MS = CACHE.retention_ms
+"""No answer is kept for longer, nor is its record, whenever it came to what had been asked before."""
 
 _Scope = tuple[str, str | None, str | None]
 

@@ -21,7 +21,7 @@ def verdict_on(row: CallRow | CallNews) -> Verdict | None:
     """None where the row says nothing about the provider: no call was made or it was not seen to its end, or its end
     has another reason.
     """
-    if row.phase == "started" or row.deployment is None or row.started_at_ms is None:
+    if row.phase == "started" or row.deployment is None or row.started_at_ms is None or row.hurried:
         return None
     return verdict_of(row.error_class)
 

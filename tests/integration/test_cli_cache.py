@@ -123,6 +123,49 @@ def test_what_the_log_still_has_is_put_back_unless_it_was_taken_back_or_its_time
     assert kept(kafka) == set()
 
 
+def test_who_or_what_nobody_knows_is_not_taken_back_unless_it_is_meant(
+    scribe: Scribe, kafka: KafkaSettings, millrace: Millrace
+) -> None:
+    for event in QUESTIONS.values():
+        keep(scribe, kafka, event)
+
+    def told(*words: str) -> tuple[int, str]:
+        done = millrace("cache", "invalidate", "--reason", "wrong", *words)
+        return done.status, done.err
+
+    status, said = told("--tenant", "acmee")
+    assert (status, "there is no tenant acmee" in said, "--force" in said) == (1, True, True)
+    status, said = told("--tenant", "acme", "--response", "rde")
+    assert (status, "no answer to request rde of tenant acme is kept, and none is being asked for" in said) == (1, True)
+    status, said = told("--tenant", "acme", "--namespace", "faq-v4", "--dry-run")
+    assert (status, "no answer of tenant acme is kept in namespace faq-v4" in said) == (1, True)
+    assert kept(kafka) == set(QUESTIONS)
+    with TopicReader(LiveCluster(kafka, {kafka.topic(AUDIT): 1}), AUDIT) as reader:
+        assert list(reader.read(reader.spans())) == [], "nothing was said to be taken back"
+
+    assert told("--tenant", "acmee", "--force") == (0, "")
+    assert told("--tenant", "acme", "--response", "red") == (0, "")
+    assert told("--tenant", "acme") == (0, "")
+    assert told("--tenant", "acme") == (0, ""), "all of a tenant that has none can be no mistake"
+
+
+def test_the_log_is_put_back_oldest_first_whatever_partitions_it_is_on(
+    scribe: Scribe, kafka: KafkaSettings, millrace: Millrace
+) -> None:
+    names = [f"q-{number}" for number in range(12)]
+    for number, name in enumerate(names):
+        event, at_ms = admitted(name, text=f"What is {name}?"), now_ms() - 600_000 + number * 1_000
+        ended = completion(ticket=ticket(name), slot=slot_of(event), attempts=(attempt(),))
+        scribe.write(COMPLETIONS, ended.encode(), key=name.encode(), partition=number % 2, timestamp_ms=at_ms)
+
+    done = millrace("cache", "warm", "--from", "1h")
+
+    assert done.out.startswith("12 answers put back")
+    with TopicReader(LiveCluster(kafka, {kafka.topic(CACHE): kafka.partitions}), CACHE) as reader:
+        fills = [Fill.decode(record.value or b"") for record in reader.read(reader.spans())]
+    assert [fill.saved.request_id for fill in fills] == names
+
+
 @pytest.mark.usefixtures("scribe")
 def test_bad_words_are_told_by_their_option(millrace: Millrace) -> None:
     assert "--reason is empty" in millrace("cache", "invalidate", "--tenant", "acme", "--reason", " ").err

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import KafkaError, Producer
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from schemas.topics import ACCOUNTS, CONTROL, MISSES, REQUESTS, RESPONSES, TOPICS
+from schemas.topics import ACCOUNTS, CACHE, CONTROL, MISSES, REQUESTS, RESPONSES, TOPICS
 from streams.clock import now_ms
 from streams.runtime.cluster import Cluster, Problem
 from streams.settings import KafkaSettings
@@ -96,6 +97,26 @@ def test_a_topic_made_before_it_was_fenced_is_told_and_amended_by_apply(kafka: K
     assert {problem.todo for problem in found} == {"run: millrace topics apply"}
     assert Cluster(shorter).apply() == []
     assert Cluster(shorter).check() == []
+
+
+def test_a_topic_that_keeps_too_little_is_raised_by_apply_and_one_that_keeps_more_is_left(
+    kafka: KafkaSettings, log: KafkaLog
+) -> None:
+    week_ms = 7 * 86_400_000
+    log.create(CACHE, config={"retention.ms": str(week_ms)})
+    log.create(RESPONSES, config={"retention.ms": "-1"})
+    log.create(*(topic for topic in TOPICS if topic not in {CACHE, RESPONSES}))
+
+    (problem,) = Cluster(kafka).check()
+
+    assert problem.topic == kafka.topic(CACHE)
+    assert problem.what == f"has retention.ms={week_ms}, {CACHE.retention_ms} is needed"
+    assert problem.todo == "run: millrace topics apply"
+    assert Cluster(kafka).apply() == []
+    assert Cluster(kafka).check() == []
+    config = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    resource = ConfigResource(ResourceType.TOPIC, kafka.topic(RESPONSES))
+    assert config.describe_configs([resource])[resource].result(10)["retention.ms"].value == "-1"
 
 
 def test_every_topic_that_is_missing_is_named_with_the_command_that_makes_it(

@@ -8,8 +8,9 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.account import Registration
-from schemas.control import Limits, Tenant
-from schemas.flow import Admitted, Completion
+from schemas.cached import Invalidated
+from schemas.control import LONGEST_CACHE_TTL_S, Limits, Tenant
+from schemas.flow import Admitted, Completion, Miss
 from schemas.response import Response
 from schemas.topics import (
     ACCOUNTS,
@@ -48,6 +49,7 @@ from tests.unit.examples import accepted, admitted, completion, limited_tenant, 
 
 pytestmark = pytest.mark.integration
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 @pytest.fixture
@@ -102,6 +104,31 @@ def test_the_first_question_a_new_worker_takes_is_answered_from_the_cache(bench:
     bench.log.await_finished("cache", ADMITTED, 200)
     assert bench.log.read(MISSES) == []
     assert {found.cache for found in bench.log.events(COMPLETIONS, Completion)} == {"exact"}
+
+
+def test_an_answer_is_read_back_for_as_long_as_its_tenant_keeps_it_and_so_is_what_was_taken_back_of_it(
+    bench: Bench,
+) -> None:
+    configure(bench, Tenant(name="acme", open=True, cache_ttl_s=LONGEST_CACHE_TTL_S))
+    configure(bench, Tenant(name="globex", open=True, cache_ttl_s=LONGEST_CACHE_TTL_S))
+    bench.log.create(ADMITTED, MISSES, COMPLETIONS)
+    bench.log.create(CACHE, config={"message.timestamp.before.max.ms": str(CACHE.retention_ms)})
+    events = [admitted(f"r-{name}", tenant_id=name) for name in ("acme", "globex")]
+    for event in events:
+        write_fill(bench.log, event, age_ms=29 * DAY_MS, good_for_ms=LONGEST_CACHE_TTL_S * 1000)
+    back = Invalidated(tenant_id="globex", before_ms=now_ms() - 28 * DAY_MS)
+    for partition in range(bench.kafka.partitions):
+        bench.log.write(CACHE, back, key="back", partition=partition, timestamp_ms=back.before_ms)
+    for event in events:
+        bench.log.write(ADMITTED, event, key=event.namespace)
+    bench.log.flush()
+
+    bench.start(cache.STAGE)
+
+    bench.log.await_finished("cache", ADMITTED, 2)
+    given = [(found.ticket.tenant_id, found.cache) for found in bench.log.events(COMPLETIONS, Completion)]
+    assert given == [("acme", "exact")]
+    assert [found.ticket.tenant_id for found in bench.log.events(MISSES, Miss)] == ["globex"]
 
 
 def test_what_was_answered_before_a_long_outage_is_not_answered_again_after_it(bench: Bench) -> None:

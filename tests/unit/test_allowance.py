@@ -158,6 +158,38 @@ def test_what_was_owed_at_a_slower_rate_is_over_with_it() -> None:
     assert allowance.wait_ms(fast, 1, NOW_MS + 5_000) <= 1_000
 
 
+@pytest.mark.parametrize(("before", "after"), [(600, 60_000), (60_000, 600), (6_000, 9_000)])
+def test_tokens_that_are_owed_stay_owed_when_the_limit_changes(before: int, after: int) -> None:
+    old, new = terms(tokens_per_minute=before), terms(tokens_per_minute=after)
+    allowance = Allowance()
+    allowance.take(old, 3_000, NOW_MS)
+    owed_ms = allowance.wait_ms(old, 1_000, NOW_MS)
+
+    assert allowance.wait_ms(new, 1_000, NOW_MS) == pytest.approx(owed_ms * before / after, rel=0.01)
+    assert allowance.wait_ms(old, 1_000, NOW_MS) == pytest.approx(owed_ms, rel=0.01)
+
+
+def test_a_raised_limit_is_not_held_up_by_what_was_owed_at_the_old_one() -> None:
+    low, high = terms(tokens_per_minute=1_000), terms(tokens_per_minute=1_000_000)
+    allowance = Allowance()
+    allowance.take(low, 30_000, NOW_MS)
+    assert allowance.wait_ms(low, 100, NOW_MS) > 25 * 60_000
+
+    assert allowance.wait_ms(high, 100, NOW_MS) < 2_500
+
+
+def test_what_is_given_back_after_a_change_is_given_back_at_the_new_rate() -> None:
+    low, high = terms(tokens_per_minute=1_000), terms(tokens_per_minute=1_000_000)
+    allowance = Allowance()
+    hold = allowance.take(low, 30_000, NOW_MS)
+
+    allowance.follow(high, NOW_MS)
+    allowance.release(hold, high)
+
+    assert allowance.wait_ms(high, 1_000, NOW_MS) == 0
+    assert allowance.tokens_us == pytest.approx(NOW_MS * 1_000, abs=10)
+
+
 def test_the_wait_for_a_call_to_end_is_as_long_as_calls_usually_take() -> None:
     kept, allowance = Terms(2), Allowance(at_once=2, call_ms=400)
 

@@ -13,6 +13,7 @@ from streams.control import ControlView
 from streams.invoke.lanes import Lanes
 from streams.invoke.others import Others
 from streams.invoke.outbox import AsyncOutbox
+from streams.invoke.pulse import Pulse
 from streams.invoke.relearn import Learned
 from streams.invoke.worker import InvokeWorker
 from streams.observe.health import Progress
@@ -272,6 +273,27 @@ async def test_what_keeps_a_worker_from_its_group_is_heard_of_though_no_partitio
         bench.group.hear_of(GroupAuthorizationFailedError("millrace.invoke"))
 
         with pytest.raises(GroupAuthorizationFailedError):
+            await bench.running
+
+
+@pytest.mark.asyncio
+async def test_a_worker_whose_pulse_is_no_longer_looked_at_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asyncio.timeout(30):
+
+        class Broken(Exception):
+            """A bug where the loss is to be told."""
+
+        may_break = asyncio.Event()
+
+        async def beat(_pulse: Pulse) -> None:
+            await may_break.wait()
+            raise Broken
+
+        monkeypatch.setattr(Pulse, "beat", beat)
+        bench, _ = await begun()
+        may_break.set()
+
+        with pytest.raises(Broken):
             await bench.running
 
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 from streams.invoke.backlog import ReadAhead
 from streams.invoke.beside import Aside, Awaits
 from streams.invoke.lanes import WAITING_PER_PLACE, Lanes
-from streams.invoke.pool import Pool, ended_within
+from streams.invoke.pool import AT_ONCE, Pool, ended_within
 from tests.unit.examples import NOW_MS, dispatch, ticket
 
 SIZE = 8
@@ -310,3 +310,23 @@ async def test_a_lane_that_is_set_back_to_the_last_goes_on_by_itself(offices: Ca
 
     assert sorted(office.finished) == sorted(everything)
     assert (len(office.pool), office.pool.room("normal")) == (0, SIZE + ReadAhead().requests)
+
+
+@pytest.mark.asyncio
+async def test_thousands_that_expire_at_once_are_told_some_hundred_in_one_turn_of_the_loop(
+    offices: Callable[..., Office],
+) -> None:
+    office = offices()
+    office.take_all(named("w", SIZE), "well")
+    count = 2 * AT_ONCE + SIZE
+    for name in named("late", count):
+        office.take(name, "dead", deadline_ms=NOW_MS + 1)
+    office.now_ms += 1
+
+    told: list[tuple[bool, int]] = []
+    for _ in range(3):
+        are_all = office.pool.end_overdue()
+        await office.settle()
+        told.append((are_all, len(office.expired)))
+
+    assert told == [(False, AT_ONCE), (False, 2 * AT_ONCE), (True, count)]

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx2
 import pytest
 from msgspec.structs import replace
 
@@ -57,6 +58,19 @@ def test_the_first_token_is_measured_from_the_start_and_only_once() -> None:
 @pytest.mark.parametrize(("timeout_ms", "connect_s"), [(60_000, 5.0), (4_000, 2.0)])
 def test_connecting_leaves_time_for_an_answer(timeout_ms: int, connect_s: float) -> None:
     assert call(Transcript(), question=replace(QUESTION, timeout_ms=timeout_ms)).connect_s == connect_s
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("timeout_ms", "is_cut_short"), [(60_000, False), (10_000, False), (4_000, True)])
+@pytest.mark.parametrize(
+    ("problem", "is_late"), [(httpx2.ConnectTimeout("t"), True), (httpx2.ConnectError("e"), False)], ids=["late", "no"]
+)
+async def test_time_to_connect_was_cut_short_only_if_there_was_less_than_is_usual_and_it_ran_out(
+    timeout_ms: int, is_cut_short: bool, problem: Exception, is_late: bool
+) -> None:
+    error = await error_of(call(Transcript(), question=replace(QUESTION, timeout_ms=timeout_ms)), problem)
+
+    assert (error.error_class, error.cut_short) == ("connection", is_cut_short and is_late)
 
 
 def test_an_id_of_any_length_and_letters_fits_a_header() -> None:

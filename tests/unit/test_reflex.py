@@ -72,6 +72,21 @@ def test_after_a_few_seconds_one_call_finds_out_and_is_believed() -> None:
     assert seen(reflexes, later_ms) is None
 
 
+def test_calls_begun_before_that_fail_one_after_another_do_not_put_off_the_probe() -> None:
+    reflexes = failing(RUN)
+    for after_ms in range(0, 2 * SHUT_MS, SHUT_MS // 5):
+        reflexes.ended("openai-1", "failed", None, NOW_MS + after_ms, began_ms=NOW_MS - 60_000)
+
+        now = seen(reflexes, NOW_MS + after_ms)
+        assert now is not None
+        assert now.state == ("open" if after_ms < SHUT_MS else "half_open")
+
+    reflexes.ended("openai-1", "failed", None, NOW_MS + 2 * SHUT_MS, began_ms=NOW_MS + SHUT_MS)
+    shut = seen(reflexes, NOW_MS + 2 * SHUT_MS)
+    assert shut is not None
+    assert (shut.state, shut.until_ms) == ("open", NOW_MS + 3 * SHUT_MS)
+
+
 def test_what_watch_says_for_longer_stands() -> None:
     fleet = breaker(until_ms=NOW_MS + 30_000)
 

@@ -339,10 +339,36 @@ def test_only_takes_what_is_kept_and_is_told_when_there_is_nothing() -> None:
     assert completion.status == "rejected"
     assert completion.failure is not None
     assert (completion.failure.code, completion.failure.field) == ("cache_miss", "cache")
-    assert "use cache `default`" in completion.failure.message
+    assert "use cache `refresh`" in completion.failure.message
 
     cache.learn(fill_for(event))
     assert hit(cache.take(event)).cache == "exact"
+
+
+def test_a_tenants_only_and_refresh_hold_for_requests_that_say_nothing() -> None:
+    never, always = Cache(control(tenant(cache="only"))), Cache(control(tenant(cache="refresh")))
+    event = admitted("r-1")
+
+    failure = finished(never.take(event)).failure
+    assert failure is not None
+    assert (failure.code, failure.field) == ("cache_miss", "cache")
+    for cache in (never, always):
+        cache.learn(fill_for(admitted()))
+
+    assert hit(never.take(event)).cache == "exact"
+    led(always.take(event))
+
+
+def test_a_request_that_says_something_is_obeyed_before_its_tenant() -> None:
+    never, always = Cache(control(tenant(cache="only"))), Cache(control(tenant(cache="refresh")))
+
+    led(never.take(admitted("r-1", cache="refresh")))
+    (asked,) = forwarded(never.take(admitted("r-2", cache="off")))
+    assert isinstance(asked.event, Miss)
+    assert asked.event.slot is None
+    assert finished(always.take(admitted("r-3", cache="only"))).status == "rejected"
+    always.learn(fill_for(admitted()))
+    assert hit(always.take(admitted("r-4", cache="only"))).cache == "exact"
 
 
 def test_only_waits_for_a_question_in_flight_but_never_asks_itself() -> None:

@@ -6,12 +6,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from schemas.cached import CacheRecord, Fill, Invalidated
+from schemas.control import LONGEST_CACHE_TTL_S, LONGEST_STALE_TTL_S
 from schemas.flow import Saved
+from schemas.topics import CACHE, COMPLETIONS, DISPATCH
 from schemas.usage import Usage
 from streams.runtime.outcome import Park
+from streams.stages.cache import window_ms
 from streams.state.kept_answers import KeptAnswers
 from streams.state.taken_back import KNOWN_FOR_MS, TakenBack
-from tests.unit.examples import NOW_MS, admitted, answer
+from tests.unit.examples import NOW_MS, admitted, answer, control, tenant
 from tests.unit.test_stage_cache import Cache, end_of, fill_for, hit, led
 
 HOUR_MS = 3_600_000
@@ -125,6 +128,22 @@ def test_a_question_is_asked_anew_once_its_answer_is_taken_back_also_by_a_new_wo
     again = replace(fill_for(event), asked_at_ms=NOW_MS + 3, stored_at_ms=NOW_MS + 9)
     cache.learn(again, at_ms=NOW_MS + 9)
     assert hit(cache.take(admitted("r-6"), at_ms=NOW_MS + 10)).cache == "exact"
+
+
+def test_the_topic_keeps_answers_and_what_was_taken_back_for_as_long_as_an_answer_can_be_given() -> None:
+    longest_way_ms = max(DISPATCH["low"].retention_ms, COMPLETIONS.retention_ms)
+    longest_life_ms = (LONGEST_CACHE_TTL_S + LONGEST_STALE_TTL_S) * 1000
+
+    assert CACHE.retention_ms > longest_way_ms + longest_life_ms
+    assert longest_way_ms + longest_life_ms < KNOWN_FOR_MS
+    longest = tenant(cache_ttl_s=LONGEST_CACHE_TTL_S, stale_ttl_s=LONGEST_STALE_TTL_S)
+    assert window_ms(control(tenant("globex"), longest)) == longest_way_ms + longest_life_ms
+
+
+def test_no_more_is_read_back_than_the_longest_that_a_tenant_keeps() -> None:
+    assert window_ms(control(tenant(cache_ttl_s=60), tenant("globex", cache_ttl_s=3_600))) == (
+        3_600_000 + DISPATCH["low"].retention_ms
+    )
 
 
 def test_what_was_taken_back_is_forgotten_when_no_such_answer_can_be_left() -> None:

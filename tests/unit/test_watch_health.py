@@ -34,6 +34,11 @@ def test_our_own_faults_and_expiry_say_nothing_about_the_provider(error: str) ->
     assert verdict_on(call_row(phase="settled", error_class=error)) is None
 
 
+@pytest.mark.parametrize("error", ["timeout", "connection"])
+def test_a_call_that_had_less_time_than_its_route_allows_says_nothing_about_the_provider(error: str) -> None:
+    assert verdict_on(call_row(phase="settled", error_class=error, hurried=True)) is None
+
+
 def test_a_cache_hit_says_nothing_although_it_names_the_deployment_that_once_answered() -> None:
     assert verdict_on(call_row(attempt_no=0, started_at_ms=None)) is None
 

@@ -11,7 +11,7 @@ from schemas.flow import Answer, Completion
 from schemas.prompt import Params, Prompt, UserMessage
 from schemas.topics import CALLS
 from sinks.native import native_block
-from streams.invoke.caller import answered, failed
+from streams.invoke.attempts import answered, failed
 from streams.providers.anthropic_messages import AnthropicMessages
 from streams.providers.clients import anthropic_client, openai_client
 from streams.providers.http import Answer as Received
