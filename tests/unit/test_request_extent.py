@@ -1,4 +1,4 @@
-"""What a request is made of is bounded, not only its bytes: small values hold up every stage, or outgrow a topic."""
+"""What a request is made of is bounded, not its bytes only: small values hold up every stage, or outgrow a topic."""
 
 from typing import Any
 
