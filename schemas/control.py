@@ -59,7 +59,7 @@ class Tenant(Model):
     max_deferred_mib: PositiveInt = Field(
         default=256,
         le=65_536,
-        description="once those that wait have so many MiB together, what is over a limit is rejected: `limit` holds them",
+        description="once those that wait have so many MiB together, what is over a limit is rejected",
     )
     defer_max_s: Annotated[int, Field(ge=1, le=43_200)] = Field(
         default=3_600, description="how long a request without deadline_ms may wait; with one, 12 hours at most"

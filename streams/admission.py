@@ -142,7 +142,9 @@ def deferred_notice(event: Accepted, until_ms: int, view: View[Accounts]) -> Rec
     ticket, tenant = event.ticket, view.control.tenants.get(event.ticket.tenant_id or "")
     asker = asker_of(tenant, ticket.tenant_id or "", ticket.user_id, ticket.model)
     crowd = view.state.waiting.of(asker.tenant_id)
-    wait_ms = estimated_wait_ms(crowd, tenant, asker, tokens_of(event), view.state, view.now_ms)
+    known = view.state.registered(asker.tenant_id, ticket.request_id)
+    offset = None if known is None else known.offset
+    wait_ms = estimated_wait_ms(crowd, tenant, asker, tokens_of(event), view.state, view.now_ms, offset)
     reason = "over a limit of its tenant, user or model: it waits, in order, until it fits"
     return _notice(event.ticket, "deferred", reason, until_ms, view.now_ms, estimated_wait_ms=max(wait_ms, 0))
 

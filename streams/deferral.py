@@ -24,11 +24,6 @@ NAP_MS = 1_000
 """Whoever is first in line is looked at again this often: limits change, and what others held is given back."""
 
 
-def deferring(tenant: Tenant | None) -> Tenant | None:
-    """The tenant, if what is over a limit of its waits."""
-    return tenant if tenant is not None and tenant.on_limit == "defer" else None
-
-
 def until_ms(ticket: Ticket, tenant: Tenant, now_ms: int) -> int:
     if ticket.deadline_ms is None:
         return now_ms + tenant.defer_max_s * 1_000
@@ -53,12 +48,11 @@ def is_behind(crowd: Crowd, tenant: Tenant, asker: Asker, offset: int, accounts:
     return known.holds_up(offset, asker.user_id, asker.model, now_us, tenant_ready_us)
 
 
-def stance(tenant: Tenant, asker: Asker, tokens: int, accounts: Accounts) -> Stance | None:
-    """None for one that never fits."""
+def stance(tenant: Tenant, asker: Asker, tokens: int, accounts: Accounts) -> Stance:
     ready_us, holder = ALWAYS_US, None
     for demand in demands(tenant, asker.user_id, asker.model, tokens):
-        if demand.units > demand.rate.burst:
-            return None
+        if demand.units > demand.rate.burst:  # it never fits
+            return Stance(ALWAYS_US, None, tokens)
         name = _name(asker, demand.scope)
         if name is not None:
             at_us = _ready_us(demand, asker.meters(accounts, demand.scope) or NO_METERS)
@@ -87,18 +81,24 @@ def _ready_us(demand: Demand, meters: Meters) -> int:
 
 
 def estimated_wait_ms(
-    crowd: Crowd | None, tenant: Tenant | None, asker: Asker, tokens: int, accounts: Accounts, now_ms: int
+    crowd: Crowd | None,
+    tenant: Tenant | None,
+    asker: Asker,
+    tokens: int,
+    accounts: Accounts,
+    now_ms: int,
+    offset: int | None = None,
 ) -> int:
     """If all who wait before it go on and nothing is given back. Others of its model or user in other lines are not
-    counted there.
+    counted there. `offset` is that of one who waits already: those who came after it are not counted.
     """
     if tenant is None:
         return 0
     now_us, wait_us = now_ms * 1_000, 0
     for demand in demands(tenant, asker.user_id, asker.model, tokens):
-        count, before = (0, 0) if crowd is None else crowd.line(asker.line)
+        count, before = (0, 0) if crowd is None else crowd.before(offset, asker.line)
         if crowd is not None and demand.scope == "tenant":
-            count, before = crowd.count, crowd.tokens
+            count, before = crowd.before(offset)
         units = demand.units + (count if demand.unit == "requests" else before)
         meters = asker.meters(accounts, demand.scope)
         stand_us = (None if meters is None else meters.of(demand.unit)) or now_us
@@ -107,19 +107,21 @@ def estimated_wait_ms(
     return -(-wait_us // 1_000)
 
 
-def most_reached(crowd: Crowd, tenant: Tenant) -> str | None:
-    """What there is of the tenant that waits, if no more may. The last one may go beyond the most bytes."""
+def may_not_wait(crowd: Crowd, tenant: Tenant) -> str | None:
+    """What keeps a newcomer from waiting behind these, if anything does. The last one may go beyond the most bytes."""
+    if tenant.on_limit == "reject":
+        return "others of the tenant wait for its limits since before it"
     if crowd.count >= tenant.max_deferred:
-        return f"{tenant.max_deferred} requests of the tenant wait already, as many as may"
+        return f"over a limit, and {tenant.max_deferred} requests of the tenant wait already, as many as may"
     if crowd.size_bytes >= tenant.max_deferred_mib * MIB:
-        return f"{tenant.max_deferred_mib} MiB of the tenant's requests wait already, as much as may"
+        return f"over a limit, and {tenant.max_deferred_mib} MiB of the tenant's requests wait already, as much as may"
     return None
 
 
-def too_many(most: str, wait_ms: int) -> Failure:
+def no_place(hindrance: str, wait_ms: int) -> Failure:
     return Failure(
         code="rate_limited",
-        message=f"over a limit, and {most}; send it again under a new request_id in {wait_ms} ms",
+        message=f"{hindrance}; send it again under a new request_id in {wait_ms} ms",
         field="tenant_id",
         retryable=True,
         retry_after_ms=wait_ms,

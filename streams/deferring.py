@@ -14,8 +14,8 @@ from streams.deferral import (
     NAP_MS,
     estimated_wait_ms,
     is_behind,
-    most_reached,
-    too_many,
+    may_not_wait,
+    no_place,
     until_ms,
     waited_too_long,
 )
@@ -27,14 +27,18 @@ from streams.stages.limit_records import registration_record
 from streams.state.accounts import Accounts
 from streams.state.registered import Registered
 from streams.state.waiting import held_as
+from streams.tenancy import not_served
 
 
-def defer(event: Accepted, tenant: Tenant, asker: Asker, view: View[Accounts]) -> Outcome:
-    """It is registered, so that its id is used up and its place in line is known. Nothing is charged for it yet."""
+def queue(event: Accepted, tenant: Tenant, asker: Asker, view: View[Accounts]) -> Outcome:
+    """It comes to wait, where it may: it is registered, so that its id is used up and its place in line is known.
+    Nothing is charged for it yet.
+    """
     now_ms, crowd = view.delivery.timestamp_ms, view.state.waiting.of(asker.tenant_id)
-    if crowd is not None and (most := most_reached(crowd, tenant)) is not None:
+    hindrance = None if crowd is None else may_not_wait(crowd, tenant)
+    if hindrance is not None:
         wait_ms = estimated_wait_ms(crowd, tenant, asker, tokens_of(event), view.state, now_ms)
-        return register(event, view, too_many(most, max(wait_ms, 0)))
+        return register(event, view, no_place(hindrance, max(wait_ms, 0)))
     until = until_ms(event.ticket, tenant, max(now_ms, view.now_ms))
     registered = replace(
         registration(event, view, None),
@@ -90,9 +94,9 @@ def _its_turn(request: Accepted, known: Registered, view: View[Accounts], now_ms
     crowd = view.state.waiting.of(tenant_id)
     if crowd is not None and not view.state.is_first(crowd, tenant_id, request.ticket.request_id):
         return Park(name, latest_ms)
-    stop = stopped(view.control, tenant_id, now_ms)
-    if stop is not None:
-        return register(request, view, stop, known=known)
+    refusal = not_served(view.control, tenant_id) or stopped(view.control, tenant_id, now_ms)
+    if refusal is not None:
+        return register(request, view, refusal, known=known)
     nap_ms = min(latest_ms, view.now_ms + NAP_MS)
     tenant = view.control.tenants.get(tenant_id)
     asker = asker_of(tenant, tenant_id, known.user_id, request.ticket.model)

@@ -93,6 +93,7 @@ def targets_of(control: ControlView, route: Route, model: str) -> tuple[Target, 
 
 
 def _offered(control: ControlView, target: RouteTarget, tenant: Tenant | None, model: str) -> Offer | PassedOver:
+    """Without a tenant: to anybody. No request is sent by that, see `streams.tenancy`."""
     deployment, name = control.deployments.get(target.deployment), target.model or model
     if deployment is None:
         return PassedOver(target.deployment, name, Gone())
@@ -119,10 +120,16 @@ def _barred(deployment: Deployment, tenant: Tenant) -> Reason | None:
     return None
 
 
-def is_elsewhere(control: ControlView, tenant_id: str | None, deployment: str) -> bool:
-    """Whether the tenant's data may not go there as things stand now. Nobody can be asked at one that is gone."""
-    tenant, known = control.tenants.get(tenant_id or ""), control.deployments.get(deployment)
-    return tenant is not None and known is not None and isinstance(_barred(known, tenant), OtherRegion)
+def is_elsewhere(control: ControlView, tenant_id: str | None, planned: Target) -> bool:
+    """Whether the tenant's data may not go there as things stand now. That of a tenant which is not configured any more
+    goes where the plan says, unless that has moved since. Nobody can be asked at a deployment that is gone.
+    """
+    tenant, known = control.tenants.get(tenant_id or ""), control.deployments.get(planned.deployment)
+    if known is None:
+        return False
+    if tenant is None:
+        return known.region != planned.region
+    return isinstance(_barred(known, tenant), OtherRegion)
 
 
 def _caps(tenant: Tenant | None, route: Route) -> Iterator[Cap]:

@@ -11,7 +11,7 @@ from streams.control import ControlView
 from streams.routing.choice import Choice
 from streams.routing.order import ordered
 from streams.routing.qualify import Inquiry, is_unconditional, qualify
-from streams.routing.reasons import Constraint, PassedOver, Unpriced, no_target
+from streams.routing.reasons import Constraint, PassedOver, Unpriced, no_target, unpriced
 
 _BREAKER_OPEN = "breaker open"
 
@@ -47,9 +47,22 @@ def unservable(choice: Choice, inquiry: Inquiry, control: ControlView) -> Failur
     a price that is missing are not: they may be there before the request is.
     """
     found = qualify(choice, inquiry, control)
-    if found.offers or all(each.reason == Unpriced(None) for each in constrained(found.passed_over)):
+    if found.offers or _lacks_prices_only(found.passed_over):
         return None
     return no_target(choice.route.name, found.passed_over)
+
+
+def unanswerable(choice: Choice, passed_over: Sequence[PassedOver]) -> Failure | None:
+    """What the requester is told where all are passed over; None where the route has nobody who could be asked."""
+    if not constrained(passed_over):
+        return None
+    if _lacks_prices_only(passed_over):
+        return unpriced(choice.route.name, choice.targets)
+    return no_target(choice.route.name, passed_over)
+
+
+def _lacks_prices_only(passed_over: Sequence[PassedOver]) -> bool:
+    return all(each.reason == Unpriced(None) for each in constrained(passed_over))
 
 
 def reason_of(choice: Choice, passed_over: Sequence[PassedOver]) -> str:

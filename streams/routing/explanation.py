@@ -10,10 +10,10 @@ from schemas.routing import Latency
 from streams.control import ControlView
 from streams.routes import choice_of, choose_route, default_route, rules_for
 from streams.routing.choice import Choice
-from streams.routing.choose import constrained, reason_of, select
+from streams.routing.choose import reason_of, select, unanswerable
 from streams.routing.order import latency_of
 from streams.routing.qualify import Inquiry
-from streams.routing.reasons import PassedOver, no_target
+from streams.routing.reasons import PassedOver
 
 _AS_GIVEN = "as the route says"
 
@@ -65,13 +65,12 @@ def explain(control: ControlView, ticket: Ticket, inquiry: Inquiry) -> Explanati
     passed_over = (
         _passed_over(each, known.get((each.deployment, each.model)), inquiry, control) for each in selection.passed_over
     )
-    is_refused = not selection.targets and bool(constrained(selection.passed_over))
     return Explanation(
         considered=considered,
         route=choice.route.name,
         reason=reason_of(choice, selection.passed_over),
         targets=(*asked, *passed_over),
-        failure=no_target(choice.route.name, selection.passed_over) if is_refused else None,
+        failure=None if selection.targets else unanswerable(choice, selection.passed_over),
         cascade=choice.route.cascade,
     )
 

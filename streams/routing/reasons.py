@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from schemas.flow import Target
 from schemas.response import Failure
 from streams.cost.amount import plain
 
@@ -169,6 +170,16 @@ def no_target(route: str, passed_over: Sequence[PassedOver]) -> Failure:
         + ", or ".join(dict.fromkeys(reason.remedy for reason in missed)),
         field=missed[0].field,
     )
+
+
+def unpriced(route: str, targets: Sequence[Target]) -> Failure:
+    """What the requester is told by a route that takes no model without a price."""
+    models = ", ".join(sorted({f"{target.model} at {target.deployment}" for target in targets}))
+    message = (
+        f"route {route} takes no model without a price, and nobody has one for {models}; ask for another model, or "
+        "have the operator add a price object for it"
+    )
+    return Failure(code="unpriced_model", message=message, field="model", retryable=False)
 
 
 _FIELD: dict[Feature, str] = {

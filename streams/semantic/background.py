@@ -9,7 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from streams.observe.logs import logger
-from streams.semantic.embedder import UnfitModelError, Unready, Vector
+from streams.semantic.embedder import PATIENCE_S, UnfitModelError, Unready, Vector
 
 log = logger(__name__)
 
@@ -23,6 +23,9 @@ then.
 """
 _NOT_THERE = (ImportError, UnfitModelError)
 """It is asked again when there is another process."""
+
+
+_NEWEST_COUNTS = 0.2  # so that the pace of some ten sentences says how long the queue is
 
 
 class Background:
@@ -43,10 +46,11 @@ class Background:
         self._load = load
         self._most_waiting = most_waiting
         self._most_known = most_known
+        self._each_s = 0.0
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Vector | None] = OrderedDict()
         self._waiting: set[str] = set()
-        self._asked: SimpleQueue[str] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[str, float]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._now_s = now_s
         self._unavailable_until_s = 0.0
@@ -60,10 +64,10 @@ class Background:
                 return "unavailable"
             if text in self._waiting:
                 return "pending"
-            if len(self._waiting) >= self._most_waiting:
+            if len(self._waiting) >= self._most_waiting or len(self._waiting) * self._each_s > PATIENCE_S:
                 return "unavailable"
             self._waiting.add(text)
-            self._asked.put(text)
+            self._asked.put((text, self._now_s()))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="embedder", daemon=True)
                 self._thread.start()
@@ -80,14 +84,18 @@ class Background:
             return
         log.info("embedder_ready", embedder=self.name)
         while True:
-            text = self._asked.get()
+            text, since_s = self._asked.get()
+            begun_s = self._now_s()
+            if begun_s - since_s > PATIENCE_S:
+                self._pass_over(text)
+                continue
             try:
                 vector = embed(text)
             except Exception as problem:  # noqa: BLE001  # the same
                 with self._lock:
                     self._rest(problem, PAUSE_S)
                 vector = None
-            self._learn(text, vector)
+            self._learn(text, vector, self._now_s() - begun_s)
 
     def _rest(self, problem: Exception, for_s: float) -> None:
         """Who waits is let go."""
@@ -98,9 +106,15 @@ class Background:
                 self._asked.get_nowait()
         log.error("embedder_unavailable", embedder=self.name, problem=type(problem).__name__, detail=_detail(problem))
 
-    def _learn(self, text: str, vector: Vector | None) -> None:
+    def _pass_over(self, text: str) -> None:
+        """Who asked for it has gone on without: those who still wait need not wait for that too."""
         with self._lock:
             self._waiting.discard(text)
+
+    def _learn(self, text: str, vector: Vector | None, took_s: float) -> None:
+        with self._lock:
+            self._waiting.discard(text)
+            self._each_s += (took_s - self._each_s) * _NEWEST_COUNTS
             self._known[text] = vector
             if len(self._known) > self._most_known:
                 self._known.popitem(last=False)

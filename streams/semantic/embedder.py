@@ -7,6 +7,10 @@ Vector = bytes
 Unready = Literal["pending", "unavailable"]
 
 
+PATIENCE_S = 5.0
+"""So long a question waits for its vector at the most; then it goes on without."""
+
+
 class Embedder(Protocol):
     """`name` is part of each frame, so that vectors of different models are never compared."""
 

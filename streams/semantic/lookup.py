@@ -11,10 +11,11 @@ from schemas.flow import Admitted, CacheSlot, Meaning
 from schemas.prompt import Message, Prompt, UserMessage
 from streams.questions import prompt_of
 from streams.runtime.stage import View
+from streams.semantic.embedder import PATIENCE_S
 from streams.semantic.guard import VERSION, Guard, guard_of
 from streams.state.kept_answers import KeptAnswers
 
-WAITS_MS = 5_000
+WAITS_MS = round(PATIENCE_S * 1000)
 """For its vector a question waits no longer; then it is asked without comparison. So long takes only the very first,
 for which the model is loaded, on a busy machine.
 """
@@ -60,11 +61,11 @@ def meaning_of(event: Admitted, slot: CacheSlot, view: View[KeptAnswers]) -> Wai
 
 
 def _wait(slot: CacheSlot, deadline_ms: int | None, view: View[KeptAnswers]) -> Waiting | Meant:
-    """Twice as long each time, since to look is dear where many wait."""
+    """Twice as long each time, since to look is dear where many wait, and never past its end."""
     waited_ms = 0 if view.parked_ms is None else view.now_ms - view.parked_ms
     if waited_ms >= WAITS_MS:
         return Meant(slot)
-    until_ms = view.now_ms + max(_FIRST_WAIT_MS, waited_ms)
+    until_ms = view.now_ms + min(max(_FIRST_WAIT_MS, waited_ms), WAITS_MS - waited_ms)
     return Waiting(until_ms if deadline_ms is None else min(until_ms, deadline_ms))
 
 

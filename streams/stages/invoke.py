@@ -117,7 +117,7 @@ def next_step(
 def _may_be_asked(target: Target, tries: Sequence[Attempt], tenant_id: str | None, control: ControlView) -> bool:
     """The tenant's regions may have changed while the request waited."""
     has_refused = any(attempt.error_class in ASK_ELSEWHERE for attempt in tries)
-    return not has_refused and not is_elsewhere(control, tenant_id, target.deployment)
+    return not has_refused and not is_elsewhere(control, tenant_id, target)
 
 
 def _chosen(dispatch: Dispatch, ready: list[tuple[int, int]], foresee: Foresee | None, chosen: int | None) -> int:

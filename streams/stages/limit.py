@@ -4,7 +4,7 @@ One worker owns all of a tenant's events, so its limits and budgets cannot race.
 own, so a replay decides the same; for those that wait on `llm.deferred`, see `streams.deferral`.
 """
 
-from typing import assert_never
+from typing import Literal, assert_never
 
 from schemas.base import Event
 from schemas.call import CallOutline
@@ -13,8 +13,8 @@ from schemas.notice import Notice
 from schemas.response import Failure
 from schemas.topics import ACCOUNTS, ADMITTED, ALERTS, BUDGETS, CALLS, DEFERRED, NOTICES, VALIDATED, Topic
 from streams.admission import go_on, let_in, register, told_again
-from streams.deferral import deferring, is_behind, waited_too_long
-from streams.deferring import defer, wait_on, waiting_records
+from streams.deferral import is_behind, waited_too_long
+from streams.deferring import queue, wait_on, waiting_records
 from streams.limits import (
     Charge,
     Short,
@@ -26,11 +26,13 @@ from streams.limits import (
 from streams.limits_stop import stopped
 from streams.observe.metrics import Metrics
 from streams.runtime.delivery import Delivery
-from streams.runtime.outcome import Absorb, DeadLetter, Forward, Outcome
+from streams.runtime.outcome import Absorb, DeadLetter, Forward, Outcome, Park
 from streams.runtime.stage import Stage, View, read_event
 from streams.stages.limit_settled import settle_row
 from streams.state.accounts import Accounts
 from streams.state.registered import Registered, shortened
+from streams.state.waiting import held_as
+from streams.tenancy import LOOK_AGAIN_MS, turned_out
 
 Asked = Accepted | Refused | Deferred | CallOutline
 
@@ -81,29 +83,33 @@ def _first_sight(event: Accepted | Refused, view: View[Accounts]) -> Outcome:
 
 
 def _weighed(event: Accepted, view: View[Accounts]) -> Outcome:
+    hindrance = _hindrance(event.ticket, view)
+    match hindrance:
+        case None:
+            return _metered(event, view)
+        case "not read yet":
+            return Park(held_as(event.ticket.tenant_id or "", event.ticket.request_id), view.now_ms + LOOK_AGAIN_MS)
+        case Failure():
+            return register(event, view, hindrance)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _metered(event: Accepted, view: View[Accounts]) -> Outcome:
     """Limits and budgets take the request, or none of them does."""
     tenant_id, now_ms = event.ticket.tenant_id or "", view.delivery.timestamp_ms
-    hindrance = _hindrance(event.ticket, view)
-    if hindrance is not None:
-        return register(event, view, hindrance)
     tenant = view.control.tenants.get(tenant_id)
     asker = asker_of(tenant, tenant_id, event.ticket.user_id, event.ticket.model)
-    patient = deferring(tenant)
     charge = weigh(demands_of(event, tenant), view.state, asker, now_ms)
     match charge:
         case Charge():
-            crowd = view.state.waiting.of(tenant_id) if patient is not None else None
-            asked_at = view.delivery.offset
-            if (
-                patient is not None
-                and crowd is not None
-                and is_behind(crowd, patient, asker, asked_at, view.state, now_ms)
-            ):
-                return defer(event, patient, asker, view)
-            return let_in(event, view, charge, now_ms, None)
+            crowd, offset = view.state.waiting.of(tenant_id), view.delivery.offset
+            if tenant is None or crowd is None or not is_behind(crowd, tenant, asker, offset, view.state, now_ms):
+                return let_in(event, view, charge, now_ms, None)
+            return queue(event, tenant, asker, view)
         case Short(demand, wait_ms):
-            if patient is not None:
-                return defer(event, patient, asker, view)
+            if tenant is not None and tenant.on_limit == "defer":
+                return queue(event, tenant, asker, view)
             return register(event, view, too_soon(demand, wait_ms))
         case Failure():
             return register(event, view, charge)
@@ -111,11 +117,12 @@ def _weighed(event: Accepted, view: View[Accounts]) -> Outcome:
             assert_never(unreachable)
 
 
-def _hindrance(ticket: Ticket, view: View[Accounts]) -> Failure | None:
+def _hindrance(ticket: Ticket, view: View[Accounts]) -> Failure | Literal["not read yet"] | None:
     """What stands against it, whatever its limits say."""
     if ticket.deadline_ms is not None and ticket.deadline_ms <= view.now_ms:
         return waited_too_long(ticket)
-    return stopped(view.control, ticket.tenant_id or "", view.delivery.timestamp_ms)
+    out = turned_out(view.control, ticket, view.now_ms, view.parked_ms)
+    return out or stopped(view.control, ticket.tenant_id or "", view.delivery.timestamp_ms)
 
 
 def _read(topic: Topic, delivery: Delivery) -> Asked:

@@ -10,11 +10,11 @@ from streams.content.guard import carried
 from streams.control import ControlView
 from streams.routes import choose_route
 from streams.routing.choice import Choice
-from streams.routing.choose import Selection, constrained, reason_of, select
+from streams.routing.choose import Selection, reason_of, select, unanswerable
 from streams.routing.qualify import Inquiry
-from streams.routing.reasons import Unpriced, no_target
-from streams.runtime.outcome import Finish, Forward, Outcome, Record
+from streams.runtime.outcome import Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, Stateless, View
+from streams.tenancy import LOOK_AGAIN_MS, turned_out
 
 
 def decide(event: Miss, view: View[Stateless]) -> Outcome:
@@ -27,6 +27,13 @@ def decide(event: Miss, view: View[Stateless]) -> Outcome:
             retryable=True,
         )
         return Finish(Completion(ticket=ticket, status="expired", failure=failure, slot=event.slot))
+    match turned_out(view.control, ticket, view.now_ms, view.parked_ms):
+        case None:
+            pass
+        case "not read yet":
+            return Park(ticket.identity, view.now_ms + LOOK_AGAIN_MS)
+        case failure:  # where its data may go is not known any more
+            return Finish(Completion(ticket=ticket, status="failed", failure=failure, slot=event.slot))
     choice = choose_route(view.control, ticket)
     if choice is None:
         return Finish(_lost(event, ticket, None))
@@ -69,13 +76,10 @@ def _without_target(event: Miss, ticket: Ticket, choice: Choice, selection: Sele
     """Who asks the same and waits for this one is told the same, unless it was this one's own cap that decided: with
     `rejected` they go on and ask for themselves.
     """
-    missed = constrained(selection.passed_over)
-    if not missed:
+    failure = unanswerable(choice, selection.passed_over)
+    if failure is None:
         return _lost(event, ticket, choice)
-    if all(each.reason == Unpriced(None) for each in missed):
-        return _unpriced(event, ticket, choice)
-    failure = no_target(choice.route.name, selection.passed_over)
-    has_own_cap = event.needs is not None and event.needs.max_cost_usd is not None
+    has_own_cap = failure.code == "no_target" and event.needs is not None and event.needs.max_cost_usd is not None
     return Completion(ticket=ticket, status="rejected" if has_own_cap else "failed", failure=failure, slot=event.slot)
 
 
@@ -86,16 +90,6 @@ def _lost(event: Miss, ticket: Ticket, choice: Choice | None) -> Completion:
         f"{where} for model {ticket.model!r} any more; ask for another model, or have the operator check the route"
     )
     failure = Failure(code="no_route", message=message, field="model", retryable=True)
-    return Completion(ticket=ticket, status="failed", failure=failure, slot=event.slot)
-
-
-def _unpriced(event: Miss, ticket: Ticket, choice: Choice) -> Completion:
-    models = ", ".join(sorted({f"{target.model} at {target.deployment}" for target in choice.targets}))
-    message = (
-        f"route {choice.route.name} takes no model without a price, and nobody has one for {models}; ask for another "
-        "model, or have the operator add a price object for it"
-    )
-    failure = Failure(code="unpriced_model", message=message, field="model", retryable=False)
     return Completion(ticket=ticket, status="failed", failure=failure, slot=event.slot)
 
 

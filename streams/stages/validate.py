@@ -23,6 +23,7 @@ from schemas.wire import Origin
 from streams.content.guard import guard_of
 from streams.control import ControlView
 from streams.cost.tokens import estimate_tokens, load_vocabulary
+from streams.extent import is_surely_too_many, refusal, too_long, too_many
 from streams.limits import counts_tokens, limited
 from streams.questions import carried
 from streams.routes import choose_route
@@ -32,10 +33,10 @@ from streams.routing.qualify import Inquiry, is_unconditional
 from streams.runtime.delivery import Delivery
 from streams.runtime.outcome import DeadLetter, Finish, Forward, Outcome, Record
 from streams.runtime.stage import Requester, Stage, Stateless, View
+from streams.tenancy import not_served
 
 LONGEST_ANSWERABLE_ID = 1024
 MODELS_NAMED = 12
-LONGEST_TENANT_ID = 64
 _NOBODYS = ("",)
 LATEST_MS = 4_102_444_800_000
 """The year 2100. A producer sets its records' times as it likes; beyond this no column of ours holds them."""
@@ -48,6 +49,8 @@ def decide(delivery: Delivery, view: View[Stateless]) -> Outcome:
     if len(delivery.value) > MAX_REQUEST_BYTES:
         size = f"the request has {len(delivery.value)} bytes; at most {MAX_REQUEST_BYTES} are taken: send less"
         return _refuse_raw(delivery, view, Failure(code="request_too_large", message=size))
+    if is_surely_too_many(delivery.value):
+        return _refuse_raw(delivery, view, refusal())
     try:
         request = Request.decode(delivery.value)
     except ValidationError as error:
@@ -77,6 +80,9 @@ def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outco
 def accept(request: Request, ticket: Ticket, delivery: Delivery, view: View[Stateless]) -> Accepted | Failure:
     """What goes on of a request in time, whose tenant has proved who it is, or for whom an operator vouches."""
     control = view.control
+    excess = too_many(request)
+    if excess is not None:
+        return excess
     choice = choose_route(control, ticket)
     if choice is None:
         unknown = f"model {request.model!r} is not served here; known: {_known_models(control, ticket)}, or auto"
@@ -90,6 +96,9 @@ def accept(request: Request, ticket: Ticket, delivery: Delivery, view: View[Stat
         ticket = replace(ticket, redacted={**mapping} or None)
     request = bounded(request, control)
     prompt, summary = carried(ticket, request)
+    excess = too_long(memoryview(prompt))
+    if excess is not None:
+        return excess
     tokens = input_tokens(request, choice, control)
     needs = summary.needs or NO_NEEDS
     if not choice.targets or not is_unconditional(choice, needs):
@@ -137,15 +146,9 @@ def deny(control: ControlView, tenant_id: str, key: SecretStr | MalformedCredent
     """
     tenant = control.tenants.get(tenant_id)
     proven = _proves((() if tenant is None else tenant.key_sha256) or _NOBODYS, key)
-    if tenant is None:
-        shown = tenant_id[:LONGEST_TENANT_ID]
-        message = f"tenant_id {shown!r} is not known here; check it, or have the operator add the tenant"
-        return Failure(code="unknown_tenant", message=message, field="tenant_id")
-    if not tenant.enabled:
-        message = f"tenant {tenant_id!r} is switched off; ask the operator"
-        return Failure(code="unauthenticated", message=message, field="tenant_id")
-    if tenant.open or proven:
-        return None
+    failure = not_served(control, tenant_id)
+    if failure is not None or proven or (tenant is not None and tenant.open):
+        return failure
     problem = _credentials_problem(key)
     message = f"{problem}; tenant {tenant_id!r} proves itself by the header `authorization: Bearer <key>`"
     return Failure(code="unauthenticated", message=message, field="authorization")

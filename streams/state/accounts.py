@@ -13,7 +13,7 @@ from streams.state.waiting import Crowd, Waiting
 REMEMBERED_MS = 24 * 3_600_000
 """A request id repeated within a day is recognised; its changelog is kept for two."""
 OPEN_MS = 47 * 3_600_000
-"""So long one is remembered whose cost is not counted yet: nearly as long as the changelog has it."""
+"""So long one is remembered whose cost is not counted yet, or that waits: nearly as long as the changelog has it."""
 
 
 NO_METERS = Meters()
@@ -30,7 +30,7 @@ class Accounts:
         self._meters: OrderedDict[_Whose, Meters] = OrderedDict()
         self._registered: dict[bytes, Registered] = {}
         self._oldest: deque[bytes] = deque()  # an OrderedDict would take 100 bytes more for each id
-        self._open: deque[bytes] = deque()  # of the last but one day: those whose cost is not counted yet
+        self._open: deque[bytes] = deque()  # of the last but one day: those whose cost is not counted yet, or that wait
         self._newest_ms = 0
 
     def __len__(self) -> int:
@@ -93,18 +93,21 @@ class Accounts:
         self.spending.forget_periods(before_ms)
         while self._oldest and self._registered[self._oldest[0]].seen_at_ms < before_ms:
             oldest = self._oldest.popleft()
-            if self._registered[oldest].is_open:
+            known = self._registered[oldest]
+            if known.is_open or known.is_waiting:
                 self._open.append(oldest)
             else:
                 del self._registered[oldest]
         while self._open and self._is_done_with(self._open[0], before_ms + REMEMBERED_MS):
-            del self._registered[self._open.popleft()]
+            done = self._open.popleft()
+            if self._registered.pop(done).is_waiting:
+                self.waiting.forget(done)
         while self._meters and _latest_us(next(iter(self._meters.values()))) < before_ms * 1000:
             self._meters.popitem(last=False)
 
     def _is_done_with(self, key: bytes, now_ms: int) -> bool:
         known = self._registered[key]
-        return not known.is_open or known.seen_at_ms < now_ms - OPEN_MS
+        return not (known.is_open or known.is_waiting) or known.seen_at_ms < now_ms - OPEN_MS
 
 
 def _latest_us(meters: Meters) -> int:

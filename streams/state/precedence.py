@@ -8,7 +8,7 @@ from msgspec import Struct
 
 Own = Literal["user", "model"]
 ALWAYS_US = -1
-"""Before any time: nothing of its own has ever held it up."""
+"""Before any time: nothing of its own holds it up."""
 
 
 class Stance(Struct, frozen=True):
@@ -27,7 +27,8 @@ class Precedence:
 
     The first of a line holds up whoever asked later
     - and needs the meter of the user or model that holds it up itself,
-    - whatever they need, once those meters let it through: it goes on, or waits for the tenant's,
+    - whatever they need, once those meters let it through: it goes on, or waits for the tenant's; also when it has come
+      to be too large ever to fit, until it is told so and the next of its line is first,
     - whatever they need, while it waits for the tenant's meters for longer than for those.
     """
 
@@ -35,8 +36,8 @@ class Precedence:
         self.basis: object = None
         """The limits by which all this was worked out."""
         self._offsets: list[int] = []
-        self._stances: list[Stance | None] = []  # None: it never fits, and is refused when it is looked at
-        self._soonest_us: list[int | None] = []  # when the first of all up to here is let through
+        self._stances: list[Stance] = []
+        self._soonest_us: list[int] = []  # when the first of all up to here is let through
         self._most_tokens: list[int] = []  # of all up to here
         self._first: dict[tuple[Own, str], int] = {}  # the lowest offset that a meter holds up
         self._begun: list[tuple[Own, str] | None] = []  # which of those began here
@@ -60,25 +61,20 @@ class Precedence:
             if begun is not None:
                 del self._first[begun]
 
-    def append(self, offset: int, stance: Stance | None) -> None:
-        soonest_us = self._soonest_us[-1] if self._soonest_us else None
-        most_tokens = self._most_tokens[-1] if self._most_tokens else 0
+    def append(self, offset: int, stance: Stance) -> None:
         begun = None
-        if stance is not None:
-            soonest_us = stance.ready_us if soonest_us is None else min(soonest_us, stance.ready_us)
-            most_tokens = max(most_tokens, stance.tokens)
-            if stance.holder is not None and stance.holder not in self._first:
-                begun = stance.holder
-                self._first[begun] = offset
+        if stance.holder is not None and stance.holder not in self._first:
+            begun = stance.holder
+            self._first[begun] = offset
         self._offsets.append(offset)
         self._stances.append(stance)
-        self._soonest_us.append(soonest_us)
-        self._most_tokens.append(most_tokens)
+        self._soonest_us.append(min([*self._soonest_us[-1:], stance.ready_us]))
+        self._most_tokens.append(max([*self._most_tokens[-1:], stance.tokens]))
         self._begun.append(begun)
 
     def lets_nobody_pass(self, now_us: int) -> bool:
         """Whoever asked after all that stand here is held up by one of them."""
-        return bool(self._soonest_us) and _has_come(self._soonest_us[-1], now_us)
+        return bool(self._soonest_us) and self._soonest_us[-1] <= now_us
 
     def holds_up(
         self, offset: int, user_id: str | None, model: str | None, now_us: int, tenant_ready_us: Callable[[int], int]
@@ -87,7 +83,7 @@ class Precedence:
         count = bisect_left(self._offsets, offset)
         if not count:
             return False
-        if _has_come(self._soonest_us[count - 1], now_us):
+        if self._soonest_us[count - 1] <= now_us:
             return True
         if user_id is not None and self._first.get(("user", user_id), offset) < offset:
             return True
@@ -96,10 +92,5 @@ class Precedence:
         if tenant_ready_us(self._most_tokens[count - 1]) <= now_us:
             return False
         return any(
-            stance is not None and tenant_ready_us(stance.tokens) > max(now_us, stance.ready_us - 1)
-            for stance in self._stances[:count]
+            tenant_ready_us(stance.tokens) > max(now_us, stance.ready_us - 1) for stance in self._stances[:count]
         )
-
-
-def _has_come(at_us: int | None, now_us: int) -> bool:
-    return at_us is not None and at_us <= now_us

@@ -87,6 +87,10 @@ class Registered(Struct, frozen=True):
         return bool(self.held_usd) and self.closed_offset is None
 
     @property
+    def is_waiting(self) -> bool:
+        return self.deferred_until_ms is not None
+
+    @property
     def refusal(self) -> Failure | None:
         return None if self.encoded_refusal is None else Failure.decode(self.encoded_refusal)
 

@@ -27,12 +27,12 @@ class Crowd:
 
     def __init__(self) -> None:
         self.count = 0
-        self.tokens = 0
         self.size_bytes = 0
         self.precedence = Precedence()
         self._lines: dict[Line, OrderedDict[bytes, Waiter]] = {}
         self._line_of: dict[bytes, Line] = {}
-        self._tokens_of: dict[Line, int] = {}
+        self._places: dict[Line | None, list[int]] = {None: []}  # offsets in their order: of a line, and of all
+        self._tokens_of: dict[Line | None, int] = {None: 0}
         self._heads: list[tuple[int, Line]] = []  # by offset
         self._of_user: dict[str, set[Line]] = {}
         self._of_model: dict[str, set[Line]] = {}
@@ -48,9 +48,16 @@ class Crowd:
     def oldest(self) -> Waiter:
         return self.head(self._heads[0][1])
 
-    def line(self, line: Line) -> tuple[int, int]:
-        """How many wait in it, and how many tokens they will ask for."""
-        return len(self._lines.get(line, ())), self._tokens_of.get(line, 0)
+    def before(self, offset: int | None, line: Line | None = None) -> tuple[int, int]:
+        """How many wait, in a line or in all, and how many tokens they will ask for: all of them, or those that asked
+        before one who waits too, whose tokens are taken to be as many as those of the others.
+        """
+        places = self._places.get(line, ())
+        tokens = self._tokens_of.get(line, 0)
+        if offset is None or not places:
+            return len(places), tokens
+        count = bisect_left(places, offset)
+        return count, tokens * count // len(places)
 
     def is_first(self, key: bytes) -> bool:
         line = self._line_of.get(key)
@@ -63,9 +70,10 @@ class Crowd:
         if line not in self._lines:
             self._begin(line, waiter)
         self._lines[line][key] = waiter
-        self._tokens_of[line] += waiter.tokens
+        for each in (line, None):
+            insort(self._places[each], waiter.offset)
+            self._tokens_of[each] += waiter.tokens
         self.count += 1
-        self.tokens += waiter.tokens
         self.size_bytes += waiter.size_bytes
 
     def remove(self, key: bytes) -> Waiter | None:
@@ -77,9 +85,11 @@ class Crowd:
         was_first = next(iter(waiters)) == key
         gone = waiters.pop(key)
         self.count -= 1
-        self.tokens -= gone.tokens
         self.size_bytes -= gone.size_bytes
-        self._tokens_of[line] -= gone.tokens
+        for each in (line, None):
+            places = self._places[each]
+            del places[bisect_left(places, gone.offset)]
+            self._tokens_of[each] -= gone.tokens
         if not was_first:
             return None
         del self._heads[bisect_left(self._heads, gone.offset, key=_offset)]
@@ -100,14 +110,14 @@ class Crowd:
 
     def _begin(self, line: Line, waiter: Waiter) -> None:
         self._lines[line] = OrderedDict()
-        self._tokens_of[line] = 0
+        self._places[line], self._tokens_of[line] = [], 0
         self._put(waiter.offset, line)
         for name, lines in zip(line, (self._of_user, self._of_model), strict=True):
             if name is not None:
                 lines.setdefault(name, set()).add(line)
 
     def _end(self, line: Line) -> None:
-        del self._lines[line], self._tokens_of[line]
+        del self._lines[line], self._places[line], self._tokens_of[line]
         for name, lines in zip(line, (self._of_user, self._of_model), strict=True):
             if name is not None:
                 lines[name].discard(line)
@@ -153,6 +163,13 @@ class Waiting:
         if first is not None:
             firsts.add(first.request_id)
         return [held_as(event.tenant_id, request_id) for request_id in firsts]
+
+    def forget(self, key: bytes) -> None:
+        """One that nobody was there to look at for so long that its id is forgotten."""
+        for tenant_id, crowd in tuple(self._crowds.items()):
+            crowd.remove(key)
+            if not crowd.count:
+                del self._crowds[tenant_id]
 
 
 def held_as(tenant_id: str, request_id: str) -> str:

@@ -22,7 +22,7 @@ from sinks.migrate import migrate
 from streams.runtime.clients import producer_config, reader_config
 from streams.runtime.cluster import Cluster
 from streams.settings import KafkaSettings
-from tests.integration.conftest import QUICK
+from tests.integration.whole_system.conftest import QUICK
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

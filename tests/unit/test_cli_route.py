@@ -22,7 +22,19 @@ from streams.questions import needs_of
 from streams.runtime.outcome import Forward
 from streams.runtime.stage import Stateless
 from streams.stages.route import decide
-from tests.unit.examples import NOW_MS, breaker, control, latency, miss, request_json, route, tenant, view
+from tests.unit.examples import (
+    NOW_MS,
+    breaker,
+    control,
+    deployment,
+    finished,
+    latency,
+    miss,
+    request_json,
+    route,
+    tenant,
+    view,
+)
 from tests.unit.routing import CHEAP, DEAR, offering, three
 
 # the tokenizer's package opens its vocabulary, once, with a function that Python 3.11 deprecates
@@ -128,6 +140,17 @@ def test_where_nobody_would_be_asked_it_says_what_the_requester_is_told_and_that
     assert [each["place"] for each in told["targets"]] == [None, None]
     assert "raise max_cost_usd" in told["refused"]
     assert "refused: no target of route summarise" in by_the_sample(max_cost_usd="0.000001").stdout
+
+
+def test_where_only_prices_are_missing_it_says_so_as_the_stage_does() -> None:
+    ours = deployment("ours", models={"gpt-5-mini": "llama-of-ours"})
+    strict = control(ours, route("default", "ours", refuse_unpriced=True))
+
+    told = explained(request(), strict, NOW_MS)
+
+    assert told.failure is not None
+    assert told.failure.code == "unpriced_model"
+    assert told.failure == finished(decide(miss(), view(Stateless(), control=strict))).failure
 
 
 def test_a_model_that_no_route_leads_to_is_told_so() -> None:

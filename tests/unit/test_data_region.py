@@ -1,8 +1,10 @@
 """A tenant's data stays where it may be, also when that changes after a request was routed."""
 
+from msgspec.structs import replace
+
 from schemas.control import Deployment
 from schemas.flow import Dispatch
-from streams.control import ControlView
+from streams.control import ControlView, without_object
 from streams.stages.invoke import Backoff, Call, End, Step, next_step
 from tests.unit.examples import NOW_MS, control, deployment, dispatch, failed_attempt, tenant
 
@@ -19,6 +21,10 @@ def step(asked: Dispatch, configured: ControlView, *attempts_at: str) -> Step:
 
 def kept_in(*regions: str, deployments: tuple[Deployment, ...] = (EU, US)) -> ControlView:
     return control(tenant(regions=regions), *deployments)
+
+
+def without_tenant(*deployments: Deployment) -> ControlView:
+    return without_object(control(*deployments), "tenant/acme", 60)
 
 
 def test_what_waited_while_its_tenants_regions_changed_is_not_sent_where_its_data_may_not_go() -> None:
@@ -50,3 +56,16 @@ def test_a_deployment_that_has_moved_is_where_it_is_now() -> None:
 
 def test_a_tenant_that_names_no_region_is_asked_for_anywhere() -> None:
     assert isinstance(step(dispatch("us-1"), kept_in()), Call)
+
+
+def test_what_is_under_way_when_its_tenant_is_removed_goes_where_its_plan_says_and_nowhere_else() -> None:
+    moved = deployment("eu-1", region="us")
+    plan = dispatch("eu-1").plan.targets[0]
+    asked = dispatch("eu-1")
+    asked = replace(asked, plan=replace(asked.plan, targets=(replace(plan, region="eu"),)))
+
+    stays, goes = step(asked, without_tenant(EU)), step(asked, without_tenant(moved))
+
+    assert isinstance(stays, Call)
+    assert isinstance(goes, End)
+    assert (goes.failure.code, goes.failure.field) == ("no_target", "tenant_id")

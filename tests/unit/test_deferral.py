@@ -10,6 +10,7 @@ from schemas.flow import Completion
 from schemas.response import Failure
 from schemas.topics import DEFERRED, MIB, VALIDATED
 from schemas.usage import Usage
+from streams.control import ControlView, without_object
 from streams.cost.ledger import attempt_row, unattempted_row
 from streams.deferral import CARRY_MS, MOST_MS
 from tests.unit.deferring import CrashError, Stand, deferring
@@ -235,6 +236,19 @@ def test_the_estimate_counts_those_before_it_and_the_notice_of_its_end_says_what
     ]
 
 
+def test_the_estimate_that_is_told_again_counts_those_before_it_only() -> None:
+    tokens = Limits(tokens_per_day=600)
+    mine = asked(stand(limits=tokens, user_limits=tokens, defer_max_s=7_200), "a", "b", "c", "d", user_id="ada")
+    asked(mine, "e", user_id="bob")
+    told = {notice.request_id: notice.estimated_wait_ms for notice in mine.notices}
+    assert told["b"] < told["c"] < told["d"] < told["e"]
+
+    mine.wait(CARRY_MS)
+
+    again = {notice.request_id: notice.estimated_wait_ms for notice in mine.notices[4:]}
+    assert again == {name: ms - CARRY_MS for name, ms in told.items()}
+
+
 def test_what_others_did_not_use_lets_those_that_wait_go_on_early() -> None:
     mine = asked(stand(limits=Limits(tokens_per_minute=1_000)), "a", "b", input_tokens=0, prompt=prompt(max_tokens=900))
     assert mine.let_in == ["a"]
@@ -252,6 +266,73 @@ def test_a_limit_that_is_raised_counts_within_a_second() -> None:
     mine.wait(1_000)
 
     assert mine.let_in == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [
+        (without_object(deferring(), "tenant/acme", 60), "unknown_tenant"),
+        (deferring(enabled=False), "unauthenticated"),
+    ],
+    ids=["removed", "switched off"],
+)
+def test_what_waits_for_limits_of_a_tenant_that_is_no_longer_served_is_refused_and_not_let_in(
+    left: ControlView, code: str
+) -> None:
+    mine = asked(stand(limits=ONE_A_MINUTE), "a", "b", "c", user_id="ada")
+    asked(mine, "d", user_id="bob")
+
+    mine.control = left
+    mine.wait(1_000)
+
+    assert (mine.let_in, mine.waiting) == (["a"], 0)
+    assert sorted(mine.ended) == ["b", "c", "d"]
+    assert {(end.status, _failure(end).code) for end in mine.ended.values()} == {("rejected", code)}
+
+
+def test_what_waits_when_the_tenant_comes_to_reject_goes_on_and_is_overtaken_by_nobody() -> None:
+    mine = asked(stand(limits=ONE_A_MINUTE), "a", "b", "c")
+    mine.control = control(tenant(limits=ONE_A_MINUTE))
+
+    mine.now_ms += MINUTE_MS
+    mine.ask("d")
+    while mine.take(VALIDATED):
+        pass
+    mine.wait(2 * MINUTE_MS)
+    asked(mine, "e")
+
+    assert mine.let_in == ["a", "b", "c", "e"]
+    failure = _failure(mine.ended["d"])
+    assert (failure.code, failure.retryable, failure.retry_after_ms) == ("rate_limited", True, 2 * MINUTE_MS)
+    assert "others of the tenant" in failure.message
+
+
+def test_who_waits_for_more_than_its_limit_has_come_to_let_through_is_refused_when_its_turn_comes() -> None:
+    mine = asked(stand(limits=Limits(tokens_per_minute=1_000)), "a", "b", input_tokens=0, prompt=prompt(max_tokens=900))
+    asked(mine, "small", input_tokens=0, prompt=prompt(max_tokens=10))
+
+    mine.control = deferring(limits=Limits(tokens_per_minute=100))
+    mine.wait(10 * MINUTE_MS)
+
+    failure = _failure(mine.ended["b"])
+    assert (failure.code, failure.retryable) == ("rate_limited", False)
+    assert "lets at most 100 through at once" in failure.message
+    assert (mine.let_in, mine.waiting) == (["a", "small"], 0)
+
+
+def test_who_can_never_fit_any_more_lets_nobody_overtake_those_behind_it_before_it_is_told_so() -> None:
+    mine = stand(limits=Limits(tokens_per_minute=1_000))
+    for name, tokens in {"a": 900, "large": 700, "b": 400}.items():
+        asked(mine, name, input_tokens=0, prompt=prompt(max_tokens=tokens))
+
+    mine.control = deferring(limits=Limits(tokens_per_minute=600))
+    mine.now_ms += 20_000
+    mine.ask("c", input_tokens=0, prompt=prompt(max_tokens=1))
+    while mine.take(VALIDATED):
+        pass
+    mine.wait(2 * MINUTE_MS)
+
+    assert (mine.let_in, set(mine.ended)) == (["a", "b", "c"], {"large"})
 
 
 def test_a_restart_knows_who_waits_and_in_which_order() -> None:
@@ -279,6 +360,22 @@ def test_before_what_waits_is_read_again_after_a_restart_nobody_overtakes_it() -
 
     mine.wait(2 * MINUTE_MS)
     assert mine.let_in == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("hours", [25, 50])
+def test_whose_time_was_over_while_nobody_worked_for_days_holds_nobody_up(hours: int) -> None:
+    mine = asked(stand(limits=ONE_A_MINUTE), "a", "b")
+    mine.commit()
+    mine.now_ms += hours * 3_600_000
+    mine.start()
+
+    mine.ask("c")
+    while mine.take(VALIDATED):
+        pass
+    mine.wait(1_000)
+
+    assert mine.ended["b"].status == "expired"
+    assert (mine.let_in, mine.waiting) == (["a", "c"], 0)
 
 
 @pytest.mark.parametrize("written", [0, 1, 2])

@@ -52,7 +52,7 @@ def _holds_up(mine: Tenant, other: Asker, tokens: int, asker: Asker, accounts: A
             shared = {"tenant": True, "user": asker.user_id == other.user_id, "model": asker.model == other.model}
             return shared[demand.scope]
         case Failure():
-            return False
+            return True
 
 
 class Asking(RuleBasedStateMachine):

@@ -1,5 +1,6 @@
 """A value is found however it is written: in JSON's escapes, as a number, as a name, with characters nobody sees."""
 
+import json
 import time
 from typing import Any, cast, get_args
 
@@ -89,6 +90,32 @@ def test_json_whose_strings_are_changed_is_json_of_the_same_shape(value: Any) ->
 
     written = in_json(dump_json(value).decode(), lambda text: text.replace("a@b.cc", "*"))
     assert load_json(written) == marked(value)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ("ada@x.org", "+49 30 1234567", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "203.0.113.77")
+        )
+        | st.sampled_from(
+            ("::1:2:3", "2001:db8::1", "536-90-4399", "030 1234567", "x", "12:30", "AKIAIOSFODNN7EXAMPLE")
+        )
+        | st.integers(0, 10**19)
+        | st.just(CARD)
+        | st.text("0123456789+-:. /()aF\n@", max_size=12),
+        max_size=5,
+    ),
+    st.sampled_from([(",", ":"), (", ", ": "), (",\n", " : ")]),
+)
+def test_one_look_at_the_whole_misses_nothing_that_is_in_a_string(
+    values: list[Any], separators: tuple[str, str]
+) -> None:
+    text = json.dumps({f"k{n}": value for n, value in enumerate(values)}, separators=separators)
+    one_by_one = {
+        f"k{n}": value if mask(str(value), ALL) == str(value) else mask(str(value), ALL)
+        for n, value in enumerate(values)
+    }
+    assert load_json(mask(text, ALL)) == one_by_one
 
 
 def test_contents_and_results_that_are_json_are_read_as_json() -> None:

@@ -5,9 +5,22 @@ from collections.abc import Callable
 
 from scripts.stack.readiness import holds_within
 from streams.semantic.background import PAUSE_S, Background
-from streams.semantic.embedder import UnfitModelError, Vector
+from streams.semantic.embedder import PATIENCE_S, UnfitModelError, Vector
 
 WITHIN_S = 10.0
+
+
+class Clock:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.at_s = 100.0
+
+    def __call__(self) -> float:
+        return self.at_s
+
+    def pass_s(self, seconds: float) -> None:
+        self.at_s += seconds
 
 
 class Model:
@@ -15,13 +28,17 @@ class Model:
 
     def __init__(self) -> None:
         self.go = threading.Event()
+        self.taken: list[str] = []
         self.made: list[str] = []
+        self.takes: Callable[[], None] = lambda: None
 
     def load(self) -> Callable[[str], Vector]:
         return self._embed
 
     def _embed(self, text: str) -> Vector:
+        self.taken.append(text)
         self.go.wait(WITHIN_S)
+        self.takes()
         if text == "bad":
             raise ZeroDivisionError(text)
         self.made.append(text)
@@ -62,6 +79,37 @@ def test_more_than_can_be_made_soon_are_not_waited_for() -> None:
 
     assert holds_within(WITHIN_S, lambda: embedder.vector("a") == b"a" and embedder.vector("b") == b"b")
     assert embedder.vector("c") == "pending"
+
+
+def test_what_nobody_waits_for_any_more_is_passed_over() -> None:
+    """As after the model was loaded for long: those who came last are not held up by those who have gone on."""
+    model, clock = Model(), Clock()
+    embedder = Background("m", model.load, now_s=clock)
+    assert embedder.vector("taken up at once") == "pending"
+    assert holds_within(WITHIN_S, lambda: model.taken == ["taken up at once"])
+    assert embedder.vector("gone on") == "pending"
+    clock.at_s += PATIENCE_S + 0.1
+    assert embedder.vector("waits") == "pending"
+
+    model.go.set()
+
+    assert holds_within(WITHIN_S, lambda: embedder.vector("waits") == b"waits")
+    assert model.made == ["taken up at once", "waits"]
+
+
+def test_who_would_wait_too_long_behind_others_goes_on_at_once() -> None:
+    model, clock = Model(), Clock()
+    embedder = Background("m", model.load, now_s=clock)
+    model.go.set()
+    model.takes = lambda: clock.pass_s(2.0)
+    for number in range(10):
+        text = f"before {number}"
+        assert holds_within(WITHIN_S, lambda text=text: embedder.vector(text) == text.encode())
+    model.go.clear()
+    queued = [embedder.vector(f"queued {number}") for number in range(4)]
+
+    assert queued == ["pending", "pending", "pending", "unavailable"], "at some two seconds each"
+    model.go.set()
 
 
 def test_what_was_not_used_for_the_longest_is_forgotten() -> None:

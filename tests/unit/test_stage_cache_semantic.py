@@ -211,6 +211,19 @@ def test_while_its_vector_is_made_a_question_waits_and_then_is_asked_without() -
     assert miss.slot.meaning is None
 
 
+@pytest.mark.parametrize("late_ms", [0, 1, 90])
+def test_no_question_waits_longer_for_its_vector_than_it_is_said_however_often_it_is_looked_at(late_ms: int) -> None:
+    made, event = cache("pending"), admitted("r-1", text=ASKED)
+    outcome, at_ms = made.take(event), NOW_MS
+    while isinstance(outcome, Park):
+        assert at_ms < outcome.until_ms <= NOW_MS + WAITS_MS
+        at_ms = outcome.until_ms + late_ms
+        outcome = made.take(event, at_ms=at_ms, parked_ms=NOW_MS)
+
+    assert led(outcome).slot is not None
+    assert at_ms <= NOW_MS + WAITS_MS + late_ms
+
+
 def test_who_waits_for_a_vector_is_told_when_its_time_is_up() -> None:
     made = cache("pending")
     hurried = admitted("r-1", text=ASKED, deadline_ms=NOW_MS + 400)

@@ -3,16 +3,20 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.account import Registration
 from schemas.control import Limits
 from schemas.flow import Admitted, Completion
 from schemas.topics import ACCOUNTS, ADMITTED
 from schemas.usage import Usage
+from streams.control import ControlView, with_object, without_object
 from streams.cost.ledger import attempt_row, unattempted_row
 from streams.questions import namespace_of
-from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome
+from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Outcome, Park
 from streams.stages.limit import decide
+from streams.state.accounts import Accounts
+from streams.tenancy import CATCH_UP_MS, LOOK_AGAIN_MS
 from tests.unit.examples import (
     NOW_MS,
     OTHER_DIGEST,
@@ -191,6 +195,34 @@ def test_a_repeated_id_with_the_same_content_is_absorbed_and_costs_nothing() -> 
 
     assert isinstance(limited.take(accepted()), Absorb)
     assert limited.admits()
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [
+        (without_object(control(), "tenant/acme", 60), "unknown_tenant"),
+        (control(tenant(enabled=False)), "unauthenticated"),
+    ],
+    ids=["removed", "switched off"],
+)
+def test_what_was_let_in_by_a_tenant_that_is_no_longer_served_is_refused_and_not_let_through_free(
+    left: ControlView, code: str
+) -> None:
+    assert Limiter(left).refuses().code == code
+
+
+def test_a_request_of_a_tenant_that_is_newer_than_what_was_read_waits_until_that_is_read_and_not_for_ever() -> None:
+    state, new = Accounts(), accepted(config_version=61)
+    behind = without_object(control(), "tenant/acme", 60)
+
+    held = decide(new, view(state, control=behind))
+    given_up = decide(new, replace(view(state, control=behind), parked_ms=NOW_MS - CATCH_UP_MS))
+
+    assert held == Park("acme/r-1", NOW_MS + LOOK_AGAIN_MS)
+    failure = finished(given_up).failure
+    assert failure is not None
+    assert failure.code == "unknown_tenant"
+    assert forwarded(decide(new, view(state, control=with_object(behind, tenant(), 61))))
 
 
 def test_a_repeated_id_with_other_content_is_buried_with_a_reason_that_shows_no_content() -> None:

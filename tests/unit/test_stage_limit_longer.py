@@ -13,12 +13,13 @@ from tests.unit.examples import (
     limited_tenant,
     prompt,
     table_records,
+    tenant,
 )
 from tests.unit.limiter import MINUTE_MS, Limiter, limiter, priced
 
 
 def test_a_tenant_that_is_stopped_for_spending_too_fast_is_refused_until_that_ends() -> None:
-    limited = Limiter(control(spend_stop(until_ms=NOW_MS + 60_000)))
+    limited = Limiter(control(tenant("globex"), spend_stop(until_ms=NOW_MS + 60_000)))
 
     refusal = limited.refuses()
     assert (refusal.code, refusal.retryable, refusal.retry_after_ms) == ("spend_stopped", True, 60_000)

@@ -12,10 +12,11 @@ from schemas.money import Price, PricePeriod, Rates
 from schemas.request import Priority
 from schemas.routing import Features
 from schemas.topics import DISPATCH
-from streams.control import ControlView, with_object
-from streams.runtime.outcome import Record
+from streams.control import ControlView, with_object, without_object
+from streams.runtime.outcome import Park, Record
 from streams.runtime.stage import Stateless
 from streams.stages.route import decide
+from streams.tenancy import LOOK_AGAIN_MS
 from tests.unit.examples import (
     NOW_MS,
     admitted,
@@ -49,6 +50,24 @@ def dispatched(event: Miss, configured: ControlView | None = None) -> Dispatch:
 
 def order(configured: ControlView, **changes: Any) -> list[str]:
     return [target.deployment for target in dispatched(miss(**changes), configured).plan.targets]
+
+
+def test_a_request_whose_tenant_is_not_configured_any_more_is_sent_nowhere() -> None:
+    removed = without_object(control(tenant(regions=("eu",)), deployment("us-1", region="us")), "tenant/acme", 60)
+
+    ended = finished(decide(miss(), view(Stateless(), control=removed)))
+
+    assert ended.failure is not None
+    assert (ended.status, ended.failure.code, ended.failure.field) == ("failed", "unknown_tenant", "tenant_id")
+
+
+def test_a_request_of_a_tenant_that_is_newer_than_what_was_read_waits_until_that_is_read() -> None:
+    behind, new = without_object(control(), "tenant/acme", 60), miss(config_version=61)
+
+    held = decide(new, view(Stateless(), control=behind))
+
+    assert held == Park("acme/r-1", NOW_MS + LOOK_AGAIN_MS)
+    assert order(with_object(behind, tenant(), 61), config_version=61) == ["openai-1"]
 
 
 def test_a_request_goes_on_with_its_plan_and_all_that_it_carried() -> None:
@@ -128,7 +147,7 @@ def test_a_deployment_that_is_gone_is_passed_over() -> None:
     ("configured", "says"),
     [
         (control(route("for-acme", "gone", tenants=("acme",))), "route for-acme has no deployment for model 'auto'"),
-        (ControlView(), "no route for model 'auto'"),
+        (with_object(ControlView(), tenant(), 2), "no route for model 'auto'"),
     ],
     ids=["its deployments are gone", "the route itself is gone"],
 )
