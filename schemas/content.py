@@ -21,13 +21,15 @@ _SILENTLY.log_errors = False  # on standard error, past our log
 def _linear(pattern: str) -> str:
     """RE2 takes no pattern that could take longer than in proportion to the text."""
     try:
-        _re2.compile(pattern, _SILENTLY)
+        compiled = _re2.compile(pattern, _SILENTLY)
     except _re2.error as error:
         (said,) = cast("tuple[bytes]", error.args)
         why = said.decode(errors="replace")
         raise ValueError(
             f"is no pattern in RE2's syntax ({why}); look-around and back-references are not taken"
         ) from None
+    if compiled.search("") is not None:
+        raise ValueError("is found in every text, since it takes none at all; ask for one character at least")
     return pattern
 
 

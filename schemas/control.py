@@ -167,7 +167,8 @@ class Route(Model):
     """Which requests take it, and its targets in order: the first that is healthy is asked, the others are fallbacks.
 
     The most specific route wins: tenant and task, tenant and model, tenant; the same by its tier; task, model; then
-    the route named `default`.
+    the route named `default`. One that names neither task nor model holds for a model that a request names where a
+    target has that very model, and then leads to those targets alone.
     """
 
     kind: Literal["route"] = "route"

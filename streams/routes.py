@@ -11,6 +11,8 @@ from streams.routing.choice import Choice, Offer
 from streams.routing.reasons import Cap, Gone, NoModel, OtherRegion, OtherTier, PassedOver, Reason
 
 DEFAULT_ROUTE = "default"
+DEFAULT_RULE = "default route"
+_ANY_MODEL = frozenset({"tenant, any model", "tier, any model"})
 MOST_REMEMBERED = 4_096
 """Models and tasks are the producers' words: without an end to them the memory had none either."""
 
@@ -27,38 +29,67 @@ def choose_route(control: ControlView, ticket: Ticket) -> Choice | None:
     return choices[asked]
 
 
-def rules_for(control: ControlView, tenant_id: str | None, model: str, task: str | None) -> tuple[Rule, ...]:
-    """What a route may be found by, the most specific first."""
+def found(control: ControlView, tenant_id: str | None, model: str, task: str | None) -> Iterator[tuple[str, Route]]:
+    """The routes that hold for the request, each with what it was found by, the most specific first."""
     tenant = control.tenants.get(tenant_id or "")
-    tier = None if tenant is None else tenant.tier
+    for rule in _rules(tenant_id, None if tenant is None else tenant.tier, model, task):
+        route = control.route_index.get(rule)
+        if route is not None and rule[0] in _ANY_MODEL:
+            route = _for_model(control, route, model)
+        if route is not None:
+            yield rule[0], route
+    default = _default_route(control, tenant, model)
+    if default is not None:
+        yield DEFAULT_RULE, default
+
+
+def _rules(tenant_id: str | None, tier: str | None, model: str, task: str | None) -> tuple[Rule, ...]:
+    """What a route may be found by, the most specific first."""
     return (
         ("tenant and task", tenant_id, task),
         ("tenant and model", tenant_id, model),
-        ("tenant, any model", tenant_id, model),
+        ("tenant, any model", tenant_id, AUTO),
         ("tier and task", tier, task),
         ("tier and model", tier, model),
-        ("tier, any model", tier, model),
+        ("tier, any model", tier, AUTO),
         ("task", model, task),
         ("model", None, model),
     )
 
 
 def _choose(control: ControlView, tenant_id: str | None, model: str, task: str | None) -> Choice | None:
-    tenant = control.tenants.get(tenant_id or "")
-    for rule in rules_for(control, tenant_id, model, task):
-        route = control.route_index.get(rule)
-        if route is not None:
-            return choice_of(control, route, tenant, model, f"{rule[0]}: {route.name}")
-    default = default_route(control, tenant, model)
-    return None if default is None else choice_of(control, default, tenant, model, "default route")
+    for rule, route in found(control, tenant_id, model, task):
+        reason = rule if rule == DEFAULT_RULE else f"{rule}: {route.name}"
+        return choice_of(control, route, control.tenants.get(tenant_id or ""), model, reason)
+    return None
 
 
-def default_route(control: ControlView, tenant: Tenant | None, model: str) -> Route | None:
+def _for_model(control: ControlView, route: Route, model: str) -> Route | None:
+    """A route for any model as it is for one that was named: with its targets of that very model. None where no
+    deployment of them has it. Nobody who names a model is given another because there is a route of their own.
+    """
+    if model == AUTO:
+        return route
+    targets: dict[str, RouteTarget] = {}
+    for target in route.targets:
+        if target.model in {None, model}:
+            targets.setdefault(target.deployment, target)
+    is_served = any(_deployed(control, target, model) for target in targets.values())
+    return route.model_copy(update={"targets": tuple(targets.values())}) if is_served else None
+
+
+def _default_route(control: ControlView, tenant: Tenant | None, model: str) -> Route | None:
     """It carries a named model only where a deployment of it has that very model."""
     default = control.routes.get(DEFAULT_ROUTE)
-    if default is None or (default.tiers and (tenant is None or tenant.tier not in default.tiers)):
+    if default is None or not _is_for(default, tenant):
         return None
     return default if model == AUTO or _serves(control, default, model) else None
+
+
+def _is_for(route: Route, tenant: Tenant | None) -> bool:
+    if tenant is None:
+        return not route.tenants and not route.tiers
+    return (not route.tenants or tenant.name in route.tenants) and (not route.tiers or tenant.tier in route.tiers)
 
 
 def _serves(control: ControlView, route: Route, model: str) -> bool:

@@ -130,14 +130,27 @@ def _before(case: _Case) -> Unfit | None:
             f"was given back before{by}; with --again it is written once more under the same id, which counts once, "
             "with --anew it is asked once more"
         )
-    requester = None if case.topic.name in {REQUESTS.name, CALLS.name} else requester_of(case.record)
-    if requester is None or not case.letter.is_told or "anew" in consents:
+    asked = _asked_by(case)
+    if asked is None or not case.letter.is_told or "anew" in consents:
         return None
-    ticket = requester.ticket
-    other = past.made_good.get((ticket.tenant_id or "", ticket.request_id))
+    other = past.made_good.get(asked)
     if other is None or other == case.letter.origin:
         return None
     return Unfit(f"its request was done again already, by the letter of {other}; it is asked once more with --anew")
+
+
+def _asked_by(case: _Case) -> tuple[str, str] | None:
+    """Tenant and id of the request that the record is about; None where it is about none, or nobody can tell."""
+    if case.topic.name == CALLS.name:
+        return None
+    if case.topic.name == REQUESTS.name:
+        try:
+            request = Request.decode(case.record.value or b"")
+        except ValidationError:
+            return None
+        return request.tenant_id, request.request_id
+    requester = requester_of(case.record)
+    return None if requester is None else (requester.ticket.tenant_id or "", requester.ticket.request_id)
 
 
 def doubt_of(letter: DeadLetter, record: Delivery, what: PutBack | DoneAgain, grounds: Grounds) -> str | None:

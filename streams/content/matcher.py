@@ -40,7 +40,7 @@ class Matcher:
     def all(self, data: bytes) -> Iterator[Match]:
         """Those that are not empty and do not overlap, from left to right."""
         at = 0
-        while (found := self.next(data, at)) is not None:
+        while at <= len(data) and (found := self.next(data, at)) is not None:  # from beyond the end RE2 finds the end
             if found.end > found.start:
                 yield found
             at = max(found.end, found.start + 1)

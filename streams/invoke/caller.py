@@ -100,7 +100,8 @@ class Caller:
             match step:
                 case Wait(until_ms):
                     left_ms = until_ms - self._world.now_ms()
-                    targets = tuple(target.deployment for target in dispatch.plan.targets)
+                    # whatever their order, which chance may have drawn: it is one thing to wait for
+                    targets = tuple(sorted({target.deployment for target in dispatch.plan.targets}))
                     with aside(Awaits(targets, is_new=not attempts)):
                         await self._world.sleep_s(min(max(left_ms, 1), LONGEST_NAP_MS) / 1000)
                 case Call():

@@ -3,6 +3,7 @@ for whoever has waited the longest, so that a flood of urgent ones does not star
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from schemas.request import Priority
@@ -23,6 +24,9 @@ class Line(Generic[T]):
     def __bool__(self) -> bool:
         return any(self._lanes.values())
 
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes.values()))
+
     def add(self, priority: Priority, waiting: T) -> None:
         self._came += 1
         self._lanes[priority].append((self._came, waiting))
@@ -39,6 +43,11 @@ class Line(Generic[T]):
     def drop(self) -> T:
         """The first, who has gone: that was nobody's turn."""
         return self._next().popleft()[1]
+
+    def forget(self, has_gone: Callable[[T], bool]) -> None:
+        """All of them, wherever they stand."""
+        for priority, lane in self._lanes.items():
+            self._lanes[priority] = deque(each for each in lane if not has_gone(each[1]))
 
     def _next(self, given: int | None = None) -> deque[tuple[int, T]]:
         lanes = [lane for lane in self._lanes.values() if lane]

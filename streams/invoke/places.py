@@ -4,6 +4,7 @@ before anything is written and on nobody's clock.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from msgspec import Struct
 
@@ -15,6 +16,8 @@ from streams.stages.invoke import Foreseen
 
 LOOK_AGAIN_MS = 250
 """Limits may be changed, and breakers open, while somebody waits for time to pass or for a call to end."""
+FEW = 64
+"""So many of those that have gone may stand in a line, however few have not."""
 
 
 class _Turn(Struct):
@@ -130,10 +133,19 @@ class Places:
         self._ahead[name] = Ahead(before.calls + calls, before.tokens + tokens)
 
     def _uncount(self, name: str, turn: _Turn) -> None:
-        """At once, though one that has gone stays in its line until it would be the first."""
+        """At once, though one that has gone stays in its line until it would be the first, or half of them have."""
+        if not turn.is_counted:
+            return
+        self._leave(name, turn)
+        line = self._lines[name]
+        if len(line) > 2 * self._ahead[name].calls + FEW:
+            line.forget(lambda each: each.given.done() and self._leave(name, each))
+
+    def _leave(self, name: str, turn: _Turn) -> Literal[True]:
         if turn.is_counted:
             turn.is_counted = False
             self._count(name, -1, -turn.tokens)
+        return True
 
     def _look_again(self, name: str, wait_ms: int) -> None:
         """When time alone lets the first one go; where a call must end first, its end is what is waited for."""

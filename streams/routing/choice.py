@@ -18,7 +18,7 @@ class Offer(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """The route that a request takes, why, and where it leads: see `streams.routes`.
+    """The route that a request takes (with the targets that are for it), why, and where it leads: see `streams.routes`.
 
     `caps` are the tenant's and the route's. `is_plain`: whatever a request needs, it may be put to all of `targets`,
     in this order. `context_tokens` is the smallest context window of them, None where none has a known one.

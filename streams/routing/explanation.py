@@ -8,7 +8,7 @@ from schemas.flow import Target, Ticket
 from schemas.response import Failure
 from schemas.routing import Latency
 from streams.control import ControlView
-from streams.routes import choice_of, choose_route, default_route, rules_for
+from streams.routes import choice_of, choose_route, found
 from streams.routing.choice import Choice
 from streams.routing.choose import reason_of, select, unanswerable
 from streams.routing.order import latency_of
@@ -76,12 +76,8 @@ def explain(control: ControlView, ticket: Ticket, inquiry: Inquiry) -> Explanati
 
 
 def _considered(control: ControlView, ticket: Ticket) -> tuple[Considered, ...]:
-    rules = rules_for(control, ticket.tenant_id, ticket.model, ticket.task)
-    found = [(rule[0], route.name) for rule in rules if (route := control.route_index.get(rule)) is not None]
-    default = default_route(control, control.tenants.get(ticket.tenant_id or ""), ticket.model)
-    if default is not None:
-        found.append(("default route", default.name))
-    return tuple(Considered(rule, route, is_taken=place == 0) for place, (rule, route) in enumerate(found))
+    ways = found(control, ticket.tenant_id, ticket.model, ticket.task)
+    return tuple(Considered(rule, route.name, is_taken=place == 0) for place, (rule, route) in enumerate(ways))
 
 
 def _targets_by_name(control: ControlView, choice: Choice, model: str) -> dict[tuple[str, str], Target]:

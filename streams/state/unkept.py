@@ -9,8 +9,9 @@ from streams.state.taken_back import TakenBack
 
 ROOM_BYTES = 8 * 1024 * 1024
 """For the largest answer that a topic takes, and many of the usual size."""
-KNOWN_FOR_MS = 600_000
-"""Who waits looks as soon as it is woken. So long is for who waited for a worker that has been replaced since."""
+KNOWN_FOR_MS = 1_200_000
+"""Who waits looks as soon as it is woken. So long is for what a worker that is replaced has given and not committed:
+one that it holds back for a quarter of an hour stands before it."""
 
 
 class _Unkept(Struct, frozen=True):

@@ -17,7 +17,7 @@ from scripts.cli.app import app
 from scripts.cli.fault import Fault
 from scripts.cli.route import explained
 from scripts.local.parts import SAMPLE_CONFIG
-from streams.control import ControlView
+from streams.control import ControlView, with_object
 from streams.questions import needs_of
 from streams.runtime.outcome import Forward
 from streams.runtime.stage import Stateless
@@ -65,6 +65,19 @@ def test_the_routes_that_match_are_shown_and_the_most_specific_is_taken() -> Non
         ("model", "narrow", True),
         ("default route", "default", False),
     ]
+
+
+def test_a_route_for_any_model_is_shown_where_it_holds_for_the_model_that_was_named() -> None:
+    configured = control(deployment("gpt-9-only", "gpt-9"), route("acmes", tenants=("acme",)), route())
+
+    carried = explained(request(), configured, NOW_MS)
+    passed = explained(request(), with_object(configured, route("acmes", "gpt-9-only", tenants=("acme",)), 9), NOW_MS)
+
+    assert [(each.rule, each.is_taken) for each in carried.considered] == [
+        ("tenant, any model", True),
+        ("default route", False),
+    ]
+    assert [(each.rule, each.is_taken) for each in passed.considered] == [("default route", True)]
 
 
 def test_each_target_is_shown_with_its_place_its_cost_its_speed_and_why() -> None:

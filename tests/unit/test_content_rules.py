@@ -10,6 +10,7 @@ from schemas.control import AnyControl
 from schemas.flow import Accepted, Refused
 from schemas.response import FunctionCall, Output, ToolCall
 from streams.content.guard import Guard, guard_of
+from streams.content.matcher import Matcher
 from streams.control import ControlView
 from streams.runtime.stage import Stateless
 from streams.stages import validate
@@ -125,6 +126,8 @@ def test_who_says_nothing_about_texts_costs_nothing() -> None:
     [
         ({"words": ()}, "forbids nothing"),
         ({"patterns": ("(",)}, "RE2's syntax"),
+        ({"patterns": ("x*",)}, "takes none at all"),
+        ({"patterns": ("secret|",)}, "takes none at all"),
         ({"patterns": (r"(a)\1",)}, "look-around and back-references are not"),
         ({"action": "mask"}, "only answers are masked"),
         ({"action": "mask", "on": "answer", "max_chars": 5}, "make it a rule of its own"),
@@ -133,3 +136,9 @@ def test_who_says_nothing_about_texts_costs_nothing() -> None:
 def test_a_rule_that_cannot_be_kept_is_refused_with_what_to_do(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         rule(**fields)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("pattern", ["x*", r"\b", r"(?:key: \w+)?", "secret|", "$", "^"])
+def test_a_pattern_that_may_match_nothing_comes_to_an_end(pattern: str) -> None:
+    assert list(Matcher(pattern).all("hello é 42".encode())) == []

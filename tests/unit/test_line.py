@@ -65,3 +65,14 @@ def test_nobody_is_lost_and_within_a_lane_nobody_overtakes(lanes: list[Priority]
     for lane in ("high", "normal", "low"):
         mine = [number for each, number in order if each == lane]
         assert mine == sorted(mine)
+
+
+def test_who_has_gone_is_forgotten_wherever_it_stands_and_the_others_keep_their_order() -> None:
+    line: Line[int] = Line()
+    for number in range(6):
+        line.add("low" if number % 2 else "high", number)
+
+    line.forget(lambda number: number in {1, 2})
+
+    assert (len(line), [line.pop() for _ in range(4)]) == (4, [0, 4, 3, 5])
+    assert not line

@@ -98,6 +98,23 @@ async def test_who_has_gone_from_the_middle_of_a_line_is_waited_for_by_nobody(of
 
 
 @pytest.mark.asyncio
+async def test_thousands_that_come_and_go_behind_a_hung_call_leave_nothing_in_the_line(office: Office) -> None:
+    held = office.take_at_once()
+    stays = await office.wait()
+
+    for _ in range(20):
+        gone = [await office.wait() for _ in range(100)]
+        for each in gone:
+            each.cancel()
+        await asyncio.wait(gone)
+
+    assert len(office.places._lines[NAME]) < 100  # pyright: ignore[reportPrivateUsage]  # memory alone tells
+    office.places.give_back(NAME, held, None)
+    assert (await given(stays)) is not None
+    assert not office.places._lines  # pyright: ignore[reportPrivateUsage]  # as above
+
+
+@pytest.mark.asyncio
 async def test_who_came_after_a_larger_one_that_has_gone_goes_at_once(office: Office) -> None:
     office.terms = Terms(10, tokens=Rate(units=1_000, burst=1_000))
     office.take_at_once(900)

@@ -261,13 +261,18 @@ def test_another_record_at_the_place_of_one_of_a_topic_that_is_gone_is_another()
     assert done_again(given_back(letter(ADMITTED, admitted().encode()), past=past)).made_good == "r-1"
 
 
-def test_a_request_that_left_two_letters_is_done_again_once() -> None:
-    first, other = letter(ADMITTED, admitted().encode()), letter(MISSES, miss().encode(), at=(3, 18), offset=5)
+@pytest.mark.parametrize(
+    ("topic", "other"),
+    [(MISSES, miss().encode()), (REQUESTS, request_json(request_id="r-1", tenant_id="acme"))],
+    ids=["misses", "requests"],
+)
+def test_a_request_that_left_two_letters_is_done_again_once(topic: Topic, other: bytes) -> None:
+    first, second = letter(ADMITTED, admitted().encode()), letter(topic, other, at=(3, 18), offset=5)
     past = given_before(first, tenant="acme", request_id="r-1~x", root_request_id="r-1", made_good="r-1")
-    unmeant = given_back(other, "again", past=past)
+    unmeant = given_back(second, "again", past=past)
     assert isinstance(unmeant, Unfit)
     assert "done again already, by the letter of llm.admitted/1/91" in unmeant.why
-    assert isinstance(given_back(other, "anew", past=past), DoneAgain)
+    assert isinstance(given_back(second, "anew", past=past), DoneAgain)
 
 
 @pytest.mark.parametrize("topic", [VALIDATED, DEFERRED, ADMITTED, MISSES], ids=lambda topic: topic.name)

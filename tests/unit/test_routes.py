@@ -178,7 +178,8 @@ def test_a_chosen_route_always_allows_the_request(
 
     if chosen is not None:
         assert not tenants or "acme" in tenants
-        assert model in models or task in tasks or (tenants and model == "auto")
+        is_for_any = tenants and not models and not tasks
+        assert model in models or task in tasks or (is_for_any and model in {"auto", "gpt-5-mini"})
 
 
 TIERED: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -206,6 +207,62 @@ def test_a_route_of_another_tier_is_never_taken_not_even_as_the_default() -> Non
     assert choice(view, model="auto") is None
     assert choice(view, model="auto", tenant_id="unheard-of") is None
     assert choice(with_object(view, tenant(tier="gold"), 9), model="auto") is not None
+
+
+def test_the_default_route_of_some_tenants_is_nobody_elses() -> None:
+    view = only(tenant(), tenant("globex"), route("default", tenants=("globex",)))
+
+    assert [choice(view, model=model) for model in ("auto", "gpt-5-mini")] == [None, None]
+    assert choice(view, model="auto", tenant_id="unheard-of") is None
+    assert choice(view, model="auto", tenant_id="globex") is not None
+    assert choice(view, model="gpt-5-mini", tenant_id="globex") is not None
+
+
+@pytest.mark.parametrize("whose", [{"tenants": ("acme",)}, {"tiers": ("gold",)}], ids=["the tenant's", "its tier's"])
+@pytest.mark.parametrize("model", ["gpt-5-mini", None], ids=["named by the target", "left to the request"])
+def test_who_names_a_model_does_not_get_past_a_route_for_any(whose: dict[str, Any], model: str | None) -> None:
+    own = route("own", targets=(RouteTarget(deployment="acme-key", model=model),), max_request_usd="0.1", **whose)
+    everybodys = route("everybodys", models=("gpt-5-mini",))
+    view = only(tenant(tier="gold"), deployment("acme-key"), own, everybodys, route())
+
+    chosen = choice(view, model="gpt-5-mini")
+
+    assert chosen is not None
+    assert chosen.reason == f"{'tenant' if 'tenants' in whose else 'tier'}, any model: own"
+    assert [target.deployment for target in chosen.targets] == ["acme-key"]
+    assert [cap.by for cap in chosen.caps] == ["route"]
+
+
+def test_who_names_a_model_is_never_given_another_by_a_route_for_any() -> None:
+    targets = (
+        RouteTarget(deployment="two", model="gpt-9"),
+        RouteTarget(deployment="two", model="gpt-5-mini"),
+        RouteTarget(deployment="two"),
+        RouteTarget(deployment="openai-1"),
+    )
+    view = only(deployment("two", "gpt-9", "gpt-5-mini"), route("own", targets=targets, tenants=("acme",)))
+
+    named, left_to_us = choice(view, model="gpt-5-mini"), choice(view, model="auto")
+
+    assert named is not None
+    assert [(target.deployment, target.model) for target in named.targets] == [
+        ("two", "gpt-5-mini-2026"),
+        ("openai-1", "gpt-5-mini-2026"),
+    ]
+    assert left_to_us is not None
+    assert [target.model for target in left_to_us.targets] == ["gpt-9-2026", "gpt-5-mini-2026"]
+
+
+def test_what_a_route_for_any_model_cannot_serve_goes_on_as_if_it_were_not_there() -> None:
+    own = route("own", targets=(RouteTarget(deployment="two", model="gpt-9"),), tenants=("acme",))
+    view = only(deployment("two", "gpt-9"), own, route("alias", models=("fast",)), route())
+
+    alias, carried = choice(view, model="fast"), choice(view, model="gpt-5-mini")
+
+    assert alias is not None
+    assert carried is not None
+    assert (alias.route.name, carried.route.name) == ("alias", "default")
+    assert choice(view, model="unheard-of") is None
 
 
 def test_a_tenant_that_changes_its_tier_takes_another_route_at_once() -> None:

@@ -163,3 +163,11 @@ def test_what_is_not_kept_takes_little_room_and_is_forgotten_soon() -> None:
     known.add(refused(admitted(text="Another?")), late_ms)
     assert [known.for_who_asked(each, NOW_MS, None) for each in entries] == [None] * 4
     assert known.for_who_asked(slot_of(admitted(text="Another?")).entry, NOW_MS, None) is None, "it is as old"
+
+
+def test_it_is_known_for_longer_than_one_that_waits_may_hold_back_who_was_given_it() -> None:
+    """They are delivered again when the worker that gave it is replaced, and are read back with what was written."""
+    known, event = Unkept(), admitted("r-2")
+    known.add(refused(event), ENDED_MS + cache.FLIGHT_LIMIT_MS)
+
+    assert known.for_who_asked(slot_of(event).entry, NOW_MS, None) is not None

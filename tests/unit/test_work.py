@@ -475,3 +475,24 @@ async def test_who_has_asked_in_vain_says_so_when_it_waits() -> None:
     assert await here.work.do(delivery, aside)
 
     assert set(waits) == {Awaits(("openai-1",), is_new=False)}
+
+
+@pytest.mark.asyncio
+async def test_who_may_ask_the_same_in_another_order_waits_for_the_same() -> None:
+    """Chance draws the order of a weighted route: each of them would have its own share of the room beside the lane."""
+    waits: set[Awaits] = set()
+
+    def set_back(awaits: Awaits) -> AbstractContextManager[None]:
+        waits.add(awaits)
+        raise SetBackError
+
+    for order in (("openai-1", "openai-2"), ("openai-2", "openai-1")):
+        here = bench(saying("Yes."))
+        for name in order:
+            here.here.control = with_object(here.here.control, deployment(name), 2)
+            here.here.control = with_object(here.here.control, breaker(name, until_ms=NOW_MS + 60_000), 3)
+        value = dispatch(*order).encode()
+        with pytest.raises(SetBackError):
+            await here.work.do(Delivery("llm.dispatch.normal", 0, 7, b"r-1", value, (), NOW_MS), set_back)
+
+    assert waits == {Awaits(("openai-1", "openai-2"), is_new=True)}
