@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from schemas.content import ContentRule
 from schemas.control import Breaker
-from schemas.flow import Dispatch, Miss, Refused
+from schemas.flow import Accepted, Dispatch, Miss, Refused
 from schemas.request import Request
 from schemas.routing import Features, Latency
 from scripts.cli.app import app
@@ -19,7 +19,6 @@ from scripts.cli.fault import Fault
 from scripts.cli.route import explained
 from scripts.local.parts import SAMPLE_CONFIG
 from streams.control import ControlView, with_object
-from streams.questions import needs_of
 from streams.runtime.outcome import Finish, Forward
 from streams.runtime.stage import Stateless
 from streams.stages.route import decide
@@ -132,7 +131,12 @@ def test_it_says_what_the_stage_does(
 
 
 def _dispatched(asked: Request, configured: ControlView) -> list[str]:
-    event: Miss = miss(asked.request_id, needs=needs_of(asked), input_tokens=10)
+    given = delivery(asked.encode())
+    let_in = forwarded(validate(given, view(Stateless(), control=configured, delivery=given)))[0].event
+    if isinstance(let_in, Refused):
+        return []
+    assert isinstance(let_in, Accepted)
+    event: Miss = miss(asked.request_id, needs=let_in.summary.needs, input_tokens=let_in.input_tokens)
     outcome = decide(event, view(Stateless(), control=configured))
     if not isinstance(outcome, Forward):
         return []
