@@ -34,7 +34,7 @@ def _linear(pattern: str) -> str:
 
 
 Pattern = Annotated[str, Field(min_length=1, max_length=_MOST_PATTERN_CHARS), AfterValidator(_linear)]
-Word = Annotated[str, Field(min_length=1, max_length=100)]
+Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"\S")]
 
 
 class Redaction(Model):
@@ -75,7 +75,7 @@ class ContentRule(Model):
         default=(), description="whole words or phrases, in upper or lower case"
     )
     patterns: Annotated[tuple[Pattern, ...], Field(max_length=100)] = Field(default=(), description="in RE2's syntax")
-    max_chars: Annotated[int, Field(ge=1)] | None = Field(default=None, description="of all messages together")
+    max_chars: Annotated[int, Field(ge=1)] | None = Field(default=None, description="of all messages and tools together")
     action: Literal["refuse", "mask"] = Field(default="refuse", description="mask: [REMOVED] in place of what is found")
 
     @model_validator(mode="after")
