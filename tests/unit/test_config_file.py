@@ -68,6 +68,10 @@ def test_an_empty_file_holds_nothing() -> None:
             "my.toml: tenant acme: max_deferred must be at most 100000",
         ),
         (
+            TENANT + 'content_rules = [{ name = "r", max_chars = 18_446_744_073_709_551_616 }]\n',
+            "my.toml: tenant acme: content_rules.0.max_chars must be at most 18446744073709551615",
+        ),
+        (
             DEPLOYMENT + "features = { m = { context_tokens = 1_000_000_000_000_000_000_000 } }\n",
             "my.toml: deployment main: features.m.context_tokens must be at most 18446744073709551615",
         ),
