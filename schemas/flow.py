@@ -280,7 +280,8 @@ def round_name(ticket: Ticket, asked: Round | None) -> str:
         return ticket.identity
     if asked.judged is None:
         return f"#{asked.number}/{ticket.identity}"
-    return f"#{asked.number}~{asked.judged.attempts[-1].attempt_id}/{ticket.identity}"
+    answered = "".join(attempt.attempt_id for attempt in asked.judged.attempts[-1:])
+    return f"#{asked.number}~{answered}/{ticket.identity}"
 
 
 def is_judging(asked: Round | None) -> bool:
