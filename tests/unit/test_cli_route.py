@@ -22,6 +22,7 @@ from streams.questions import needs_of
 from streams.runtime.outcome import Forward
 from streams.runtime.stage import Stateless
 from streams.stages.route import decide
+from streams.stages.validate import input_tokens
 from tests.unit.examples import (
     NOW_MS,
     breaker,
@@ -35,7 +36,7 @@ from tests.unit.examples import (
     tenant,
     view,
 )
-from tests.unit.routing import ALL, CHEAP, DEAR, offering, three
+from tests.unit.routing import ALL, CHEAP, DEAR, choice_in, offering, three
 
 # the tokenizer's package opens its vocabulary, once, with a function that Python 3.11 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")
@@ -155,7 +156,8 @@ def test_it_says_what_the_stage_does(
 
 
 def _dispatched(asked: Request, configured: ControlView) -> list[str]:
-    event: Miss = miss(asked.request_id, needs=needs_of(asked), input_tokens=10)
+    tokens = input_tokens(asked, choice_in(configured), configured)
+    event: Miss = miss(asked.request_id, needs=needs_of(asked), input_tokens=tokens)
     outcome = decide(event, view(Stateless(), control=configured))
     if not isinstance(outcome, Forward):
         return []
