@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from schemas.base import load_json
 from schemas.cached import Fill
 from schemas.call import CallRow
-from schemas.content import AnswerGuard, AnswerRule
+from schemas.content import AnswerGuard, AnswerRule, ContentRule
 from schemas.control import Judge, RouteTarget, Tenant
 from schemas.flow import Again, Completion, Dispatch, Needs, Plan, Round, Target
-from schemas.postprocess import AnswerRules, JudgeRule
+from schemas.postprocess import AnswerRules, JudgeRule, PostProcess
 from schemas.prompt import AssistantMessage, ImagePart, ImageUrl, Prompt, TextPart, UserMessage
 from schemas.response import Failure, FunctionCall, Output, Response, ToolCall
 from schemas.topics import CACHE, CALLS, DISPATCH, RESPONSES
@@ -51,6 +51,7 @@ from tests.unit.examples import (
     ticket,
     view,
 )
+from tests.unit.spending import Ledger, budget
 
 CALL_USD = Decimal("0.000013")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -582,3 +583,28 @@ def test_events_of_an_older_process_know_no_judge() -> None:
     assert len(said) < len(old.encode())
     assert Completion.decode(said) == old
     assert isinstance(old.again and old.again.prompt, Raw)
+
+
+def test_what_was_planned_counts_whatever_is_configured_when_it_is_taken_again() -> None:
+    rule = ContentRule(name="leeks", words=("Leek",), on="answer")
+    changed = control(tenant(content_rules=(rule,)), route(postprocess=PostProcess(min_chars=99)))
+
+    def now(event: Completion) -> Outcome:
+        return decide(event, view(GivenResponses(), control=changed, now_ms=NOW_MS + 3_000))
+
+    assert on(DISPATCH["normal"], forwarded(now(answered())), Dispatch) == [asked_again(answered())]
+    (response,) = on(RESPONSES, forwarded(now(says('{"score": 0.7}'))), Response)
+    assert (response.status, response.steps) == ("ok", {"judge": "0.7"})
+
+
+def test_a_budget_counts_answer_and_judge_once_and_holds_until_the_verdict() -> None:
+    ledger = Ledger(budget())
+    assert ledger.admits("r-1")
+    rows = rows_of(says('{"score": 0.85}'))
+
+    ledger.take(rows[0], 1, NOW_MS)
+    assert ledger.held() > 0
+
+    for offset, row in ((2, rows[1]), (1, rows[0]), (2, rows[1])):
+        ledger.take(row, offset, NOW_MS)
+    assert (ledger.spent(), ledger.held()) == (response_to(says('{"score": 0.85}')).cost_usd, 0)
