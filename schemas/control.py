@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, AnyHttpUrl, Field, TypeAdapter, model_validator
 
-from schemas.base import EpochMs, Model, Name, TenantId
+from schemas.base import EpochMs, Model, Name, PositiveInt, TenantId
 from schemas.content import ContentRule, Redaction
 from schemas.money import Budget, Money, Override, Price, SpendRate, SpendStop
 from schemas.postprocess import PostProcess
@@ -13,7 +13,6 @@ from schemas.routing import Features, Latency, Order
 
 LONGEST_CACHE_TTL_S = 30 * 86_400
 LONGEST_STALE_TTL_S = 3_600
-PositiveInt = Annotated[int, Field(ge=1)]
 
 
 class Limits(Model):
@@ -53,20 +52,18 @@ class Tenant(Model):
     on_limit: Literal["reject", "defer"] = Field(
         default="reject", description="what becomes of a request over a limit; defer: it waits, in order, until it fits"
     )
-    max_deferred: PositiveInt = Field(
-        default=10_000, le=100_000, description="so many may wait; what is over a limit then is rejected"
+    max_deferred: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=10_000, description="so many may wait; what is over a limit then is rejected"
     )
-    max_deferred_mib: PositiveInt = Field(
+    max_deferred_mib: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=256,
-        le=65_536,
         description="once those that wait have so many MiB together, what is over a limit is rejected",
     )
     defer_max_s: Annotated[int, Field(ge=1, le=43_200)] = Field(
         default=3_600, description="how long a request without deadline_ms may wait; with one, 12 hours at most"
     )
-    default_max_tokens: PositiveInt | None = Field(
+    default_max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None,
-        le=1_000_000,
         description="for requests that name no params.max_tokens: then no answer is longer than what is held for it",
     )
     max_request_usd: Money | None = Field(

@@ -4,10 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from schemas.base import EpochMs, Model, Name
+from schemas.base import EpochMs, Model, Name, PositiveInt
 
 Strategy = Literal["given", "cheapest", "fastest", "weighted"]
-_Tokens = Annotated[int, Field(ge=1)]
 
 
 def _each_can_count(order: tuple[Strategy, ...]) -> tuple[Strategy, ...]:
@@ -24,8 +23,8 @@ Order = Annotated[tuple[Strategy, ...], Field(min_length=1), AfterValidator(_eac
 class Features(Model):
     """What a model can do. Null: nobody has said how much, so that nothing is too much for it."""
 
-    context_tokens: _Tokens | None = Field(default=None, description="prompt and answer together")
-    max_output_tokens: _Tokens | None = Field(default=None, description="its longest answer")
+    context_tokens: PositiveInt | None = Field(default=None, description="prompt and answer together")
+    max_output_tokens: PositiveInt | None = Field(default=None, description="its longest answer")
     tools: bool = True
     images: bool = True
     structured_output: bool = Field(default=True, description="can be held to JSON: params.response_format")

@@ -7,12 +7,11 @@ from time import time_ns
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
+from msgspec.structs import replace
 
-from schemas.complaint import complaint
 from schemas.flow import NO_NEEDS, Ticket
 from schemas.request import Request
-from schemas.wire import Origin
+from schemas.response import Failure
 from scripts.cli.command_group import command_app
 from scripts.cli.config import assignments, planned
 from scripts.cli.config_diff import applied
@@ -26,14 +25,17 @@ from streams.questions import needs_of
 from streams.routes import choose_route
 from streams.routing.explanation import Explanation, Weighed, explain
 from streams.routing.qualify import Inquiry
-from streams.stages.validate import bounded, input_tokens
+from streams.runtime.delivery import Delivery
+from streams.runtime.stage import Stateless, View
+from streams.stages.validate import accept, bounded, input_tokens, overdue, read, ticket_of
+from streams.tenancy import not_served
 
 app = command_app("Show where a request would go, and why there.")
 
 STDIN = "-"
 _COLUMNS = ("", "deployment", "model", "region", "may cost USD", "p50 ms", "p95 ms", "why")
 _NUMBERS = ("", "may cost USD", "p50 ms", "p95 ms")
-_NOWHERE = Origin(topic="", partition=0, offset=0)
+_OF_ROUTES = frozenset({"unknown_model", "no_target"})
 
 
 @app.callback()
@@ -74,22 +76,30 @@ def explain_route(
 
 
 def explained(request: Request, control: ControlView, now_ms: int) -> Explanation:
-    """Raises Fault for a tenant that is not known: there is nothing to say of its requests."""
+    """What `validate` would refuse is asked nowhere; the key of its tenant is taken as shown. Raises Fault for a tenant
+    that is not known: there is nothing to say of its requests.
+    """
     if request.tenant_id not in control.tenants:
         raise Fault(f"tenant_id {request.tenant_id!r} is not configured; known: {', '.join(sorted(control.tenants))}")
-    request = bounded(request, control)
-    ticket = Ticket(
-        request_id=request.request_id,
-        tenant_id=request.tenant_id,
-        model=request.model,
-        task=request.task,
-        origin=_NOWHERE,
-        produced_at_ms=now_ms,
+    delivery = Delivery(
+        topic="", partition=0, offset=0, key=None, value=request.encode(), headers=(), timestamp_ms=now_ms
     )
+    seen = View(control, Stateless(), now_ms, delivery)
+    ticket = ticket_of(request, delivery, seen)
+    failure = _refused(request, ticket, seen)
+    request = bounded(request, control)
     choice = choose_route(control, ticket)
     tokens = 0 if choice is None else input_tokens(request, choice, control)
     inquiry = Inquiry(request.tenant_id, ticket.identity, needs_of(request) or NO_NEEDS, tokens, now_ms)
-    return explain(control, ticket, inquiry)
+    told = explain(control, ticket, inquiry)
+    return told if failure is None else replace(told, failure=failure, targets=(), judges=())
+
+
+def _refused(request: Request, ticket: Ticket, seen: View[Stateless]) -> Failure | None:
+    """By whatever is looked at before routes and their targets are: of those `explain` tells more."""
+    failure = not_served(seen.control, request.tenant_id) or overdue(request, seen.now_ms)
+    accepted = failure or accept(request, ticket, seen.delivery, seen)
+    return accepted if isinstance(accepted, Failure) and accepted.code not in _OF_ROUTES else None
 
 
 def _request(file: str) -> Request:
@@ -97,22 +107,23 @@ def _request(file: str) -> Request:
         content = sys.stdin.buffer.read() if file == STDIN else Path(file).read_bytes()
     except OSError as error:
         raise Fault(f"{file} cannot be read: {error.strerror}") from error
-    try:
-        return Request.decode(content)
-    except ValidationError as error:
-        raise Fault(
-            f"{'standard input' if file == STDIN else file} is no request: {complaint(error).message}"
-        ) from None
+    request = read(content)
+    if isinstance(request, Failure):
+        raise Fault(f"{'standard input' if file == STDIN else file} is no request: {request.message}")
+    return request
 
 
 def _show(told: Explanation, request: Request) -> None:
-    if told.route is None:
+    if told.route is None and told.failure is None:
         print(f"no route leads to model {request.model!r} for tenant {request.tenant_id}: it would be refused")
         return
     show_table(
         ("found by", "route", ""),
         [(each.rule, each.route, "taken" if each.is_taken else "less specific") for each in told.considered],
     )
+    if told.failure is not None and not told.targets:
+        print(f"\nrefused before anybody is asked: {told.failure.message}")
+        return
     print()
     show_table(_COLUMNS, [_cells(each) for each in told.targets], right=_NUMBERS)
     print(f"\nroute_reason: {told.reason}")

@@ -14,7 +14,9 @@ _CANNOT = (
 )
 _HOW = r"(?: (?:really|currently|directly|personally|legally|ethically|in good conscience))?"
 _DOES = (
-    r"help(?! but)|assist|comply|provide|answer|do (?:that|this|so)|fulfil|support|discuss|create|share|engage|generate"
+    r"help(?! but| it\b| myself| (?:falling|feeling|laughing|noticing|smiling|thinking|wondering))|assist|comply|provide"
+    r"|answer(?! for)|do (?:that|this|so)(?! (?:again|any ?more|alone))|fulfil|support|discuss|share|engage"
+    r"|(?:create|generate)(?![^.!?\n]*\bwithout\b)"
 )
 _DOES_SORRY = (
     r"write|give(?! up)|produce|offer|complete|process|reveal|disclose|advise|respond|translate|summari[sz]e|identify"
@@ -22,23 +24,50 @@ _DOES_SORRY = (
 )
 """What one may also say in a story, or of a jar: to decline, one is sorry for it."""
 _NO_MORE = r"\W*(?:$|[.!?\n])"
+_ASKED = (
+    r"(?: (?:you|to|with|on|about|any|in))* (?:this|that|such|these|those|here|(?:your|the) (?:request|question)s?)\b"
+)
+"""Who says "we" tells of a house and its rules, unless it is of what was just asked."""
+_GERMAN = (
+    r"(?:weiter|aus)?helfen|(?:be)?antworten|unterstützen|erfüllen|nachkommen|bearbeiten|dienen|erstellen|schreiben"
+    r"|verfassen|geben|liefern|bereitstellen|anbieten|teilen|eingehen|sprechen|diskutieren|übersetzen|zugreifen"
+    r"|ausführen|generieren"
+)
+_FRENCH = (
+    r"aider|assister|répondre|fournir|donner|créer|générer|écrire|rédiger|partager|discuter|traiter|accéder|satisfaire"
+    r"|faire (?:cela|ça)"
+)
+_SPANISH = (
+    r"ayudar|asistir|responder|contestar|proporcionar|ofrecer|dar(?:te|le|les)?\b|crear|generar|escribir|compartir|cumplir"
+    r"|hablar|discutir|procesar|acceder|hacer (?:eso|esto)"
+)
 _OPENINGS = re.compile(
-    rf"(?:{_SORRY})[^.!?\n]{{0,40}}?\b(?:i|we) ?{_CANNOT}{_HOW}(?: (?:{_DOES}|{_DOES_SORRY})\b|{_NO_MORE})"
+    rf"(?:{_SORRY})[^.!?\n]{{0,40}}?\bi ?{_CANNOT}{_HOW}(?: (?:{_DOES}|{_DOES_SORRY})\b|{_NO_MORE})"
+    rf"|(?:{_SORRY})[^.!?\n]{{0,40}}?\bwe ?{_CANNOT}{_HOW}"
+    rf"(?: (?:do (?:that|this|so)\b|(?:{_DOES}|{_DOES_SORRY})(?:{_ASKED}|(?: you)?{_NO_MORE}))|{_NO_MORE})"
     rf"|i ?{_CANNOT}{_HOW} (?:{_DOES})\b"
     rf"|as an ai(?: language model| assistant)?,? i ?(?:{_CANNOT}|(?:don't|do not) have (?:access|the ability))\b"
-    r"|(?:es tut mir (?:sehr )?leid|leider|entschuldigung)[^.!?\n]{0,40}?\bkann ich[^.!?\n]{0,60}?\b(?:nicht|kein\w*)\b"
-    r"|(?:es tut mir (?:sehr )?leid|leider)[^.!?\n]{0,20}?\bich kann[^.!?\n]{0,60}?\b(?:nicht|kein\w*)\b"
-    r"|(?:je suis (?:vraiment )?désolée?|désolée?)[^.!?\n]{0,40}?\bje ne (?:peux pas(?! m'empêcher)|puis)\b"
-    r"|lo siento[^.!?\n]{0,40}?\bno puedo\b(?! (?:evitar|dejar|imaginar|creer))"
+    r"|(?:(?:es tut mir (?:sehr )?leid|leider|entschuldigung)[^.!?\n]{0,40}?\bkann ich"
+    r"|(?:es tut mir (?:sehr )?leid|leider)[^.!?\n]{0,20}?\bich kann)"
+    rf"[^.!?\n]{{0,60}}?\b(?:nicht|kein\w*)\b(?:[^.!?\n]{{0,60}}?\b(?:{_GERMAN})\b|{_NO_MORE})"
+    r"|(?:je suis (?:vraiment )?désolée?|désolée?)[^.!?\n]{0,40}?\bje ne (?:peux|puis)(?: pas)?\b"
+    rf"(?:[^.!?\n]{{0,20}}?\b(?:{_FRENCH})\b|{_NO_MORE})"
+    rf"|lo siento[^.!?\n]{{0,40}}?\bno puedo\b(?: (?:{_SPANISH})|{_NO_MORE})"
 )
 _PRAISES = re.compile(r"[^.!?\n]*\b(?:enough|too much|more highly)\b")
 """What cannot be said enough is said."""
+_QUOTES = re.compile(
+    r"""[^.!?\n]*,["'”»]* (?:said|says|wrote|writes|sagte?|schrieb|schreibt|steht|heißt|dit|écrit|dijo|dice)\b"""
+)
+"""What somebody else said is told."""
 _PROBLEM = "the model declined to answer; ask otherwise, or ask another model"
 
 
 def sounds_declined(content: str) -> bool:
     opening = content.lstrip(" \t\r\n\"'*>")[:_LOOKED_AT_CHARS].lower().replace("’", "'")
-    return _OPENINGS.match(opening) is not None and _PRAISES.match(opening) is None
+    if _OPENINGS.match(opening) is None:
+        return False
+    return _PRAISES.match(opening) is None and _QUOTES.match(opening) is None
 
 
 def _take(draft: Draft) -> Finding:

@@ -21,15 +21,15 @@ _DEEPEST = 100
 Kind = Literal["object", "array", "any"]
 """What was asked for. Any: an object rather than an array, as where JSON is asked for without a schema."""
 _BRACKET = re.compile(r"[{\[]")
-_ASIDE = re.compile(r"""\[(?:[^"'`{}\[\]]|(?<=\w)'(?=\w))+\]|\{[^"'`:{}\[\],]+\}""")
+_ASIDE = re.compile(r"""\[[^"'`{}\[\]]++(?:(?<=\w)(?='\w)'[^"'`{}\[\]]*+)*+\]|\{[^"'`:{}\[\],]+\}""")
 """A reference, a link, a word of a template: of an object it is none, and an array only where nothing else is."""
 _BEFORE = re.compile(r"\s*(?:(?:```|~~~)\w*\s*)?")
 _ANNOUNCED_CHARS = 8
 _BEHIND = re.compile(r"\s*(?:```|~~~)?\s*")
 _TOKEN = re.compile(
-    r"""(?P<space>\s+|//[^\n]*|\#[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/)?)
-    |(?P<double>"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z))
-    |(?P<single>'[^'\\]*(?:\\.[^'\\]*)*(?:'|\\?\Z))
+    r"""(?P<space>\s+|//[^\n]*|\#[^\n]*|/\*.*?(?:\*/|\Z))
+    |(?P<double>"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z))
+    |(?P<single>'[^'\\]*+(?:\\.[^'\\]*+)*+(?:'|\\?\Z))
     |(?P<mark>[{}\[\],:])
     |(?P<word>[^\s{}\[\],:"']+)""",
     re.VERBOSE | re.DOTALL,

@@ -16,7 +16,7 @@ from stdnum import iban, luhn, numdb
 from stdnum.us import ssn
 
 from schemas.content import Entity
-from streams.content.hidden import reading_of
+from streams.content.hidden import Reading
 from streams.content.matcher import Match, Matcher
 
 MOST_SPANS = 10_000
@@ -92,13 +92,23 @@ def spans_of(text: str, entities: Sequence[Entity]) -> list[Span]:
     """In the text's bytes, of what is hidden in it as well. Raises TooManyError."""
     if len(text) < _SHORTEST:
         return []
-    found, reading = spans(text.encode(), entities), reading_of(text)
-    if reading is None:
+    reading = Reading(text)
+    found = spans(reading.written, entities)
+    if reading.read is None:
         return found
     written = [span._replace(start=reading.behind_escape(span.start)) for span in found]
     written = [span for span in written if span.start < span.end]
-    read = [Span(*reading.placed(start, end), entity) for start, end, entity in spans(reading.data, entities)]
-    return together([*written, *read])
+    read = spans(reading.read, entities)
+    places = reading.placed([(start, end) for start, end, _ in read])
+    placed = [Span(*place, span.entity) for place, span in zip(places, read, strict=True)]
+    return together([*written, *placed])
+
+
+def may_hold(text: str, entities: Sequence[Entity]) -> bool:
+    """Whether it is worth a closer look. It costs less than to say where."""
+    reading = Reading(text)
+    looked_at = [reading.written] if reading.read is None else [reading.written, reading.read]
+    return any(True for data in looked_at for entity in entities for _ in _found(data, entity))
 
 
 def together(found: Sequence[Span]) -> list[Span]:

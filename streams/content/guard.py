@@ -15,7 +15,7 @@ from schemas.request import Request
 from schemas.response import Failure, Output, ToolCall
 from streams.answers.pipeline import Processed
 from streams.content.entities import MOST_SPANS, TooManyError
-from streams.content.hidden import TextMatcher
+from streams.content.hidden import Reading
 from streams.content.json_text import in_json, in_text
 from streams.content.leaves import in_messages, in_params
 from streams.content.matcher import Matcher, words
@@ -33,19 +33,20 @@ _TOO_MANY = f"holds more than {MOST_SPANS} values that are to be taken out"
 @dataclass(frozen=True, slots=True)
 class Rule:
     said: ContentRule | AnswerRule
-    matchers: tuple[TextMatcher, ...]
+    matchers: tuple[Matcher, ...]
 
-    def forbids(self, texts: Sequence[str]) -> bool:
-        if self.said.max_chars is not None and sum(map(len, texts)) > self.said.max_chars:
+    def forbids(self, texts: Sequence[Reading]) -> bool:
+        if self.said.max_chars is not None and sum(text.chars for text in texts) > self.said.max_chars:
             return True
-        return any(matcher.is_in(text) for matcher in self.matchers for text in texts)
+        return any(text.has(matcher) for matcher in self.matchers for text in texts)
 
     def masked(self, text: str) -> str:
         for matcher in self.matchers:
-            data = text.encode()
+            reading = Reading(text)
+            data = reading.written
             pieces: list[bytes] = []
             at = 0
-            for start, end in matcher.all(text):
+            for start, end in reading.all(matcher):
                 pieces += (data[at:start], REMOVED.encode())
                 at = end
             text = b"".join((*pieces, data[at:])).decode()
@@ -81,7 +82,7 @@ class Guard:
     def let_in(self, request: Request) -> tuple[Request, Mapped] | Failure:
         """The request as it may go on, and what was taken out of it where that is to be put back."""
         if self.prompt_rules:
-            texts = _texts_of(request)
+            texts = list(map(Reading, _texts_of(request)))
             for rule in self.prompt_rules:
                 if rule.forbids(texts):
                     return _refusal(rule)
@@ -96,7 +97,7 @@ class Guard:
 
     def let_out(self, output: Output) -> Guarded:
         notes: dict[str, str] = {}
-        texts = _said(output)
+        texts = list(map(Reading, _said(output)))
         for rule in self.answer_rules:
             if not rule.forbids(texts):
                 continue
@@ -104,7 +105,7 @@ class Guard:
             if rule.said.action == "refuse":
                 return Guarded(Output(), notes, _blocked(f"content rule {rule.said.name!r} holds the answer back"))
             output = _changed(output, rule.masked_text, rule.masked_arguments)
-            texts = _said(output)
+            texts = list(map(Reading, _said(output)))
         if self.redaction is None or not self.redaction.of_answer:
             return Guarded(output, notes)
         entities = self.redaction.entities
@@ -204,14 +205,14 @@ def _carried(rules: Sequence[ContentRule], redaction: Redaction | None) -> Answe
 
 
 def _ready(rules: Sequence[ContentRule | AnswerRule]) -> tuple[Rule, ...]:
-    return tuple(Rule(each, tuple(map(TextMatcher, _matchers(each)))) for each in rules)
+    return tuple(Rule(each, _matchers(each)) for each in rules)
 
 
-def _matchers(rule: ContentRule | AnswerRule) -> list[Matcher]:
-    return [
+def _matchers(rule: ContentRule | AnswerRule) -> tuple[Matcher, ...]:
+    return (
         *([words(rule.words)] if rule.words else ()),
         *([Matcher(*rule.patterns)] if rule.patterns else ()),
-    ]
+    )
 
 
 def _refusal(rule: Rule) -> Failure:

@@ -1,108 +1,127 @@
 """A text as whoever reads it will: without the characters that nobody sees, and with JSON's escapes for what they
-stand for. Models read both as if they were not there.
+stand for, which is nothing where it is such a character. Models read both as if they were not there.
 """
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 from streams.content.matcher import Match, Matcher
 
-_HIDDEN = re.compile(
-    r'\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt])'
-    "|[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+"
+_UNSEEN = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-
-
-class _Piece(NamedTuple):
-    """Bytes of the text that are in the reading: as they are, or what the escape stands for."""
-
-    start: int
-    end: int
-    is_escape: bool
+"""Unicode's Default_Ignorable_Code_Point, and the marks of interlinear annotation. Other format characters are seen."""
+_PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE = rf'{_PAIR}|\\(?:u[0-9a-fA-F]{{4}}|["\\/bfnrt])'
+_ESCAPES = re.compile(_ESCAPE)
+_HIDDEN = re.compile(f"[{_UNSEEN}]+")
+_TOKENS = re.compile(f"{_ESCAPE}|[{_UNSEEN}]+")
+_ONE_ESCAPE = re.compile(_ESCAPE.encode())
+_LONGEST_BEFORE = 5
+"""Bytes of an escape that may stand before one of its own letters."""
+_BACKSLASH = 0x5C
+_SHORT = {
+    r"\n": "\n",
+    r"\"": '"',
+    r"\\": "\\",
+    r"\t": "\t",
+    r"\/": "/",
+    r"\r": "\r",
+    r"\b": "\b",
+    r"\f": "\f",
+}
+_SHORT_CHARS = 2
 
 
 class Reading:
-    """`data` is what is read; positions in it are told as those in the bytes of the text itself."""
+    """`written` is the text as it is, of so many `chars`. `read` is what is read: None where that is the same, as it
+    nearly always is. Made once of a text, whatever is looked for in it.
+    """
+
+    __slots__ = ("_text", "chars", "read", "written")
 
     def __init__(self, text: str) -> None:
-        self._starts: list[int] = []
-        self._pieces: list[_Piece] = []
-        self._read: list[bytes] = []
-        self._size = self._at = at = 0
-        for found in _HIDDEN.finditer(text):
-            self._take(text[at : found.start()].encode())
-            self._take(found[0].encode(), meant=_meant(found[0]))
-            at = found.end()
-        self._take(text[at:].encode())
-        self.data = b"".join(self._read)
+        self._text = text
+        self.chars = len(text)
+        self.written = text.encode()
+        self.read = None if _TOKENS.search(text) is None else as_read(text).encode()
 
-    def _take(self, written: bytes, meant: bytes | None = None) -> None:
-        read = written if meant is None else meant
-        if read:
-            self._starts.append(self._size)
-            self._pieces.append(_Piece(self._at, self._at + len(written), meant is not None))
-            self._read.append(read)
-        self._size += len(read)
-        self._at += len(written)
+    def has(self, matcher: Matcher) -> bool:
+        return matcher.is_in(self.written) or (self.read is not None and matcher.is_in(self.read))
 
-    def placed(self, start: int, end: int) -> Match:
-        """Whole escapes, and all that is hidden in between."""
-        first = bisect_right(self._starts, start) - 1
-        last = bisect_right(self._starts, end - 1) - 1
-        begun, ended = self._pieces[first], self._pieces[last]
-        return Match(
-            begun.start if begun.is_escape else begun.start + start - self._starts[first],
-            ended.end if ended.is_escape else ended.start + end - self._starts[last],
-        )
+    def all(self, matcher: Matcher) -> Iterator[Match]:
+        """In the bytes that are written, from left to right; what overlaps is one."""
+        found = list(matcher.all(self.written))
+        if self.read is not None:
+            found += self.placed(list(matcher.all(self.read)))
+        return _joined(sorted(found))
+
+    def placed(self, found: Sequence[tuple[int, int]]) -> list[Match]:
+        """Where in what is written that is which was found in what is read, from left to right and apart: whole
+        escapes, and all that is hidden in between.
+        """
+        edges = [at for start, end in found for at in (start, end - 1)]
+        places = list(self._places(edges))
+        return [Match(first[0], last[1]) for first, last in zip(places[::2], places[1::2], strict=True)]
+
+    def _places(self, edges: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """From where to where that is written of which these bytes are read, in the order of the text. One walk for
+        all of them: to remember where each escape stands would take a hundred times as much as the text.
+        """
+        at = written = read = 0
+        plain, long, width = 0, 0, 0  # bytes as they are, and those of the token behind them: written, and read
+        tokens = _TOKENS.finditer(self._text)
+        for edge in edges:
+            while edge >= read + plain + width:
+                written, read = written + plain + long, read + plain + width
+                token = next(tokens, None)
+                if token is None:
+                    plain, long, width = len(self.written) - written, 0, 0
+                    break
+                start, end = token.span()
+                plain = len(self._text[at:start].encode()) if start > at else 0
+                long, width = (2, 1) if end - start == _SHORT_CHARS and token[0] in _SHORT else _sizes(token)
+                at = end
+            begun = written + edge - read
+            yield (begun, begun + 1) if edge < read + plain else (written + plain, written + plain + long)
 
     def behind_escape(self, start: int) -> int:
         """Of what was found in the text as it is written: a letter of an escape is no beginning of a word."""
-        at = bisect_right(self._pieces, start, key=lambda piece: piece.start) - 1
-        piece = self._pieces[at] if at >= 0 else None
-        return piece.end if piece is not None and piece.is_escape and piece.start < start < piece.end else start
+        at = self.written.rfind(b"\\", max(start - _LONGEST_BEFORE, 0), start)
+        escape = _ONE_ESCAPE.match(self.written, at) if at >= 0 else None
+        if escape is None or escape.end() <= start:
+            return start
+        begun = at
+        while begun > 0 and self.written[begun - 1] == _BACKSLASH:
+            begun -= 1
+        return start if (at - begun) % 2 else escape.end()
 
 
-def reading_of(text: str) -> Reading | None:
-    """None where nothing is hidden, as nearly always: it reads as it is written."""
-    return Reading(text) if _HIDDEN.search(text) is not None else None
+def as_read(text: str) -> str:
+    return _HIDDEN.sub("", _ESCAPES.sub(_meant, text))
 
 
-class TextMatcher:
-    """Finds what stands in a text as it is written, and as it is read."""
-
-    def __init__(self, matcher: Matcher) -> None:
-        self._matcher = matcher
-
-    def is_in(self, text: str) -> bool:
-        if self._matcher.is_in(text.encode()):
-            return True
-        reading = reading_of(text)
-        return reading is not None and self._matcher.is_in(reading.data)
-
-    def all(self, text: str) -> Iterator[Match]:
-        """In the text's bytes, from left to right; what overlaps is one."""
-        reading = reading_of(text)
-        found = list(self._matcher.all(text.encode()))
-        if reading is not None:
-            found += [reading.placed(start, end) for start, end in self._matcher.all(reading.data)]
-        until: Match | None = None
-        for match in sorted(found):
-            if until is not None and match.start < until.end:
-                until = Match(until.start, max(until.end, match.end))
-            else:
-                if until is not None:
-                    yield until
-                until = match
-        if until is not None:
-            yield until
+def _sizes(token: re.Match[str]) -> tuple[int, int]:
+    """In bytes: as it is written, and as it is read."""
+    read = _HIDDEN.sub("", _meant(token)) if token[0][0] == "\\" else ""
+    return len(token[0].encode()), len(read.encode())
 
 
-def _meant(hidden: str) -> bytes:
-    if hidden[0] != "\\":
-        return b""
-    if hidden[1] != "u":
-        return _ESCAPED.get(hidden[1], hidden[1]).encode()
-    return chr(int.from_bytes(bytes.fromhex(hidden[2:]))).encode(errors="replace")
+def _meant(escape: re.Match[str]) -> str:
+    """What is half of a character stands for the sign that says so."""
+    said = escape[0]
+    return _SHORT.get(said) or bytes.fromhex(said.replace(r"\u", "")).decode("utf-16-be", "replace")
+
+
+def _joined(found: Iterable[Match]) -> Iterator[Match]:
+    until: Match | None = None
+    for match in found:
+        if until is not None and match.start < until.end:
+            until = Match(until.start, max(until.end, match.end))
+        else:
+            if until is not None:
+                yield until
+            until = match
+    if until is not None:
+        yield until

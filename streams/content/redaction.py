@@ -13,7 +13,8 @@ from schemas.base import dump_json, load_json
 from schemas.content import Entity
 from schemas.prompt import Prompt
 from schemas.request import Request
-from streams.content.entities import MOST_SPANS, TooManyError, spans_of
+from streams.content.entities import MOST_SPANS, TooManyError, may_hold, spans_of
+from streams.content.hidden import as_read
 from streams.content.json_text import in_json, in_text
 from streams.content.leaves import in_messages, in_params
 
@@ -104,7 +105,7 @@ def _where_found(text: str, entities: Sequence[Entity], within: Callable[[str], 
     """One look at the whole, since JSON's strings one by one take fifty times as long. It sees all that is in them but
     for what is escaped twice.
     """
-    return within(text) if "\\\\" in text or spans_of(text, entities) else text
+    return within(text) if "\\\\" in text or may_hold(text, entities) else text
 
 
 def _masking(entities: Sequence[Entity]) -> Callable[[str], str]:
@@ -155,7 +156,8 @@ def _is_json(text: str) -> bool:
 
 
 def _spelt(text: str) -> set[str]:
-    return {_canonical(found) for found in _PLACEHOLDER.finditer(text)}
+    """Also where it is read so only, since JSON is written anew where something is found."""
+    return {_canonical(found) for said in {text, as_read(text)} for found in _PLACEHOLDER.finditer(said)}
 
 
 def _canonical(found: re.Match[str]) -> str:

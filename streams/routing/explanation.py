@@ -40,8 +40,8 @@ class Weighed(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True):
-    """`failure` is what the requester would be told where nobody is asked; None also where a route has no deployment,
-    which `route` finds out later.
+    """`failure` is what the requester would be told where nobody is asked; None also where no route is found, and where
+    it has no deployment, which `route` finds out later.
     """
 
     considered: tuple[Considered, ...]

@@ -46,18 +46,21 @@ def decide(delivery: Delivery, view: View[Stateless]) -> Outcome:
     """`delivery` is whatever the outside world wrote."""
     if not delivery.value:
         return DeadLetter("empty_value", "the record has no value; a request is a JSON object")
-    if len(delivery.value) > MAX_REQUEST_BYTES:
-        size = f"the request has {len(delivery.value)} bytes; at most {MAX_REQUEST_BYTES} are taken: send less"
-        return _refuse_raw(delivery, view, Failure(code="request_too_large", message=size))
-    if is_surely_too_many(delivery.value):
-        return _refuse_raw(delivery, view, refusal())
+    request = read(delivery.value)
+    return _refuse_raw(delivery, view, request) if isinstance(request, Failure) else _judge(request, delivery, view)
+
+
+def read(value: bytes) -> Request | Failure:
+    if len(value) > MAX_REQUEST_BYTES:
+        size = f"the request has {len(value)} bytes; at most {MAX_REQUEST_BYTES} are taken: send less"
+        return Failure(code="request_too_large", message=size)
+    if is_surely_too_many(value):
+        return refusal()
     try:
-        request = Request.decode(delivery.value)
+        return Request.decode(value)
     except ValidationError as error:
         found = complaint(error)
-        failure = Failure(code="invalid_request", message=found.message, field=found.field or None)
-        return _refuse_raw(delivery, view, failure)
-    return _judge(request, delivery, view)
+        return Failure(code="invalid_request", message=found.message, field=found.field or None)
 
 
 def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outcome:
@@ -65,16 +68,23 @@ def _judge(request: Request, delivery: Delivery, view: View[Stateless]) -> Outco
     denied = deny(view.control, request.tenant_id, credentials(delivery.headers))
     if denied is not None:
         return _turn_away(ticket, denied)
-    if request.deadline_ms is not None and request.deadline_ms <= view.now_ms:
-        late = (
-            f"deadline_ms {request.deadline_ms} is {view.now_ms - request.deadline_ms} ms ago; it is a point in time, "
-            "UTC in milliseconds since 1970: send a later one"
-        )
-        return _refuse(ticket, delivery, Failure(code="deadline_exceeded", message=late, field="deadline_ms"))
+    late = overdue(request, view.now_ms)
+    if late is not None:
+        return _refuse(ticket, delivery, late)
     accepted = accept(request, ticket, delivery, view)
     if isinstance(accepted, Failure):
         return _refuse(ticket, delivery, accepted)
     return Forward((Record(VALIDATED, request.tenant_id, accepted),))
+
+
+def overdue(request: Request, now_ms: int) -> Failure | None:
+    if request.deadline_ms is None or request.deadline_ms > now_ms:
+        return None
+    late = (
+        f"deadline_ms {request.deadline_ms} is {now_ms - request.deadline_ms} ms ago; it is a point in time, "
+        "UTC in milliseconds since 1970: send a later one"
+    )
+    return Failure(code="deadline_exceeded", message=late, field="deadline_ms")
 
 
 def accept(request: Request, ticket: Ticket, delivery: Delivery, view: View[Stateless]) -> Accepted | Failure:

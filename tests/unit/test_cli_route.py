@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from schemas.content import ContentRule
 from schemas.control import Breaker, Judge, RouteTarget
-from schemas.flow import Dispatch, Miss
+from schemas.flow import Accepted, Dispatch, Miss, Refused
 from schemas.request import Request
 from schemas.routing import Features, Latency
 from scripts.cli.app import app
@@ -18,17 +19,19 @@ from scripts.cli.fault import Fault
 from scripts.cli.route import explained
 from scripts.local.parts import SAMPLE_CONFIG
 from streams.control import ControlView, with_object
-from streams.questions import needs_of
-from streams.runtime.outcome import Forward
+from streams.runtime.outcome import Finish, Forward
 from streams.runtime.stage import Stateless
 from streams.stages.route import decide
-from streams.stages.validate import input_tokens
+from streams.stages.validate import decide as validate
 from tests.unit.examples import (
     NOW_MS,
+    PROMPT_CANARY,
     breaker,
     control,
+    delivery,
     deployment,
     finished,
+    forwarded,
     latency,
     miss,
     request_json,
@@ -36,7 +39,7 @@ from tests.unit.examples import (
     tenant,
     view,
 )
-from tests.unit.routing import ALL, CHEAP, DEAR, choice_in, offering, three
+from tests.unit.routing import ALL, CHEAP, DEAR, offering, three
 
 # the tokenizer's package opens its vocabulary, once, with a function that Python 3.11 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")
@@ -156,8 +159,12 @@ def test_it_says_what_the_stage_does(
 
 
 def _dispatched(asked: Request, configured: ControlView) -> list[str]:
-    tokens = input_tokens(asked, choice_in(configured), configured)
-    event: Miss = miss(asked.request_id, needs=needs_of(asked), input_tokens=tokens)
+    given = delivery(asked.encode())
+    let_in = forwarded(validate(given, view(Stateless(), control=configured, delivery=given)))[0].event
+    if isinstance(let_in, Refused):
+        return []
+    assert isinstance(let_in, Accepted)
+    event: Miss = miss(asked.request_id, needs=let_in.summary.needs, input_tokens=let_in.input_tokens)
     outcome = decide(event, view(Stateless(), control=configured))
     if not isinstance(outcome, Forward):
         return []
@@ -211,6 +218,53 @@ def test_the_tenants_own_default_for_the_length_of_answers_counts() -> None:
 
     assert told.failure is not None
     assert told.failure.field == "params.max_tokens"
+
+
+FORBIDDING = (ContentRule(name="no-thyme", words=("thyme",)),)
+
+
+@pytest.mark.parametrize(
+    ("configured", "asked", "code"),
+    [
+        (control(tenant(enabled=False)), {}, "unauthenticated"),
+        (control(tenant(content_rules=FORBIDDING)), {}, "content_blocked"),
+        (control(route(content_rules=FORBIDDING)), {}, "content_blocked"),
+        (control(), {"deadline_ms": NOW_MS}, "deadline_exceeded"),
+    ],
+    ids=["its tenant is switched off", "the tenant forbids its words", "the route does", "its time is over"],
+)
+def test_what_is_refused_before_it_is_routed_is_asked_nowhere(
+    configured: ControlView, asked: dict[str, Any], code: str
+) -> None:
+    content = f"Tell me: {PROMPT_CANARY}"
+    value = request_json(messages=[{"role": "user", "content": content}], **asked)
+
+    told = explained(Request.decode(value), configured, NOW_MS)
+
+    assert told.route == "default"
+    assert told.targets == ()
+    assert told.failure is not None
+    assert told.failure.code == code
+    assert told.failure == _refusal(value, configured)
+
+
+def _refusal(value: bytes, configured: ControlView) -> Any:
+    """By the stage itself."""
+    given = delivery(value)
+    outcome = validate(given, view(Stateless(), control=configured, delivery=given))
+    if isinstance(outcome, Finish):
+        return outcome.completion.failure
+    refused = forwarded(outcome)[0].event
+    assert isinstance(refused, Refused)
+    return refused.failure
+
+
+def test_what_is_refused_before_it_is_routed_is_a_finding_and_says_why() -> None:
+    shown = by_the_sample(deadline_ms=1_000)
+
+    assert shown.exit_code == 1
+    assert "refused before anybody is asked: deadline_ms 1000 is" in shown.stdout
+    assert "deadline_ms 1000 is" in json.loads(by_the_sample("--json", deadline_ms=1_000).stdout)["refused"]
 
 
 def test_a_tenant_that_is_not_configured_is_named() -> None:

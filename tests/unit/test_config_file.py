@@ -59,6 +59,18 @@ def test_an_empty_file_holds_nothing() -> None:
             TENANT + "limits = { requests_per_minute = 0 }\n",
             "my.toml: tenant acme: limits.requests_per_minute must be at least 1, not 0",
         ),
+        (
+            TENANT + "limits = { tokens_per_day = 9_223_372_036_854_775_808 }\n",
+            "my.toml: tenant acme: limits.tokens_per_day must be at most 9223372036854775807",
+        ),
+        (
+            TENANT + "max_deferred = 9_223_372_036_854_775_808\n",
+            "my.toml: tenant acme: max_deferred must be at most 100000",
+        ),
+        (
+            DEPLOYMENT + "features = { m = { context_tokens = 1_000_000_000_000_000_000_000 } }\n",
+            "my.toml: deployment main: features.m.context_tokens must be at most 9223372036854775807",
+        ),
         (DEPLOYMENT.replace("openai", "opnai"), "my.toml: deployment main: provider must be 'openai' or 'anthropic'"),
         (DEPLOYMENT + 'base_url = "no address"\n', "my.toml: deployment main: base_url "),
         (ROUTE.replace('[{ deployment = "main", model = "m" }]', "[]"), "my.toml: route default: targets must not be"),

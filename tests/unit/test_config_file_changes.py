@@ -1,9 +1,11 @@
 """What applying a configuration would write, and how it is shown."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from schemas.control import Breaker, Deployment, Limits, Route, RouteTarget, Tenant, control_key
+from schemas.control import CONTROL, Breaker, Deployment, Limits, Route, RouteTarget, Tenant, control_key
 from scripts.cli.config_diff import (
     Added,
     Change,
@@ -67,6 +69,14 @@ def test_a_change_shows_the_fields_it_touches_with_what_they_were() -> None:
         'tier: default -> "trial", limits: default -> {"requests_per_minute":30}',
     )
     assert described(Changed(after, ACME))[2].endswith('limits: {"requests_per_minute":30} -> default')
+
+
+def test_the_largest_limit_that_is_taken_can_be_shown_written_and_read_back() -> None:
+    most = Tenant(name="acme", open=True, limits=Limits(tokens_per_day=2**63 - 1))
+    assert summary(most) == 'open=true, limits={"tokens_per_day":9223372036854775807}'
+    assert CONTROL.validate_json(most.encode()) == most
+    with pytest.raises(ValidationError):
+        Limits(tokens_per_day=2**63)
 
 
 def test_a_key_is_shown_by_the_beginning_of_its_hash() -> None:

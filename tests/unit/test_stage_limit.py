@@ -42,6 +42,16 @@ from tests.unit.examples import (
 from tests.unit.limiter import MINUTE_MS, Limiter, for_users, limiter, priced, refused
 
 
+def test_the_largest_limits_that_can_be_written_are_kept_like_any_other() -> None:
+    most = 2**63 - 1
+    limits = Limits(**dict.fromkeys(Limits.model_fields, most))
+
+    limited = Limiter(control(tenant(limits=limits, user_limits=limits)))
+
+    assert limited.admits(user_id="mia", input_tokens=900)
+    assert limited.admits(user_id="mia", input_tokens=900)
+
+
 def test_a_request_goes_on_under_its_namespace_with_all_that_the_cache_must_know() -> None:
     event = accepted(user_id="ada", prompt=prompt(temperature=0.5))
 
