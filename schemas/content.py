@@ -34,7 +34,7 @@ def _linear(pattern: str) -> str:
 
 
 Pattern = Annotated[str, Field(min_length=1, max_length=_MOST_PATTERN_CHARS), AfterValidator(_linear)]
-Word = Annotated[str, Field(min_length=1, max_length=100)]
+Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"\S")]
 
 
 class Redaction(Model):

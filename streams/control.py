@@ -75,7 +75,7 @@ class ControlView:
         """Which route each rule leads to: made once, since every request asks."""
         found: dict[Rule, Route] = {}
         for name in sorted(self.routes):
-            for rule in _rules_of(self.routes[name]):
+            for rule in rules_of(self.routes[name]):
                 found.setdefault(rule, self.routes[name])
         return found
 
@@ -142,7 +142,8 @@ class ControlView:
         return {}
 
 
-def _rules_of(route: Route) -> Iterator[Rule]:
+def rules_of(route: Route) -> Iterator[Rule]:
+    """What it is found by; the one named `default` also where nothing else is found."""
     for whose, names in (("tenant", route.tenants), ("tier", route.tiers)):
         for name in names:
             yield from ((f"{whose} and task", name, task) for task in route.tasks)

@@ -83,12 +83,12 @@ def _for_model(control: ControlView, route: Route, model: str) -> Route | None:
 def _default_route(control: ControlView, tenant: Tenant | None, model: str) -> Route | None:
     """It carries a named model only where a deployment of it has that very model."""
     default = control.routes.get(DEFAULT_ROUTE)
-    if default is None or not _is_for(default, tenant):
+    if default is None or not is_for(default, tenant):
         return None
     return default if model == AUTO or _serves(control, default, model) else None
 
 
-def _is_for(route: Route, tenant: Tenant | None) -> bool:
+def is_for(route: Route, tenant: Tenant | None) -> bool:
     if tenant is None:
         return not route.tenants and not route.tiers
     return (not route.tenants or tenant.name in route.tenants) and (not route.tiers or tenant.tier in route.tiers)

@@ -45,7 +45,9 @@ def _parsed(text: str, file: str, given: Mapping[str, str]) -> tuple[ConfigObjec
     problems = [*_unused(text, given)]
     for kind, table in _tables(document, problems):
         try:
-            objects.append(_object(kind, table, given))
+            read = _object(kind, table, given)
+            objects.append(read)
+            problems += (f"{_title(kind, table)}: {each}" for each in _misread(table, read.model_dump()))
         except _NotGiven as missing:
             problems.append(f"{_title(kind, table)}: ${{{missing}}} has no value; give one with --set {missing}=…")
         except ValidationError as error:
@@ -58,6 +60,24 @@ def _parsed(text: str, file: str, given: Mapping[str, str]) -> tuple[ConfigObjec
 
 def _object(kind: str, table: Mapping[str, Any], given: Mapping[str, str]) -> ConfigObject:
     return _MODELS[kind].model_validate(_filled(dict(table), given))
+
+
+def _misread(said: Any, read: Any, field: str = "") -> Iterator[str]:
+    """A number is no switch, nor the other way round, although Python would take true for 1."""
+    match said, read:
+        case dict(), dict():
+            found = cast("dict[str, Any]", read)
+            for key, value in cast("dict[str, Any]", said).items():
+                yield from _misread(value, found.get(key), f"{field}.{key}" if field else key)
+        case list(), list() | tuple():
+            for at, (value, of_it) in enumerate(zip(cast("list[Any]", said), cast("list[Any]", read), strict=False)):
+                yield from _misread(value, of_it, f"{field}.{at}")
+        case bool(), int() | float() if not isinstance(read, bool):
+            yield f"{field} must be a number, not {str(said).lower()}"
+        case int() | float(), bool() if not isinstance(said, bool):
+            yield f"{field} must be true or false, not {said}"
+        case _:
+            pass
 
 
 def _tables(document: Mapping[str, Any], problems: list[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -14,8 +14,8 @@ _CANNOT = (
 )
 _HOW = r"(?: (?:really|currently|directly|personally|legally|ethically|in good conscience))?"
 _DOES = (
-    r"help(?! but| it\b| myself| (?:falling|feeling|laughing|noticing|smiling|thinking|wondering))|assist|comply|provide"
-    r"|answer(?! for)|do (?:that|this|so)(?! (?:again|any ?more|alone))|fulfil|support|discuss|share|engage"
+    r"help(?! but| it\b| myself| (?:falling|feeling|laughing|noticing|smiling|thinking|wondering))|assist|comply"
+    r"|provide|answer(?! for)|do (?:that|this|so)(?! (?:again|any ?more|alone))|fulfil|support|discuss|share|engage"
     r"|(?:create|generate)(?![^.!?\n]*\bwithout\b)"
 )
 _DOES_SORRY = (

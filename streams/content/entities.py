@@ -165,12 +165,12 @@ def _card(candidate: bytes) -> int:
 
 def _iban(candidate: bytes) -> int:
     """As many letters and digits as its country's have."""
-    length = _iban_length(candidate[:2].decode())
-    compact = candidate.replace(b" ", b"")[:length].decode()
+    length = _iban_length(candidate[:2].decode().upper())
+    compact = candidate.translate(None, b" -")[:length].decode().upper()
     if length is None or len(compact) < length or not _has_check_digits(compact) or not iban.is_valid(compact):
         return 0
     taken = length
-    while len(candidate[:taken].replace(b" ", b"")) < length:
+    while len(candidate[:taken].translate(None, b" -")) < length:
         taken += 1
     return taken
 
@@ -232,9 +232,9 @@ def _kinds() -> dict[Entity, _Kind]:
     """Compiled when first asked for: most workers never are."""
     return {
         "secret": _Kind(Matcher(*map(_begun, SECRETS.values())), is_open=True),
-        "iban": _Kind(Matcher(r"[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}"), _iban),
+        "iban": _Kind(Matcher(r"(?i:[A-Z]{2}\d{2}(?:[ \-]?[A-Z0-9]){11,30})"), _iban),
         "credit_card": _Kind(
-            Matcher(r"\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{1,7}", r"\d{4}[ -]\d{6}[ -]\d{4,5}", r"\d{13,19}"), _card
+            Matcher(r"\d{4}[ .\-]\d{4}[ .\-]\d{4}[ .\-]\d{1,7}", r"\d{4}[ -]\d{6}[ -]\d{4,5}", r"\d{13,19}"), _card
         ),
         "email": _Kind(Matcher(r"[A-Za-z0-9._%+'\-À-ɏ]+@(?:[A-Za-z0-9\-À-ɏ]+\.)+[A-Za-z]{2,24}"), is_open=True),
         "ssn": _Kind(Matcher(r"\d{3}-\d{2}-\d{4}"), _ssn),

@@ -1,5 +1,6 @@
-"""A text as whoever reads it will: without the characters that nobody sees, and with JSON's escapes for what they
-stand for, which is nothing where it is such a character. Models read both as if they were not there.
+"""A text as whoever reads it will: without the characters that nobody sees, with JSON's escapes for what they stand
+for, which is nothing where it is such a character, and with plain spaces, hyphens, digits and letters for those that
+look the same. Models read all of it as if it had been written so.
 """
 
 import re
@@ -12,11 +13,19 @@ _UNSEEN = (
     "\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 """Unicode's Default_Ignorable_Code_Point, and the marks of interlinear annotation. Other format characters are seen."""
+_SPACES, _HYPHENS = "\u00a0\u2000-\u200a\u202f\u205f\u3000", "\u2010\u2011"
+_WIDE = "\uff0b\uff0d\uff0e\uff10-\uff19\uff20-\uff3a\uff3f\uff41-\uff5a"
+"""Of the full width, what the values that are looked for are made of."""
+_PLAIN = {
+    **dict.fromkeys((0xA0, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000), " "),
+    **dict.fromkeys((0x2010, 0x2011), "-"),
+    **{wide: chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F) if re.match(f"[{_WIDE}]", chr(wide))},
+}
 _PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = rf'{_PAIR}|\\(?:u[0-9a-fA-F]{{4}}|["\\/bfnrt])'
 _ESCAPES = re.compile(_ESCAPE)
 _HIDDEN = re.compile(f"[{_UNSEEN}]+")
-_TOKENS = re.compile(f"{_ESCAPE}|[{_UNSEEN}]+")
+_TOKENS = re.compile(f"{_ESCAPE}|[{_UNSEEN}]+|[{_SPACES}{_HYPHENS}{_WIDE}]")
 _ONE_ESCAPE = re.compile(_ESCAPE.encode())
 _LONGEST_BEFORE = 5
 """Bytes of an escape that may stand before one of its own letters."""
@@ -99,13 +108,12 @@ class Reading:
 
 
 def as_read(text: str) -> str:
-    return _HIDDEN.sub("", _ESCAPES.sub(_meant, text))
+    return _HIDDEN.sub("", _ESCAPES.sub(_meant, text)).translate(_PLAIN)
 
 
 def _sizes(token: re.Match[str]) -> tuple[int, int]:
     """In bytes: as it is written, and as it is read."""
-    read = _HIDDEN.sub("", _meant(token)) if token[0][0] == "\\" else ""
-    return len(token[0].encode()), len(read.encode())
+    return len(token[0].encode()), len(as_read(token[0]).encode())
 
 
 def _meant(escape: re.Match[str]) -> str:

@@ -47,6 +47,10 @@ class Matcher:
 
 
 def words(said: Sequence[str]) -> Matcher:
-    """Whole words, in upper or lower case, of whatever script."""
-    longest_first = "|".join(cast("str", _re2.escape(each)) for each in sorted(said, key=len, reverse=True))
+    """Whole words, in upper or lower case, of whatever script. Between those of a phrase there is any white space."""
+    longest_first = "|".join(map(_phrase, sorted(said, key=len, reverse=True)))
     return Matcher(rf"(?i:(?:^|{_NO_LETTER})({longest_first})(?:{_NO_LETTER}|$))", group=1)
+
+
+def _phrase(said: str) -> str:
+    return r"\s+".join(cast("str", _re2.escape(each)) for each in said.split())

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from schemas.control import Deployment, Judge, Route, RouteTarget, Tenant
+from schemas.content import ContentRule
+from schemas.control import AnyControl, Deployment, Judge, Route, RouteTarget, Tenant
 from schemas.postprocess import PostProcess
 from schemas.topics import TOPICS
 from scripts.cli.clickhouse_checks import schema
@@ -19,7 +20,7 @@ from sinks.migrate import migrations
 from streams.control import ControlView
 from streams.provider_keys import ProviderKeys
 from streams.runtime.cluster import Problem
-from tests.unit.examples import control, deployment, route
+from tests.unit.examples import control, deployment, route, tenant
 
 OPENAI = Deployment(name="openai-main", provider="openai", key_ref="openai_api_key", models={"m": "m"})
 SOUND = ControlView(
@@ -60,7 +61,10 @@ def test_what_does_not_fit_together_or_cannot_be_read_is_told_one_by_one() -> No
 
 
 GONE = RouteTarget(deployment="gone", model="m")
-JUDGE = Judge(targets=(RouteTarget(deployment="other", model="gpt-5-mini"),), at_least=0.7)
+JUDGE = Judge(targets=(RouteTarget(deployment="other", model="gpt-9"),), at_least=0.7)
+TWO_MODELS = (RouteTarget(deployment="openai-1", model="gpt-5-mini"), RouteTarget(deployment="other", model="gpt-9"))
+SERVED = (RouteTarget(deployment="openai-1", model="gpt-5-mini"),)
+RULES = tuple(ContentRule(name="codes", words=(word,)) for word in ("nile", "rhine"))
 
 
 @pytest.mark.parametrize(
@@ -80,11 +84,90 @@ JUDGE = Judge(targets=(RouteTarget(deployment="other", model="gpt-5-mini"),), at
 )
 def test_a_route_that_would_ask_again_and_never_does_is_told(changes: dict[str, Any], todo: str | None) -> None:
     told = inconsistencies(
-        control(deployment("other"), route("default", "openai-1", "other", models=("gpt-5-mini",), **changes))
+        control(deployment("other", "gpt-9"), route("default", models=("gpt-5-mini",), targets=TWO_MODELS, **changes))
     )
 
     assert [each for each in told if todo is None or todo not in each] == []
     assert len(told) == (todo is not None)
+
+
+def told_of(*objects: AnyControl) -> tuple[str, ...]:
+    """Beside a tenant, a deployment and a default route that fit together."""
+    assert inconsistencies(control(route(targets=SERVED))) == ()
+    return inconsistencies(control(route(targets=SERVED), *objects))
+
+
+@pytest.mark.parametrize(
+    ("objects", "says"),
+    [
+        (
+            (deployment("reserved", tiers=("golden",)),),
+            "deployment reserved: no tenant is of its tiers (golden); tenants are of: standard",
+        ),
+        (
+            (route("r", tiers=("golden",), targets=SERVED),),
+            "route r: no tenant is of its tiers (golden); tenants are of: standard",
+        ),
+        (
+            (tenant(content_rules=RULES),),
+            "tenant acme: content_rules has codes 2 times; give each a name of its own",
+        ),
+        (
+            (route("default", targets=SERVED, content_rules=RULES),),
+            "route default: content_rules has codes 2 times; give each a name of its own",
+        ),
+        (
+            (deployment("empty", models={"m": " "}),),
+            "deployment empty: models says nothing for m; write the provider's name for it",
+        ),
+        (
+            (route("a", models=("gpt-5-mini", "fast"), targets=SERVED), route("b", models=("fast",), targets=SERVED)),
+            "route b: what leads to it leads to a, first by name; take one out, or part them",
+        ),
+        (
+            (route("spare", targets=SERVED, models=(), tasks=()),),
+            "route spare: nothing leads to it; name models, tasks, tenants or tiers, or call it default",
+        ),
+        (
+            (
+                deployment("other"),
+                route(
+                    "default",
+                    targets=(*SERVED, RouteTarget(deployment="other", model="gpt-5-mini")),
+                    cascade=True,
+                    postprocess=PostProcess(refusal="require"),
+                ),
+            ),
+            "route default: all targets of its cascade are of one model; name another, or leave cascade out",
+        ),
+        (
+            (tenant(postprocess=PostProcess(re_ask=True)),),
+            "tenant acme: re_ask is for JSON that fails its check; set postprocess.structure",
+        ),
+    ],
+)
+def test_what_can_never_work_is_told_with_what_to_do(objects: tuple[AnyControl, ...], says: str) -> None:
+    assert told_of(*objects) == (says,)
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        (tenant(tier="golden"), deployment("reserved", tiers=("golden", "platinum"))),
+        (tenant(content_rules=RULES[:1]), route(targets=SERVED, content_rules=RULES[1:])),
+        (
+            route("a", models=("gpt-5-mini", "fast"), targets=SERVED),
+            route("b", models=("fast", "slow"), targets=SERVED),
+        ),
+        (tenant(postprocess=PostProcess(re_ask=True, structure="check")),),
+        (
+            tenant(postprocess=PostProcess(re_ask=True)),
+            route("json", tasks=("extract",), targets=SERVED, postprocess=PostProcess(structure="check")),
+        ),
+    ],
+)
+def test_what_works_for_somebody_is_not_complained_of(objects: tuple[AnyControl, ...]) -> None:
+    assert told_of(*objects) == ()
 
 
 def test_a_key_is_looked_for_and_never_shown(tmp_path: Path) -> None:

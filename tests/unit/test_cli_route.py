@@ -164,6 +164,7 @@ def _dispatched(asked: Request, configured: ControlView) -> list[str]:
     if isinstance(let_in, Refused):
         return []
     assert isinstance(let_in, Accepted)
+    assert let_in.summary is not None
     event: Miss = miss(asked.request_id, needs=let_in.summary.needs, input_tokens=let_in.input_tokens)
     outcome = decide(event, view(Stateless(), control=configured))
     if not isinstance(outcome, Forward):

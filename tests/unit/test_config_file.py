@@ -71,6 +71,13 @@ def test_an_empty_file_holds_nothing() -> None:
             DEPLOYMENT + "features = { m = { context_tokens = 1_000_000_000_000_000_000_000 } }\n",
             "my.toml: deployment main: features.m.context_tokens must be at most 9223372036854775807",
         ),
+        (TENANT + "cache_ttl_s = true\n", "my.toml: tenant acme: cache_ttl_s must be a number, not true"),
+        (TENANT + "semantic = { threshold = true }\n", "my.toml: tenant acme: semantic.threshold must be a number"),
+        (TENANT + "enabled = 0\n", "my.toml: tenant acme: enabled must be true or false, not 0"),
+        (
+            ROUTE.replace('model = "m"', 'model = "m", weight = true'),
+            "my.toml: route default: targets.0.weight must be a number, not true",
+        ),
         (DEPLOYMENT.replace("openai", "opnai"), "my.toml: deployment main: provider must be 'openai' or 'anthropic'"),
         (DEPLOYMENT + 'base_url = "no address"\n', "my.toml: deployment main: base_url "),
         (ROUTE.replace('[{ deployment = "main", model = "m" }]', "[]"), "my.toml: route default: targets must not be"),
@@ -105,6 +112,13 @@ def test_a_value_is_filled_in_from_what_is_given() -> None:
     (found,) = parse(ADDRESS, FILE, {"address": "http://127.0.0.1:8081/v1"})
     assert isinstance(found, Deployment)
     assert str(found.base_url) == "http://127.0.0.1:8081/v1"
+
+
+def test_a_number_or_a_switch_may_be_filled_in() -> None:
+    (read,) = parse(
+        TENANT.replace("true", '"${open}"') + 'weight = "${weight}"\n', FILE, {"open": "true", "weight": "3"}
+    )
+    assert read == Tenant(name="acme", open=True, weight=3)
 
 
 def test_a_value_with_a_default_needs_none_to_be_given() -> None:

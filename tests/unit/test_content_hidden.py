@@ -25,13 +25,15 @@ UNSEEN = (
     "\u00ad\u034f\u061c\u115f\u17b4\u180b\u180e\u180f\u200b\u200d\u202e\u2060\u206f\u3164\ufe0f\ufeff\uffa0"
     "\ufff0\ufff9\ufffb\U0001bca0\U0001d173\U0001d17a\U000e0001\U000e0061\U000e0100\U000e0fff"
 )
-SEEN = "\u00a0\u0600\u06dd\u070f\u3000\u3165\uff9f\ufffc\ufffd\U0001d172\U0001d17b\U000dffff\U000e1000"
+SEEN = "\u0600\u06dd\u070f\u3165\uff9f\ufffc\ufffd\U0001d172\U0001d17b\U000dffff\U000e1000"
 texts = st.lists(
     st.sampled_from(
         ("a", "é", "語", "😀", "\\", "\\\\", r"\n", r"\"", r"\/", r"\u0041", r"\u00e9", r"\u8a9e", "u", "n")
     )
     | st.sampled_from((r"\ud83d\ude00", r"\ud83d", r"\ude00", r"\udb40\udc61", r"\u200b", r"\u00AD", "0041", "b"))
-    | st.sampled_from(("\u200b", "\u00ad", "\U000e0061", "\ufe0f")),
+    | st.sampled_from(
+        ("\u200b", "\u00ad", "\U000e0061", "\ufe0f", "\u00a0", "\u2011", "４", "＠", r"\u00a0", r"\uff14")
+    ),
     max_size=14,
 ).map("".join)
 
@@ -70,6 +72,24 @@ def test_a_forbidden_word_is_found_whether_what_nobody_sees_in_it_is_written_out
 def test_what_is_seen_keeps_what_it_is_in_from_being_a_word(seen: str) -> None:
     assert as_read(f"th{seen}yme") == f"th{seen}yme"
     assert not is_refused(json.dumps(f"th{seen}yme"))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("\u00a0", " "), ("\u202f", " "), ("\u2011", "-"), ("４", "4"), ("ｂ", "b")]
+)
+def test_what_looks_like_a_plain_character_is_read_as_that(written: str, read: str) -> None:
+    assert as_read(f"th{written}yme") == f"th{read}yme"
+    assert as_read(json.dumps(f"th{written}yme")) == f'"th{read}yme"'
+
+
+def test_a_phrase_is_found_whatever_white_space_is_in_it() -> None:
+    rules = control(tenant(content_rules=(ContentRule(name="secret", words=(" project  thyme ",)),)))
+    guard = guard_of(rules, ticket())
+    assert guard is not None
+    for text in ("Project thyme", "project\n  thyme!", "project\u00a0thyme", "project\tTHYME"):
+        assert guard.let_out(Output(content=text)).blocked is not None, text
+    for text in ("projectthyme", "project of thyme"):
+        assert guard.let_out(Output(content=text)).blocked is None, text
 
 
 @pytest.mark.parametrize(
