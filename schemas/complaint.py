@@ -6,6 +6,7 @@ Nothing of a prompt is ever repeated, and of other values only numbers and short
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any
 
 from pydantic import ValidationError
@@ -60,8 +61,10 @@ PATTERNS: dict[str, str] = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]*$": "must start with a letter or digit and hold only letters, digits and . _ -",
     r"^[A-Za-z0-9_-]{1,64}$": "must be 1 to 64 letters, digits, _ or -",
     MONEY_PATTERN: 'must be an amount of USD such as "0.05", with at most nine digits behind the point',
+    r"^[0-9a-f]{64}$": "must be a SHA-256 in 64 hexadecimal digits: `millrace config hash-key` makes one of a key",
     PRINTED_PATTERN: "must not hold control characters, nor blanks only",
 }
+_BOUNDS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
 _CHOICES = frozenset({"literal_error", "union_tag_invalid"})
 
 
@@ -87,7 +90,7 @@ def complaint(error: ValidationError, model: type[Model] = Request) -> Complaint
     worst = min(faults, key=_rank)
     others = "many" if error.error_count() > MAX_WEIGHED_ERRORS else len(faults) - 1
     more = f" ({others} more to correct)" if others else ""
-    sentence = f"{_subject(worst)} {_what_is_wrong(worst)}"
+    sentence = _what_is_wrong(worst) if _speaks_for_itself(worst) else f"{_subject(worst)} {_what_is_wrong(worst)}"
     return Complaint(".".join(worst.place.shown) or None, sentence[: MAX_MESSAGE_CHARS - len(more)] + more)
 
 
@@ -128,6 +131,11 @@ def _subject(fault: _Fault) -> str:
     return f"a key of {shown}" if fault.errors[0]["loc"][-1] == KEY_STEP else f"an entry of {shown}"
 
 
+def _speaks_for_itself(fault: _Fault) -> bool:
+    """What is said of a whole object begins with the field that does not fit."""
+    return not fault.place.path and fault.errors[0]["type"] == "value_error"
+
+
 def _rank(fault: _Fault) -> int:
     """Another version explains every other error; a misspelt name, or a wrong kind, explains what is missing."""
     first = fault.errors[0]
@@ -153,12 +161,12 @@ def _what_is_wrong(fault: _Fault) -> str:
 
 
 def _demand(error: ErrorDetails) -> str:
-    kind, context = error["type"], _context(error)
+    kind, context = _kind(error), _context(error)
     match kind:
         case "value_error":
             return str(context["error"])
         case "json_invalid":
-            return f"is not readable JSON ({context['error']}): send one JSON object per record"
+            return _unreadable(context["error"])
         case "string_pattern_mismatch":
             return PATTERNS.get(context["pattern"], f"must match {context['pattern']}")
         case "string_too_short" | "too_short" if context["min_length"] == 1:
@@ -166,6 +174,18 @@ def _demand(error: ErrorDetails) -> str:
         case _:
             template = MUST.get(kind)
             return template.format(**context) if template else f"is not valid ({kind.replace('_', ' ')})"
+
+
+def _kind(error: ErrorDetails) -> str:
+    """No bound says anything of what is no number, or is endless."""
+    is_endless = isinstance(error["input"], float) and not isfinite(error["input"])
+    return "finite_number" if is_endless and error["type"] in _BOUNDS else error["type"]
+
+
+def _unreadable(why: str) -> str:
+    if why.startswith("recursion limit"):
+        return f"is nested too deeply ({why}): send fewer objects and lists in one another"
+    return f"is not readable JSON ({why}): send one JSON object per record"
 
 
 def _echo(fault: _Fault) -> str:

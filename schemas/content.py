@@ -75,7 +75,7 @@ class ContentRule(Model):
         default=(), description="whole words or phrases, in upper or lower case"
     )
     patterns: Annotated[tuple[Pattern, ...], Field(max_length=100)] = Field(default=(), description="in RE2's syntax")
-    max_chars: Annotated[int, Field(ge=1)] | None = Field(default=None, description="of all messages together")
+    max_chars: Annotated[int, Field(ge=1)] | None = Field(default=None, description="of all messages and tools together")
     action: Literal["refuse", "mask"] = Field(default="refuse", description="mask: [REMOVED] in place of what is found")
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from schemas.request import Request
 from schemas.response import Failure
 from schemas.topics import MAX_REQUEST_BYTES, REQUESTS, VALIDATED, Topic
 from schemas.wire import Origin
+from streams.coherence import incoherent
 from streams.content.guard import guard_of
 from streams.control import ControlView
 from streams.cost.tokens import estimate_tokens, load_vocabulary
@@ -90,7 +91,7 @@ def overdue(request: Request, now_ms: int) -> Failure | None:
 def accept(request: Request, ticket: Ticket, delivery: Delivery, view: View[Stateless]) -> Accepted | Failure:
     """What goes on of a request in time, whose tenant has proved who it is, or for whom an operator vouches."""
     control = view.control
-    excess = too_many(request)
+    excess = too_many(request) or incoherent(request)
     if excess is not None:
         return excess
     choice = choose_route(control, ticket)

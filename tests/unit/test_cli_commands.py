@@ -1,9 +1,11 @@
 """The command line as a whole: what it lists, what help says, and how it ends when something is wrong."""
 
 import hashlib
+import re
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from scripts.cli.doctor import looked_at
 from scripts.cli.fault import Fault, Stopped, sentence_of
 from scripts.stack.errors import StartError
 
+README = Path(__file__).parents[2] / "README.md"
 HEAVY = ("faust", "openai", "anthropic", "aiokafka", "chdb", "clickhouse_connect", "genai_prices", "uvicorn")
 
 
@@ -42,6 +45,12 @@ def paths() -> list[tuple[str, ...]]:
 def test_the_list_of_commands_says_of_each_what_its_own_help_says(name: str) -> None:
     assert COMMANDS[name] in flat(run("--help").stdout)
     assert COMMANDS[name] in flat(run(name, "--help").stdout)
+
+
+def test_the_readme_names_every_command_and_no_other() -> None:
+    _, _, section = README.read_text().partition("## Commands\n")
+    listed = section.partition("lists them: ")[2].partition(". Each has")[0]
+    assert sorted(re.findall("`([a-z-]+)`", listed)) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("path", paths(), ids=" ".join)

@@ -71,6 +71,18 @@ def test_an_empty_file_holds_nothing() -> None:
             DEPLOYMENT + "features = { m = { context_tokens = 1_000_000_000_000_000_000_000 } }\n",
             "my.toml: deployment main: features.m.context_tokens must be at most 9223372036854775807",
         ),
+        (
+            ROUTE + "cascade = true\n",
+            "my.toml: route default: cascade needs a second of targets: name the next model there",
+        ),
+        (
+            TENANT + 'key_sha256 = ["acme-key"]\n',
+            "my.toml: tenant acme: key_sha256.0 must be a SHA-256 in 64 hexadecimal digits: `millrace config hash-key`",
+        ),
+        (
+            TENANT + "semantic = { threshold = nan }\n",
+            "my.toml: tenant acme: semantic.threshold must be a finite number",
+        ),
         (TENANT + "cache_ttl_s = true\n", "my.toml: tenant acme: cache_ttl_s must be a number, not true"),
         (TENANT + "semantic = { threshold = true }\n", "my.toml: tenant acme: semantic.threshold must be a number"),
         (TENANT + "enabled = 0\n", "my.toml: tenant acme: enabled must be true or false, not 0"),
