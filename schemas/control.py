@@ -152,6 +152,27 @@ class RouteTarget(Model):
     )
 
 
+def _named(targets: tuple[RouteTarget, ...]) -> tuple[RouteTarget, ...]:
+    for target in targets:
+        if target.model is None:
+            raise ValueError(f"names no model at {target.deployment}: a judge is no model that was asked for; name it")
+    return targets
+
+
+class Judge(Model):
+    """Another model reads question and answer, and gives a mark from 0 to 1. One that cannot be asked, or says nothing
+    readable, lets the answer pass.
+    """
+
+    targets: Annotated[tuple[RouteTarget, ...], Field(min_length=1, max_length=10), AfterValidator(_named)] = Field(
+        description="who is asked, in order; each once"
+    )
+    at_least: Annotated[float, Field(ge=0, le=1, description="an answer with a lower mark does not pass")]
+    instruction: Annotated[str, Field(min_length=1, max_length=2_000)] | None = Field(
+        default=None, description="what a good answer is here, in a few sentences; default: it does what was asked"
+    )
+
+
 def _default_timeouts() -> dict[Priority, int]:
     return {"high": 5_000, "normal": 15_000, "low": 60_000}
 
@@ -204,6 +225,7 @@ class Route(Model):
         default=False,
         description="an answer that does not pass a required check of `postprocess` leads to the next target's model",
     )
+    judge: Judge | None = Field(default=None, description="reads each answer that has passed all other checks")
 
     @model_validator(mode="after")
     def _a_cascade_has_somewhere_to_go(self) -> Self:

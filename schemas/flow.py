@@ -245,6 +245,10 @@ class Plan(InternalEvent):
     when_busy: Literal["wait", "elsewhere"] = "wait"
     rules: Annotated[AnswerRules | None, Meta(description="of post-processing; null where there are none")] = None
     guard: MaybeAnswerGuard = None
+    judge_from: Annotated[
+        int | None,
+        Meta(description="targets from there on are judges of answers and asked for none; null: no judge"),
+    ] = None
 
 
 class Round(InternalEvent):
@@ -263,11 +267,33 @@ class Round(InternalEvent):
     held_steps: Annotated[dict[str, str], Meta(description="what post-processing said of it")] = field(
         default_factory=dict[str, str]
     )
+    judged: "Annotated[Completion | None, Meta(description='whose answer a judge is asked about; not booked yet')]" = (
+        None
+    )
 
 
 def round_name(ticket: Ticket, asked: Round | None) -> str:
-    """What is called for once. Behind a sign with which no identity begins: a request id may end in anything."""
-    return ticket.identity if asked is None else f"#{asked.number}/{ticket.identity}"
+    """What is called for once. Behind a sign with which no identity begins: a request id may end in anything. Two who
+    answered in the same round are both judged: what either was paid is booked only with its verdict.
+    """
+    if asked is None:
+        return ticket.identity
+    if asked.judged is None:
+        return f"#{asked.number}/{ticket.identity}"
+    answered = "".join(attempt.attempt_id for attempt in asked.judged.attempts[-1:])
+    return f"#{asked.number}~{answered}/{ticket.identity}"
+
+
+def is_judging(asked: Round | None) -> bool:
+    return asked is not None and asked.judged is not None
+
+
+def asked_in(plan: Plan, asked: Round | None) -> range:
+    """Which of the plan's targets a round may be put to: judges stand behind all others."""
+    end = len(plan.targets) if plan.judge_from is None else plan.judge_from
+    if asked is None:
+        return range(end)
+    return range(asked.from_target, end) if asked.judged is None else range(end, len(plan.targets))
 
 
 class Dispatch(InternalEvent):

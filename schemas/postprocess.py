@@ -54,6 +54,13 @@ class PostProcess(Model):
     )
 
 
+class JudgeRule(InternalEvent):
+    """What another model is to say of an answer for it to pass."""
+
+    at_least: float
+    instruction: str | None = None
+
+
 class AnswerRules(InternalEvent):
     """What tenant and route say together, when the plan was made: what has begun goes on as it was begun."""
 
@@ -67,3 +74,4 @@ class AnswerRules(InternalEvent):
     re_ask: bool = False
     cascade: Annotated[bool, Meta(description="another round goes on to the next model of the plan")] = False
     otherwise: Otherwise = "fail"
+    judge: Annotated[JudgeRule | None, Meta(description="of answers that pass everything else")] = None

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from schemas.control import Deployment, Route, RouteTarget, Tenant
 from schemas.flow import Target, Ticket
 from schemas.routing import Features
@@ -102,6 +104,15 @@ def _deployed(control: ControlView, target: RouteTarget, model: str) -> bool:
 
 
 def choice_of(control: ControlView, route: Route, tenant: Tenant | None, model: str, reason: str) -> Choice:
+    """Its judges are looked at as its targets are."""
+    choice = _choice_of(control, route, tenant, model, reason)
+    if route.judge is None:
+        return choice
+    judging = route.model_copy(update={"targets": route.judge.targets, "order": ("given",), "cascade": False})
+    return replace(choice, judge=_choice_of(control, judging, tenant, model, reason))
+
+
+def _choice_of(control: ControlView, route: Route, tenant: Tenant | None, model: str, reason: str) -> Choice:
     found = [_offered(control, each, tenant, model) for each in route.targets]
     offers = tuple(each for each in found if isinstance(each, Offer))
     caps = tuple(_caps(tenant, route))

@@ -10,7 +10,7 @@ import uuid_utils
 from msgspec.structs import replace
 
 from schemas.cached import Fill, Invalidated
-from schemas.flow import Completion
+from schemas.flow import Completion, Dispatch
 from schemas.headers import outgoing, topic_event_type
 from schemas.partition import partition_for
 from schemas.topics import CACHE, COMPLETIONS
@@ -19,6 +19,7 @@ from scripts.cli.kafka import LiveCluster
 from scripts.cli.offsets import Spans
 from scripts.cli.producer import ConfirmedProducer
 from scripts.cli.topic_reader import TopicReader
+from streams.answers.judging import as_judged, judged
 from streams.answers.pipeline import process
 from streams.answers.step import Draft
 from streams.content.guard import let_out
@@ -82,18 +83,22 @@ def warmed(completion: Completion, control: ControlView, answered_ms: int) -> Fi
     tenant = control.tenants.get(completion.ticket.tenant_id or "")
     if tenant is None or tenant.cache == "off" or completion.slot is None:
         return None
-    paid = [book(control, tenant.name, completion.plan, attempt) for attempt in completion.all_attempts]
+    attempts = as_judged(completion).all_attempts
+    paid = [book(control, tenant.name, completion.plan, attempt) for attempt in attempts]
     seen = _as_given(completion, control)
     fill = None if seen is None else fill_of(seen, paid, answered_ms)
     return None if fill is None else kept_on(fill, answered_ms + tenant.cache_ttl_s * 1000)
 
 
 def _as_given(completion: Completion, control: ControlView) -> Completion | None:
-    """As `postprocess` made it; None where it did not pass, or was held back."""
+    """As `postprocess` made it; None where it did not pass, was held back, or was judged first: then what a judge's
+    round came to says so.
+    """
+    came, completion = completion, as_judged(completion)
     rules, answer = (None if completion.plan is None else completion.plan.rules), completion.answer
     if rules is not None and answer is not None:
-        seen = process(Draft(answer, rules, completion.parse_json, completion.json_schema), lambda: 0)
-        if seen.wanting is not None:
+        seen = judged(came, process(Draft(answer, rules, completion.parse_json, completion.json_schema), lambda: 0))
+        if isinstance(seen, Dispatch) or seen.wanting is not None:
             return None
         completion = replace(completion, answer=seen.answer)
     given, _ = let_out(completion, None, control, lambda: 0)

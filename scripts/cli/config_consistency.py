@@ -55,7 +55,7 @@ def _deployments(view: ControlView) -> Iterator[str]:
 
 def _targets(view: ControlView) -> Iterator[str]:
     for route in view.routes.values():
-        for target in route.targets:
+        for target in (*route.targets, *(route.judge.targets if route.judge else ())):
             deployment = view.deployments.get(target.deployment)
             if deployment is None:
                 yield f"route {route.name}: there is no deployment {target.deployment}; add it, or take the target out"
@@ -98,6 +98,8 @@ def _rounds(view: ControlView) -> Iterator[str]:
             yield f"route {route.name}: nothing leads on in its cascade; require a check in postprocess"
         if route.postprocess.re_ask and all(each is None or each.structure == "off" for each in rules):
             yield f"route {route.name}: re_ask is for JSON that fails its check; set postprocess.structure"
+        if route.judge is not None and route.max_attempts < (least := 3 if route.cascade else 2):
+            yield f"route {route.name}: a judge is one call more than max_attempts allows; allow {least} or more"
         if route.max_attempts == 1 and (route.cascade or route.postprocess.re_ask):
             yield f"route {route.name}: max_attempts is 1, so nobody is asked again; allow 2 or more"
 

@@ -278,6 +278,9 @@ def _of_completion(case: _Case) -> Redrive:
     if completion.ticket.tenant_id is None:
         return Unfit("is about a request that no tenant was proven for, and whoever sent it was answered")
     ticket, root = _next(completion.ticket, case)
+    asked = completion.round
+    if asked is not None and asked.judged is not None:
+        completion = replace(completion, round=replace(asked, judged=replace(asked.judged, again=None)))
     again = Record(COMPLETIONS, ticket.request_id, replace(completion, ticket=ticket, again=None))
     return DoneAgain(again, ticket.tenant_id or "", ticket.request_id, root, completion.ticket.request_id)
 

@@ -62,7 +62,7 @@ def question_in(record: Delivery, topic: Topic) -> Question:
     value = record.value or b""
     asked, beside = _Question.decode(value), _beside(value)
     tenant_id, before = asked.ticket.tenant_id or "", _Asked.decode(value).round
-    first = as_first_asked(Again(prompt=asked.prompt, input_tokens=asked.input_tokens), before)
+    first = _first(asked, before)
     summary, slot = (None, None) if beside is None else (beside.summary, beside.slot)
     needs = summary.needs if summary else beside.needs if beside else None
     namespace = summary.namespace if summary else slot.namespace if slot else None
@@ -79,6 +79,15 @@ def question_in(record: Delivery, topic: Topic) -> Question:
         lost=tuple(lost),
         paid_calls=0 if before is None else len(before.attempts),
     )
+
+
+def _first(asked: _Question, before: Round | None) -> Again:
+    """A judge was asked about the answer, and not what its request asks. Raises DecodeError."""
+    if before is None or before.judged is None:
+        return as_first_asked(Again(prompt=asked.prompt, input_tokens=asked.input_tokens), before)
+    if before.judged.again is None:
+        raise DecodeError("a judge's question is not that of its request, which is not there")
+    return as_first_asked(before.judged.again, before.judged.round)
 
 
 def tenant_in(record: Delivery) -> str | None:

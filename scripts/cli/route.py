@@ -33,6 +33,8 @@ from streams.tenancy import not_served
 app = command_app("Show where a request would go, and why there.")
 
 STDIN = "-"
+_COLUMNS = ("", "deployment", "model", "region", "may cost USD", "p50 ms", "p95 ms", "why")
+_NUMBERS = ("", "may cost USD", "p50 ms", "p95 ms")
 _OF_ROUTES = frozenset({"unknown_model", "no_target"})
 
 
@@ -90,7 +92,7 @@ def explained(request: Request, control: ControlView, now_ms: int) -> Explanatio
     tokens = 0 if choice is None else input_tokens(request, choice, control)
     inquiry = Inquiry(request.tenant_id, ticket.identity, needs_of(request) or NO_NEEDS, tokens, now_ms)
     told = explain(control, ticket, inquiry)
-    return told if failure is None else replace(told, failure=failure, targets=())
+    return told if failure is None else replace(told, failure=failure, targets=(), judges=())
 
 
 def _refused(request: Request, ticket: Ticket, seen: View[Stateless]) -> Failure | None:
@@ -123,14 +125,15 @@ def _show(told: Explanation, request: Request) -> None:
         print(f"\nrefused before anybody is asked: {told.failure.message}")
         return
     print()
-    show_table(
-        ("", "deployment", "model", "region", "may cost USD", "p50 ms", "p95 ms", "why"),
-        [_cells(each) for each in told.targets],
-        right=("", "may cost USD", "p50 ms", "p95 ms"),
-    )
+    show_table(_COLUMNS, [_cells(each) for each in told.targets], right=_NUMBERS)
     print(f"\nroute_reason: {told.reason}")
     if told.cascade:
         print("cascade: an answer that does not pass the route's checks leads to the next model")
+    if told.least_mark is not None:
+        print(f"judge: asked about each answer that passes; below {told.least_mark:g} it does not")
+        show_table(_COLUMNS, [_cells(each) for each in told.judges], right=_NUMBERS)
+        if not any(each.place for each in told.judges):
+            print("none can be asked: every answer passes")
     if told.failure is not None:
         print(f"refused: {told.failure.message}")
     elif not told.targets or told.targets[0].place is None:
@@ -151,18 +154,22 @@ def _plain(told: Explanation) -> dict[str, object]:
         "route": told.route,
         "reason": told.reason,
         "cascade": told.cascade,
-        "targets": [
-            {
-                "place": each.place,
-                "deployment": each.deployment,
-                "model": each.model,
-                "region": each.region,
-                "usd": None if each.usd is None else plain(each.usd),
-                "p50_ms": None if each.latency is None else each.latency.p50_ms,
-                "p95_ms": None if each.latency is None else each.latency.p95_ms,
-                "why": each.why,
-            }
-            for each in told.targets
-        ],
+        "targets": [_plain_target(each) for each in told.targets],
+        "judge": None
+        if told.least_mark is None
+        else {"at_least": told.least_mark, "targets": [_plain_target(each) for each in told.judges]},
         "refused": None if told.failure is None else told.failure.message,
+    }
+
+
+def _plain_target(each: Weighed) -> dict[str, object]:
+    return {
+        "place": each.place,
+        "deployment": each.deployment,
+        "model": each.model,
+        "region": each.region,
+        "usd": None if each.usd is None else plain(each.usd),
+        "p50_ms": None if each.latency is None else each.latency.p50_ms,
+        "p95_ms": None if each.latency is None else each.latency.p95_ms,
+        "why": each.why,
     }

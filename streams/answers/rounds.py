@@ -9,7 +9,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from schemas.attempt import Attempt
-from schemas.flow import Again, Answer, Completion, Dispatch, Plan, Round, Ticket
+from schemas.flow import Again, Answer, Completion, Dispatch, Plan, Round, Ticket, asked_in, is_judging
 from schemas.prompt import MOST_MESSAGES, AssistantMessage, Message, Params, Prompt, UserMessage
 from streams.answers.pipeline import Processed
 from streams.answers.step import Wanting
@@ -33,10 +33,13 @@ def again_for(
     """
     plan, asked = dispatch.plan, dispatch.round
     made = len(attempts) + (len(asked.attempts) if asked else 0)
-    if plan.rules is None or not _has_room(dispatch.ticket, plan, made, now_ms):
+    if is_judging(asked):
+        return None  # the answer that is judged has it
+    if plan.rules is None or not has_room(dispatch.ticket, plan, made, now_ms):
         return None
+    may_be_judged = plan.judge_from is not None and not answer.output.tool_calls
     may_be_told = params.wants_json and plan.rules.structure != "off" and _may_re_ask(plan, asked)
-    if not may_be_told and _next_level(plan, attempts[-1].target_index) is None:
+    if not (may_be_judged or may_be_told) and _next_level(plan, attempts[-1].target_index) is None:
         return None
     answers_bytes = 2 * _bytes(answer) + (_bytes(asked.held) if asked and asked.held else 0)
     if len(memoryview(dispatch.prompt)) + answers_bytes > MOST_CARRIED_BYTES:
@@ -47,10 +50,10 @@ def again_for(
 def next_round(completion: Completion, seen: Processed, wanting: Wanting) -> Dispatch | None:
     """None when the request ends here. `seen` is the answer that was found wanting."""
     plan, again, before = completion.plan, completion.again, completion.round
-    made, ended_ms = completion.all_attempts, completion.ticket.stamps.get("invoke", 0)
+    made, ended_ms = in_order(completion), completion.ticket.stamps.get("invoke", 0)
     if plan is None or again is None or not completion.attempts:
         return None
-    if not _has_room(completion.ticket, plan, len(made), ended_ms):
+    if not has_room(completion.ticket, plan, len(made), ended_ms):
         return None
     now = Round(number=1, attempts=made) if before is None else replace(before, number=before.number + 1, attempts=made)
     if plan.rules is not None and plan.rules.otherwise == "answer":
@@ -73,11 +76,16 @@ def next_round(completion: Completion, seen: Processed, wanting: Wanting) -> Dis
     )
 
 
+def in_order(completion: Completion) -> tuple[Attempt, ...]:
+    """Of all rounds. A judge's stand before those whose answer it judged, which ended the request."""
+    return tuple(sorted(completion.all_attempts, key=lambda attempt: attempt.attempt_no))
+
+
 def _bytes(answer: Answer) -> int:
     return len((answer.output.content or "").encode())
 
 
-def _has_room(ticket: Ticket, plan: Plan, made: int, now_ms: int) -> bool:
+def has_room(ticket: Ticket, plan: Plan, made: int, now_ms: int) -> bool:
     """One budget of attempts and one deadline over all rounds. What is streamed has been read: it stays."""
     in_time = ticket.deadline_ms is None or now_ms < ticket.deadline_ms
     return not ticket.stream and in_time and made < plan.max_attempts
@@ -93,7 +101,7 @@ def _next_level(plan: Plan, index: int) -> int | None:
     if plan.rules is None or not plan.rules.cascade:
         return None
     here = plan.targets[index].model
-    later = range(index + 1, len(plan.targets))
+    later = asked_in(plan, None)[index + 1 :]
     return next((each for each in later if plan.targets[each].model != here), None)
 
 

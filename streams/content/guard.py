@@ -138,11 +138,12 @@ def carried(control: ControlView, ticket: Ticket) -> AnswerGuard | None:
 
 def _guard_of(completion: Completion, control: ControlView) -> Guard | None:
     said = completion.guard
-    return guard_of(control, completion.ticket) if said is None else _of_answers(said)
+    return guard_of(control, completion.ticket) if said is None else guard_said(said)
 
 
 @lru_cache(maxsize=256)
-def _of_answers(said: AnswerGuard) -> Guard | None:
+def guard_said(said: AnswerGuard) -> Guard | None:
+    """Of answers, as a plan carries it. None where it says nothing."""
     if said == NO_GUARD:
         return None
     redaction = Redaction(entities=said.redacted, of="answer") if said.redacted else None

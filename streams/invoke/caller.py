@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from schemas.attempt import Attempt
 from schemas.call import CallRow
 from schemas.control import Deployment
-from schemas.flow import Answer, Completion, Dispatch
+from schemas.flow import Answer, Completion, Dispatch, asked_in
 from schemas.prompt import Prompt
 from schemas.response import Failure, Status
 from schemas.usage import Cost
@@ -100,8 +100,9 @@ class Caller:
             match step:
                 case Wait(until_ms):
                     left_ms = until_ms - self._world.now_ms()
+                    part = asked_in(dispatch.plan, dispatch.round)
                     # whatever their order, which chance may have drawn: it is one thing to wait for
-                    targets = tuple(sorted({target.deployment for target in dispatch.plan.targets}))
+                    targets = tuple(sorted({dispatch.plan.targets[index].deployment for index in part}))
                     with aside(Awaits(targets, is_new=not attempts)):
                         await self._world.sleep_s(min(max(left_ms, 1), LONGEST_NAP_MS) / 1000)
                 case Call():

@@ -21,7 +21,8 @@ class Choice(Struct, frozen=True):
     """The route that a request takes (with the targets that are for it), why, and where it leads: see `streams.routes`.
 
     `caps` are the tenant's and the route's. `is_plain`: whatever a request needs, it may be put to all of `targets`,
-    in this order. `context_tokens` is the smallest context window of them, None where none has a known one.
+    in this order. `context_tokens` is the smallest context window of them, None where none has a known one. `judge`:
+    the same of those who may be asked what they think of an answer.
     """
 
     route: Route
@@ -32,3 +33,4 @@ class Choice(Struct, frozen=True):
     caps: tuple[Cap, ...]
     context_tokens: int | None
     is_plain: bool
+    judge: "Choice | None" = None

@@ -10,7 +10,8 @@ from schemas.routing import Latency
 from streams.control import ControlView
 from streams.routes import choice_of, choose_route, found
 from streams.routing.choice import Choice
-from streams.routing.choose import reason_of, select, unanswerable
+from streams.routing.choose import Selection, reason_of, select, unanswerable
+from streams.routing.judges import inquiry_about, select_judges
 from streams.routing.order import latency_of
 from streams.routing.qualify import Inquiry
 from streams.routing.reasons import PassedOver
@@ -49,14 +50,36 @@ class Explanation(Struct, frozen=True):
     targets: tuple[Weighed, ...]
     failure: Failure | None
     cascade: bool = False
+    judges: tuple[Weighed, ...] = ()
+    least_mark: float | None = None
 
 
 def explain(control: ControlView, ticket: Ticket, inquiry: Inquiry) -> Explanation:
     considered, choice = _considered(control, ticket), choose_route(control, ticket)
     if choice is None:
         return Explanation(considered, None, None, (), None)
-    selection = select(choice, inquiry, control)
-    known = _targets_by_name(control, choice, ticket.model)
+    selection, judge = select(choice, inquiry, control), choice.judge
+    return Explanation(
+        considered=considered,
+        route=choice.route.name,
+        reason=reason_of(choice, selection.passed_over),
+        targets=_all_weighed(choice, selection, ticket.model, inquiry, control),
+        failure=None if selection.targets else unanswerable(choice, selection.passed_over),
+        cascade=choice.route.cascade,
+        judges=() if judge is None else _judges(judge, ticket.model, inquiry, control),
+        least_mark=None if choice.route.judge is None else choice.route.judge.at_least,
+    )
+
+
+def _judges(judge: Choice, model: str, inquiry: Inquiry, control: ControlView) -> tuple[Weighed, ...]:
+    selection = select_judges(judge, inquiry, control)
+    return _all_weighed(judge, selection, model, inquiry_about(inquiry), control)
+
+
+def _all_weighed(
+    choice: Choice, selection: Selection, model: str, inquiry: Inquiry, control: ControlView
+) -> tuple[Weighed, ...]:
+    known = _targets_by_name(control, choice, model)
     named = {(target.deployment, target.model): model for (_, model), target in known.items()}
     asked = (
         _weighed(place, named[target.deployment, target.model], target, target.why or _AS_GIVEN, inquiry, control)
@@ -65,14 +88,7 @@ def explain(control: ControlView, ticket: Ticket, inquiry: Inquiry) -> Explanati
     passed_over = (
         _passed_over(each, known.get((each.deployment, each.model)), inquiry, control) for each in selection.passed_over
     )
-    return Explanation(
-        considered=considered,
-        route=choice.route.name,
-        reason=reason_of(choice, selection.passed_over),
-        targets=(*asked, *passed_over),
-        failure=None if selection.targets else unanswerable(choice, selection.passed_over),
-        cascade=choice.route.cascade,
-    )
+    return (*asked, *passed_over)
 
 
 def _considered(control: ControlView, ticket: Ticket) -> tuple[Considered, ...]:

@@ -3,14 +3,14 @@
 Pure: the shell in `streams/invoke` makes the calls. Every attempt counts against one budget, whatever its target.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
 
 from schemas.attempt import Attempt, ErrorClass
 from schemas.control import Breaker
-from schemas.flow import Dispatch, Stale, Target
+from schemas.flow import Dispatch, Stale, Target, asked_in, is_judging
 from schemas.response import ErrorCode, Failure, Status
 from streams.control import ControlView
 from streams.routes import is_elsewhere
@@ -80,6 +80,8 @@ def next_step(
     are those of the dispatch's own round: they failed. Earlier rounds count against the budget, and their failures
     against their targets.
 
+    A judge is not waited for, and each is asked once: there is an answer already.
+
     `jitter` is in [0, 1) and fixed for the request, so that asking again gives the same answer. `chosen` is the index
     of a target that has been waited for: it is asked if it may still be. `foresee` is given where the route would
     rather ask elsewhere than wait.
@@ -87,7 +89,7 @@ def next_step(
     deadline_ms = dispatch.ticket.deadline_ms
     if deadline_ms is not None and deadline_ms <= now_ms:
         return _expired()
-    earlier, from_target = (dispatch.round.attempts, dispatch.round.from_target) if dispatch.round else ((), 0)
+    earlier = dispatch.round.attempts if dispatch.round else ()
     made = len(earlier) + len(attempts)
     failures = [attempt for attempt in (*earlier, *attempts) if attempt.error_class is not None]
     if attempts:
@@ -96,22 +98,33 @@ def next_step(
             return End("failed", failure_of(last))
         if made >= dispatch.plan.max_attempts:
             return End("failed", failure_of(last))
-    openings: list[tuple[int, int, int]] = []
-    for index, target in enumerate(dispatch.plan.targets[from_target:], from_target):
-        tries = [failure for failure in failures if failure.target_index == index]
-        if _may_be_asked(target, tries, dispatch.ticket.tenant_id, control):
-            ready_ms = max(_breaker_ms(control.breakers.get(target.deployment)), _rested_ms(tries, jitter, backoff))
-            openings.append((ready_ms, len(tries), index))
+    openings = list(_openings(dispatch, attempts, failures, control, lambda tries: _rested_ms(tries, jitter, backoff)))
     if not openings:
         return End("failed", failure_of(failures[-1]) if failures else _all_elsewhere(dispatch))
     ready = [(tries, index) for ready_ms, tries, index in openings if ready_ms <= now_ms]
     if not ready:
-        return _wait(min(ready_ms for ready_ms, _, _ in openings), deadline_ms, attempts)
+        return _later(dispatch, min(ready_ms for ready_ms, _, _ in openings), attempts)
     index = _chosen(dispatch, ready, foresee, chosen)
     timeout_ms = dispatch.plan.timeout_ms
     if deadline_ms is not None:
         timeout_ms = min(timeout_ms, deadline_ms - now_ms)
     return Call(dispatch.plan.targets[index], index, made + 1, timeout_ms)
+
+
+def _openings(
+    dispatch: Dispatch,
+    attempts: Sequence[Attempt],
+    failures: Sequence[Attempt],
+    control: ControlView,
+    rested_ms: Callable[[Sequence[Attempt]], int],
+) -> Iterator[tuple[int, int, int]]:
+    """Of each target that may be asked at all: from when on, how often it has failed, and its index."""
+    done = {attempt.target_index for attempt in attempts} if is_judging(dispatch.round) else frozenset[int]()
+    for index in asked_in(dispatch.plan, dispatch.round):
+        target = dispatch.plan.targets[index]
+        tries = [failure for failure in failures if failure.target_index == index]
+        if index not in done and _may_be_asked(target, tries, dispatch.ticket.tenant_id, control):
+            yield max(_breaker_ms(control.breakers.get(target.deployment)), rested_ms(tries)), len(tries), index
 
 
 def _may_be_asked(target: Target, tries: Sequence[Attempt], tenant_id: str | None, control: ControlView) -> bool:
@@ -147,8 +160,11 @@ def instead(dispatch: Dispatch, end: End) -> Stale | None:
 _NOBODY_ANSWERED: frozenset[ErrorCode] = frozenset({"provider_unavailable", "provider_timeout", "deadline_exceeded"})
 
 
-def _wait(until_ms: int, deadline_ms: int | None, attempts: Sequence[Attempt]) -> Step:
+def _later(dispatch: Dispatch, until_ms: int, attempts: Sequence[Attempt]) -> Step:
     """Never past the deadline. Who has asked nobody yet waits for a breaker, which may close earlier than it said."""
+    deadline_ms = dispatch.ticket.deadline_ms
+    if is_judging(dispatch.round):
+        return End("failed", failure_of(attempts[-1]) if attempts else _no_judge(dispatch))
     if deadline_ms is None or until_ms < deadline_ms:
         return Wait(until_ms)
     return End("failed", failure_of(attempts[-1])) if attempts else Wait(deadline_ms)
@@ -176,6 +192,11 @@ def _all_elsewhere(dispatch: Dispatch) -> Failure:
         "the operator add one"
     )
     return Failure(code="no_target", message=message, field="tenant_id", retryable=True)
+
+
+def _no_judge(dispatch: Dispatch) -> Failure:
+    """Told to nobody: an answer that nobody can judge now is given."""
+    return Failure(code="provider_unavailable", message=f"no judge of route {dispatch.plan.route} can be asked now")
 
 
 def _expired() -> End:

@@ -6,48 +6,51 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from schemas.cached import FlightEnded
-from schemas.call import CallRow
 from schemas.flow import Completion, Dispatch
 from schemas.response import Failure, Output, Response, Status, Timings
 from schemas.topics import CACHE, CALLS, COMPLETIONS, DISPATCH, RESPONSES
 from schemas.usage import Usage
+from streams.answers.judging import as_judged, judged
 from streams.answers.pipeline import Processed, process
 from streams.answers.rounds import next_round
 from streams.answers.step import Draft
 from streams.answers.structure import with_parsed
 from streams.content.guard import let_out, told
 from streams.cost.booking import Booked, book
-from streams.cost.ledger import UNKNOWN, attempt_row, is_unaccounted, route_reason, saved_usd, unattempted_row
+from streams.cost.ledger import UNKNOWN, is_unaccounted, route_reason, saved_usd, unattempted_row
 from streams.cost.price import price
 from streams.keeping import fill_of, given_of
 from streams.observe.business import measure
 from streams.runtime.outcome import Absorb, Forward, Outcome, Record
 from streams.runtime.stage import Requester, Stage, View
+from streams.stages.postprocess_rows import calls_record, open_rows, rows_of
 from streams.state.given_responses import GivenResponses
-
-NO_TENANT = "-"
-"""Key of rows whose sender could not be authenticated."""
 
 NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
 
 
-def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
+def decide(came: Completion, view: View[GivenResponses]) -> Outcome:
     """A request is answered once. What else a completion causes is written again when it is taken again, since the
     first time may have broken off in between; rows and cache records replace themselves.
     """
-    plan, tenant_id = completion.plan, completion.ticket.tenant_id
-    paid = [book(view.control, tenant_id, plan, attempt) for attempt in completion.all_attempts]
-    booked = paid[len(paid) - len(completion.attempts) :]  # those of rounds before have their rows
+    completion = as_judged(came)
+    paid = [book(view.control, came.ticket.tenant_id, came.plan, each) for each in completion.all_attempts]
+    bill = _bill(came, completion, paid, view)
     seen = _seen(completion, view.clock_us)
+    found = None if seen is None else judged(came, seen)
+    if isinstance(found, Dispatch):
+        return _ask_judge(found, bill, seen, view)
+    seen = found
     if seen is not None and seen.wanting is not None:
         another = next_round(completion, seen, seen.wanting)
         if another is not None:
-            return _ask_again(completion, another, booked, seen, view)
+            return _ask_again(another, bill, seen, view)
     ended, seen, passed = _ended(completion, seen)
-    ticket = ended.ticket.stamped("postprocess", view.now_ms)
+    ticket = bill.answered.ticket
     ended, seen = let_out(replace(ended, ticket=ticket), seen, view.control, view.clock_us)
     steps = ended.steps if seen is None else {**ended.steps, **seen.steps}
     response = respond(told(ended), paid, view.now_ms, steps)
@@ -55,11 +58,54 @@ def decide(completion: Completion, view: View[GivenResponses]) -> Outcome:
     at_ms = view.now_ms if given_ms is None else given_ms
     kept = _keep(ended, paid, at_ms, steps, passed=passed)
     if is_answered and given_ms is None:  # carried out twice: what was paid twice is booked twice
-        extra = (*_open_rows(ended, booked, seen), *kept)
+        extra = (*bill.open_rows(seen, view.state), *kept)
         return Forward(extra) if extra else Absorb("answered before")
-    rows = map(_calls_record, rows_of(ended, booked, at_ms, seen))
+    rows = map(calls_record, rows_of(replace(ended, round=bill.answered.round), bill.booked, at_ms, seen))
     answer = () if is_answered else (Record(RESPONSES, ticket.request_id, response),)
-    return Forward((*answer, *rows, *kept))
+    return Forward((*answer, *bill.of_judge, *rows, *kept))
+
+
+class _Bill(Struct, frozen=True):
+    """What a completion has to be booked. `booked`: attempts of the round that was `answered`; those of rounds before
+    have their rows. `of_judge`: rows of those who were asked about that answer, where the completion is theirs.
+    """
+
+    answered: Completion
+    booked: list[Booked]
+    of_judge: tuple[Record, ...]
+    is_judged: bool
+
+    def open_rows(self, seen: Processed | None, given: GivenResponses) -> tuple[Record, ...]:
+        """Of what did not end the request. Where the answer that was given is the one judged here, by a verdict that
+        somebody else brought, its own rows are there, and one is final.
+        """
+        if self.is_judged and given.was_by(self.answered.ticket):
+            return self.of_judge
+        return (*self.of_judge, *open_rows(self.answered, self.booked, seen))
+
+
+def _bill(came: Completion, completion: Completion, paid: list[Booked], view: View[GivenResponses]) -> _Bill:
+    """A judge's round changes neither when an answer came nor in which round."""
+    since = len(paid) - len(completion.attempts)
+    ticket = came.ticket.stamped("postprocess", view.now_ms)
+    answered = None if came.round is None else came.round.judged
+    if answered is None:
+        return _Bill(replace(completion, ticket=ticket), paid[since:], (), is_judged=False)
+    of_judge = open_rows(replace(came, ticket=ticket), paid[since - len(came.attempts) : since], None)
+    stamps = {**answered.ticket.stamps, "postprocess": view.now_ms}
+    own = replace(completion, ticket=replace(ticket, stamps=stamps), round=answered.round)
+    return _Bill(own, paid[since:], of_judge, is_judged=True)
+
+
+def _ask_judge(asked: Dispatch, bill: _Bill, seen: Processed | None, view: View[GivenResponses]) -> Outcome:
+    """What is judged is booked with its verdict: whether it ends the request is not known before. Where another answer
+    was given meanwhile nobody judges it any more.
+    """
+    ticket = bill.answered.ticket
+    if ticket.identity not in view.state:
+        return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, asked),))
+    rows = () if view.state.was_by(ticket) else bill.open_rows(seen, view.state)
+    return Forward(rows) if rows else Absorb("answered before")
 
 
 def _seen(completion: Completion, clock_us: Callable[[], int]) -> Processed | None:
@@ -70,14 +116,12 @@ def _seen(completion: Completion, clock_us: Callable[[], int]) -> Processed | No
     return process(Draft(completion.answer, rules, completion.parse_json, completion.json_schema), clock_us)
 
 
-def _ask_again(
-    completion: Completion, another: Dispatch, booked: list[Booked], seen: Processed, view: View[GivenResponses]
-) -> Outcome:
+def _ask_again(another: Dispatch, bill: _Bill, seen: Processed, view: View[GivenResponses]) -> Outcome:
     """The attempts of a round are booked when it ends: whoever carries it out again names other ones. Who has an answer
     is not asked for any more, whatever it was answered by.
     """
-    ticket = completion.ticket.stamped("postprocess", view.now_ms)
-    rows = _open_rows(replace(completion, ticket=ticket), booked, seen)
+    ticket = bill.answered.ticket
+    rows = bill.open_rows(seen, view.state)
     if ticket.identity in view.state:
         return Forward(rows)
     return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, another), *rows))
@@ -162,48 +206,6 @@ def _timings(completion: Completion, now_ms: int) -> Timings:
     )
 
 
-def rows_of(completion: Completion, booked: list[Booked], now_ms: int, seen: Processed | None = None) -> list[CallRow]:
-    """The last attempt's row is the request's final one. A round that asked nobody any more ends with a row of its own:
-    those before are closed.
-    """
-    number = completion.round.number if completion.round else 0
-    if not booked:
-        row = replace(unattempted_row(completion, now_ms), round=number)
-        return [row if seen is None else replace(row, steps=seen.steps, step_us=seen.step_us)]
-    *earlier, (attempt, used, cost) = booked
-    ticket, plan, failure = completion.ticket, completion.plan, completion.failure
-    last = attempt_row(
-        ticket,
-        plan,
-        attempt,
-        "priced",
-        cost=cost,
-        usage=used,
-        request_status=completion.status,
-        published_at_ms=now_ms,
-    )
-    if seen is not None:
-        last = replace(last, steps=seen.steps, step_us=seen.step_us)
-    if completion.cache == "stale":
-        last = replace(last, cache="stale", saved_usd=saved_usd(completion))
-    if failure is not None and last.error_class is None:  # it was answered, but not as it must be
-        last = replace(last, error_class=failure.code)
-    rows = [*(attempt_row(ticket, plan, a, "priced", cost=c, usage=u) for a, u, c in earlier), last]
-    return [replace(row, round=number) for row in rows] if number else rows
-
-
-def _open_rows(completion: Completion, booked: list[Booked], seen: Processed | None) -> tuple[Record, ...]:
-    """Of attempts that did not end the request: another round did, or another who carried it out."""
-    number = completion.round.number if completion.round else 0
-    rows = [
-        replace(attempt_row(completion.ticket, completion.plan, a, "priced", cost=c, usage=u), round=number)
-        for a, u, c in booked
-    ]
-    if rows and seen is not None:
-        rows[-1] = replace(rows[-1], steps=seen.steps, step_us=seen.step_us)
-    return tuple(map(_calls_record, rows))
-
-
 def _keep(
     completion: Completion,
     paid: list[Booked],
@@ -244,10 +246,6 @@ def _status_of_end(completion: Completion) -> Status:
     return "expired" if completion.failure.code == "deadline_exceeded" else "failed"
 
 
-def _calls_record(row: CallRow) -> Record:
-    return Record(CALLS, row.tenant_id or NO_TENANT, row)
-
-
 def _answer_as_failed(requester: Requester, failure: Failure, state: GivenResponses, now_ms: int) -> tuple[Record, ...]:
     """When this very stage fails there is no further door. Whatever calls there were are not booked here, so what the
     request cost is unknown, and not nothing. A request that has its answer gets no second one.
@@ -258,7 +256,7 @@ def _answer_as_failed(requester: Requester, failure: Failure, state: GivenRespon
     completion = Completion(ticket=ticket, slot=requester.slot, round=requester.round, status="failed", failure=failure)
     response = replace(respond(completion, [], now_ms), cost_usd=None)
     row = replace(unattempted_row(completion, now_ms), cost=UNKNOWN)
-    return Record(RESPONSES, ticket.request_id, response), _calls_record(row), *_keep(completion, [], now_ms)
+    return Record(RESPONSES, ticket.request_id, response), calls_record(row), *_keep(completion, [], now_ms)
 
 
 def _load_prices() -> None:

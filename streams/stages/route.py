@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from schemas.flow import NO_NEEDS, Completion, Dispatch, Miss, Plan, Ticket
+from schemas.flow import NO_NEEDS, Completion, Dispatch, Miss, Plan, Target, Ticket
 from schemas.response import Failure
 from schemas.topics import DISPATCH, MISSES
 from streams.answers.rules import rules_for
@@ -11,6 +11,7 @@ from streams.control import ControlView
 from streams.routes import choose_route
 from streams.routing.choice import Choice
 from streams.routing.choose import Selection, reason_of, select, unanswerable
+from streams.routing.judges import judges_for
 from streams.routing.qualify import Inquiry
 from streams.runtime.outcome import Finish, Forward, Outcome, Park, Record
 from streams.runtime.stage import Stage, Stateless, View
@@ -52,23 +53,26 @@ def decide(event: Miss, view: View[Stateless]) -> Outcome:
         prompt=event.prompt,
         input_tokens=event.input_tokens,
         slot=event.slot,
-        plan=_plan(ticket, choice, selection, view.control),
+        plan=_plan(ticket, choice, selection, judges_for(choice, inquiry, view.control), view.control),
         stale=event.stale if choice.route.stale else None,
     )
     return Forward((Record(DISPATCH[ticket.priority], ticket.request_id, dispatch),))
 
 
-def _plan(ticket: Ticket, choice: Choice, selection: Selection, control: ControlView) -> Plan:
+def _plan(
+    ticket: Ticket, choice: Choice, selection: Selection, judges: tuple[Target, ...], control: ControlView
+) -> Plan:
     return Plan(
         route=choice.route.name,
         reason=reason_of(choice, selection.passed_over) if selection.passed_over else choice.reason,
-        targets=selection.targets,
+        targets=(*selection.targets, *judges),
         max_attempts=choice.route.max_attempts,
         timeout_ms=choice.route.timeout_ms[ticket.priority],
         retry_ambiguous=choice.route.retries_uncertain(ticket.priority),
         when_busy=choice.route.when_busy,
         rules=rules_for(control, ticket.tenant_id, choice.route),
         guard=carried(control, ticket),
+        judge_from=len(selection.targets) if judges else None,
     )
 
 

@@ -1,11 +1,12 @@
 """Which requests of one partition have their response already, as far back as a repetition could come from."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from schemas.base import Event
+from schemas.flow import Ticket
 from schemas.response import Response
 
 REMEMBERED_MS = 6 * 3_600_000
@@ -24,13 +25,18 @@ def course_of(response: Response) -> int:
     """A digest of how the request came to its end: the same when one completion is taken twice, another when the
     request was carried out twice. Only to be compared within one process.
     """
-    stages = {stage: at for stage, at in response.timings.stages.items() if stage != "postprocess"}
     ended = (response.status, response.cache, response.round, response.attempts, response.timings.provider_ms)
-    return hash((ended, frozenset(stages.items())))
+    return hash((ended, response.steps.get("judge"), _way_of(response.timings.stages)))
+
+
+def _way_of(stages: Mapping[str, int]) -> int:
+    """When each stage let it go, up to the answer's coming."""
+    return hash(frozenset((stage, at) for stage, at in stages.items() if stage != "postprocess"))
 
 
 class _Given(Struct, frozen=True):
     course: int
+    way: int
     answered_at_ms: int
     learned_ms: int
 
@@ -51,11 +57,21 @@ class GivenResponses:
         given = self._given.get(identity_of(response))
         return given.answered_at_ms if given is not None and given.course == course_of(response) else None
 
+    def was_by(self, ticket: Ticket) -> bool:
+        """Whether the answer that was given is the one which came by this very ticket, whatever was asked about it
+        since: then its attempts are booked, and one of them is final.
+        """
+        given = self._given.get(ticket.identity)
+        stages = {stage: max(at - ticket.produced_at_ms, 0) for stage, at in ticket.stamps.items()}
+        return given is not None and given.way == _way_of(stages)
+
     def apply(self, event: Event, now_ms: int) -> Sequence[str]:
         if not isinstance(event, Response):
             raise TypeError(f"not a response: {type(event).__name__}")
         # by when we learned it: after a long outage old answers still meet completions that have waited as long
-        self._given.setdefault(identity_of(event), _Given(course_of(event), event.answered_at_ms, now_ms))
+        self._given.setdefault(
+            identity_of(event), _Given(course_of(event), _way_of(event.timings.stages), event.answered_at_ms, now_ms)
+        )
         self._forget(now_ms - REMEMBERED_MS)
         return ()
 

@@ -1,5 +1,5 @@
-"""Postprocess: one response for each request, whatever crashes, however many rounds it takes, and a priced row for
-every attempt of each.
+"""Postprocess: one response for each request, whatever crashes, however many rounds it takes, whoever judges it, and a
+priced row for every attempt of each.
 """
 
 from collections import Counter
@@ -8,10 +8,11 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from schemas.call import CallRow
-from schemas.flow import Again, Completion, Dispatch
-from schemas.postprocess import AnswerRules
+from schemas.flow import Again, Completion, Dispatch, Target, is_judging
+from schemas.postprocess import AnswerRules, JudgeRule
 from schemas.response import Response
 from schemas.topics import CALLS, COMPLETIONS, DISPATCH, RESPONSES
+from streams.content.guard import NO_GUARD
 from streams.runtime.stage import State
 from streams.stages import postprocess
 from streams.state.given_responses import identity_of
@@ -22,6 +23,19 @@ from tests.simulated.world import World, repeats, synchronous
 from tests.unit.examples import answer, attempt, carried, completion, deployment, plan, prompt, route, tenant, ticket
 
 ROUNDS = replace(plan(max_attempts=4), rules=AnswerRules(structure="check", re_ask=True, cascade=True))
+JUDGED = replace(
+    ROUNDS,
+    max_attempts=6,
+    targets=(
+        *ROUNDS.targets,
+        Target(deployment="openai-1", provider="openai", model="gpt-4o"),
+        Target(deployment="judge", provider="openai", model="gpt-4o-mini", why="judge"),
+    ),
+    judge_from=2,
+    rules=AnswerRules(structure="check", re_ask=True, cascade=True, judge=JudgeRule(at_least=0.5)),
+    guard=NO_GUARD,
+)
+_MARKS = ('{"score": 0.9}', '{"score": 0.1}', "Fine.")
 _GOOD, _BAD = '{"crop":"leek"}', "leek"
 
 
@@ -43,10 +57,11 @@ def feed(world: World) -> None:
 
 
 def _of_a_round(world: World, event: Completion) -> Completion:
-    """An answer that is held to rules: it may pass or not."""
+    """An answer that is held to rules: it may pass or not. One in two is judged then."""
+    rules = JUDGED if int(event.ticket.request_id.rpartition("-")[2]) % 4 else ROUNDS
     said = answer(world.random.choice((_GOOD, _BAD)))
     again = Again(prompt=carried(prompt("Which crop?")), input_tokens=10)
-    return replace(event, plan=ROUNDS, answer=said, parse_json=True, again=again)
+    return replace(event, plan=rules, answer=said, parse_json=True, again=again)
 
 
 def _carry_out(world: World, asked: Dispatch) -> None:
@@ -56,10 +71,15 @@ def _carry_out(world: World, asked: Dispatch) -> None:
     if len(before) > 1 and world.random.random() < 0.8:
         return
     made = len(asked.round.attempts) if asked.round else 0
-    own = attempt(made + 1, attempt_id=f"{asked.round_name}/{len(before)}")
+    index = asked.round.from_target if asked.round else 0
+    own = attempt(made + 1, target_index=index, attempt_id=f"{asked.round_name}/{len(before)}")
     ended = asked.ticket.stamped("invoke", world.timeline.now_ms + len(before))
     event = replace(completion(ticket=ended, attempts=(own,)), round=asked.round)
-    held_to = replace(_of_a_round(world, event), again=Again(prompt=asked.prompt, input_tokens=10))
+    if is_judging(asked.round):
+        said = replace(answer(world.random.choice(_MARKS)), deployment="judge")
+        held_to = replace(event, plan=asked.plan, answer=said, attempts=(replace(own, deployment="judge"),))
+    else:
+        held_to = replace(_of_a_round(world, event), again=Again(prompt=asked.prompt, input_tokens=10))
     world.write(COMPLETIONS, held_to, key=asked.ticket.request_id, after_ms=world.random.randrange(3_000))
 
 
@@ -71,8 +91,20 @@ def judge(world: World) -> list[str]:
     wrong += [f"{e.ticket.identity} was not answered" for e in completed if e.ticket.identity not in answered]
     finals = Counter(row.request_id for row in _newest(world).values() if row.is_final)
     wrong += [f"{name} has {many} final rows" for name, many in sorted(finals.items()) if many > 1]
+    wrong += [
+        f"{row.attempt_id} of a judge is final" for row in _newest(world).values() if row.is_final and _judges(row)
+    ]
+    wrong += [f"{each.request_id} was given a mark" for each in world.events(RESPONSES, Response) if _is_mark(each)]
     paid = {each.attempt_id for event in completed for each in event.attempts}
     return wrong + [f"{attempt_id} was not booked" for attempt_id in sorted(paid - rows)]
+
+
+def _judges(row: CallRow) -> bool:
+    return row.deployment == "judge"
+
+
+def _is_mark(response: Response) -> bool:
+    return response.output is not None and response.output.content in _MARKS
 
 
 def _newest(world: World) -> dict[str, CallRow]:

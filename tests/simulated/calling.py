@@ -33,11 +33,13 @@ from tests.simulated.burials import add_unfit, doomed
 from tests.simulated.loop import VirtualLoop
 from tests.simulated.scenario import Scenario
 from tests.simulated.world import DOOMED, KAFKA, Asked, Part, Process, World
-from tests.unit.examples import carried, deployment, dispatch, prompt, route, tenant, ticket
+from tests.unit.examples import attempt, carried, completion, deployment, dispatch, prompt, route, tenant, ticket
 
 LONGEST_CALL_S = 8.0
 SLOWEST_MS = 3_000
 """The longest journey of a record over the network."""
+JUDGES = 3
+"""Number of the round in which a judge is asked: nobody waits for one."""
 DRAIN_MS = 20_000
 """No call outlasts it: who is told to stop cuts none off."""
 
@@ -50,17 +52,26 @@ def feed(world: World) -> None:
     for _ in range(world.random.randint(4, 16)):
         after_ms += world.random.choice((0, 20, 400, 2_000))
         name = f"r-{world.random.randrange(12)}"  # some are dispatched twice, as after a crash of `route`
-        number = world.random.choice((0, 0, 1, 2))
+        number = world.random.choice((0, 0, 1, 2, 3))
         event = dispatch(ticket_=ticket(name))
         if number:  # what was asked again is another question, though the request is the same
-            event = replace(event, round=Round(number=number, attempts=()))
+            judged = _answered(world.random.choice("ab")) if number == JUDGES else None
+            asked = replace(event.plan, targets=event.plan.targets * 2, judge_from=1) if judged else event.plan
+            event = replace(event, plan=asked, round=Round(number=number, attempts=(), judged=judged))
         event = replace(event, prompt=carried(prompt(_question(event))))
         world.write(DISPATCH["normal"], event, key=name, after_ms=after_ms)
 
 
 def _question(event: Dispatch | Completion) -> str:
     """What is to be called for once, and not by the words of who sees to that."""
-    return f"{event.ticket.identity} {event.round.number if event.round else 0}"
+    asked = event.round
+    whose = "" if asked is None or asked.judged is None else asked.judged.attempts[-1].attempt_id
+    return f"{event.ticket.identity} {asked.number if asked else 0}{whose}"
+
+
+def _answered(by: str) -> Completion:
+    """What a judge is asked about: two may have answered in the same round."""
+    return completion(attempts=(attempt(attempt_id=by),))
 
 
 class Desk:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.content import ContentRule
-from schemas.control import AnyControl, Deployment, Route, RouteTarget, Tenant
+from schemas.control import AnyControl, Deployment, Judge, Route, RouteTarget, Tenant
 from schemas.postprocess import PostProcess
 from schemas.topics import TOPICS
 from scripts.cli.clickhouse_checks import schema
@@ -61,6 +61,7 @@ def test_what_does_not_fit_together_or_cannot_be_read_is_told_one_by_one() -> No
 
 
 GONE = RouteTarget(deployment="gone", model="m")
+JUDGE = Judge(targets=(RouteTarget(deployment="other", model="gpt-9"),), at_least=0.7)
 TWO_MODELS = (RouteTarget(deployment="openai-1", model="gpt-5-mini"), RouteTarget(deployment="other", model="gpt-9"))
 SERVED = (RouteTarget(deployment="openai-1", model="gpt-5-mini"),)
 RULES = tuple(ContentRule(name="codes", words=(word,)) for word in ("nile", "rhine"))
@@ -73,6 +74,10 @@ RULES = tuple(ContentRule(name="codes", words=(word,)) for word in ("nile", "rhi
         ({"cascade": True, "postprocess": PostProcess(refusal="mark")}, "require a check in postprocess"),
         ({"postprocess": PostProcess(re_ask=True)}, "set postprocess.structure"),
         ({"postprocess": PostProcess(re_ask=True, structure="check"), "max_attempts": 1}, "allow 2 or more"),
+        ({"judge": JUDGE, "max_attempts": 1}, "allow 2 or more"),
+        ({"judge": JUDGE, "max_attempts": 2, "cascade": True}, "allow 3 or more"),
+        ({"judge": Judge(targets=(GONE,), at_least=0.7)}, "there is no deployment gone"),
+        ({"judge": JUDGE, "cascade": True}, None),
         ({"cascade": True, "postprocess": PostProcess(truncation="require")}, None),
         ({"postprocess": PostProcess(re_ask=True, structure="repair")}, None),
     ],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from schemas.content import ContentRule
-from schemas.control import Breaker
+from schemas.control import Breaker, Judge, RouteTarget
 from schemas.flow import Accepted, Dispatch, Miss, Refused
 from schemas.request import Request
 from schemas.routing import Features, Latency
@@ -39,7 +39,7 @@ from tests.unit.examples import (
     tenant,
     view,
 )
-from tests.unit.routing import CHEAP, DEAR, offering, three
+from tests.unit.routing import ALL, CHEAP, DEAR, offering, three
 
 # the tokenizer's package opens its vocabulary, once, with a function that Python 3.11 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")
@@ -106,6 +106,34 @@ def test_what_is_gone_is_shown_too() -> None:
         (1, "openai-1", "as the route says"),
         (None, "gone", "there is no such deployment"),
     ]
+
+
+def test_a_judge_is_shown_with_what_it_may_cost_and_why_it_is_not_asked() -> None:
+    judge = Judge(targets=tuple(RouteTarget(deployment=each, model="gpt-5-mini") for each in ALL), at_least=0.7)
+
+    told = explained(request(), three(route("default", "cheap", judge=judge, max_request_usd="0.003")), NOW_MS)
+
+    assert (told.least_mark, [each.deployment for each in told.targets]) == (0.7, ["cheap"])
+    assert [(each.place, each.deployment, each.why.partition(" and ")[0]) for each in told.judges] == [
+        (1, "cheap", "as the route says"),
+        (2, "middle", "as the route says"),
+        (None, "dear", "it may cost 0.004294 USD"),
+    ]
+
+
+def test_a_route_that_is_judged_says_so(tmp_path: Path) -> None:
+    config = tmp_path / "judged.toml"
+    judge = 'judge = { targets = [{ deployment = "openai-main", model = "gpt-4.1-mini" }], at_least = 0.7 }'
+    sample = SAMPLE_CONFIG.read_text(encoding="utf-8")
+    config.write_text(sample.replace('tasks = ["summarise"]', f'tasks = ["summarise"]\n{judge}'), encoding="utf-8")
+
+    shown = run("--config", str(config))
+    plain = json.loads(run("--config", str(config), "--json").output)
+
+    assert shown.exit_code == 0
+    assert "judge: asked about each answer that passes; below 0.7 it does not" in shown.output
+    assert (plain["judge"]["at_least"], plain["judge"]["targets"][0]["model"]) == (0.7, "gpt-4.1-mini")
+    assert json.loads(by_the_sample("--json").output)["judge"] is None
 
 
 @settings(deadline=None, max_examples=60)

@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from schemas.audit import Audit
 from schemas.base import Event
 from schemas.flow import Accepted, Again, CacheSlot, Completion, Deferred, Needs, Round
+from schemas.postprocess import AnswerRules, JudgeRule
 from schemas.prompt import AssistantMessage, UserMessage
+from schemas.response import Response
 from schemas.topics import (
     ADMITTED,
     CALLS,
@@ -47,6 +49,7 @@ from tests.unit.examples import (
     NOW_MS,
     accepted,
     admitted,
+    answer,
     attempt,
     bearing,
     completion,
@@ -316,6 +319,42 @@ def test_a_round_that_told_a_model_what_was_wrong_is_asked_as_the_question_was_f
     redriven = done_again(given_back(letter(DISPATCH["low"], asked.encode()), "unproven"))
     assert prompt_of(question(redriven).prompt).messages == first.messages
     assert redriven.paid_calls == 2
+
+
+def test_what_a_judge_was_asked_is_never_asked_in_its_requests_name() -> None:
+    first = prompt()
+    judged = completion(again=Again(prompt=Raw(first.encode()), input_tokens=10))
+    asked = replace(
+        dispatch(),
+        prompt=Raw(prompt("Judge it.").encode()),
+        round=Round(number=1, attempts=(attempt(),), judged=judged),
+    )
+
+    redriven = done_again(given_back(letter(DISPATCH["low"], asked.encode()), "unproven"))
+
+    assert prompt_of(question(redriven).prompt) == first
+    assert redriven.paid_calls == 1
+
+
+def test_a_judges_completion_gives_the_answer_that_it_judged_and_leads_to_nobody_else() -> None:
+    judged = completion(again=Again(prompt=Raw(prompt().encode()), input_tokens=10), plan=None)
+    said = completion(
+        answer=answer('{"score": 0.1}'),
+        attempts=(attempt(2),),
+        round=Round(number=1, attempts=(attempt(),), judged=judged),
+        plan=replace(plan(max_attempts=5), rules=AnswerRules(judge=JudgeRule(at_least=0.5), cascade=True)),
+    )
+
+    redriven = done_again(given_back(letter(COMPLETIONS, said.encode()), "unproven"))
+
+    end = redriven.record.event
+    assert isinstance(end, Completion)
+    outcome = postprocess.decide(end, view(GivenResponses(), now_ms=LATER_MS))
+    assert isinstance(outcome, Forward)
+    (response,) = [record.event for record in outcome.records if isinstance(record.event, Response)]
+    assert response.request_id == redriven.request_id
+    assert response.output is not None
+    assert response.output.content == "Yes."
 
 
 def test_who_waits_under_the_old_id_is_told_where_the_answer_comes_when_another_model_is_asked() -> None:

@@ -19,11 +19,12 @@ from schemas.cached import Fill, FlightEnded
 from schemas.call import CallRow
 from schemas.control import Deployment
 from schemas.flow import Completion, Dispatch, Plan, Target
-from schemas.postprocess import AnswerRules
+from schemas.postprocess import AnswerRules, JudgeRule
 from schemas.prompt import JsonSchema, JsonSchemaFormat
 from schemas.response import Response
 from schemas.topics import CACHE, CALLS, DISPATCH, RESPONSES
 from schemas.wire import Origin
+from streams.content.guard import NO_GUARD
 from streams.control import ControlView
 from streams.invoke.caller import Caller, Surroundings
 from streams.observe.metrics import Metrics
@@ -49,29 +50,24 @@ from tests.unit.examples import (
     view,
 )
 
-MOST_ATTEMPTS = 4
 RULES = AnswerRules(structure="check", re_ask=True, cascade=True)
 ASKS_JSON = JsonSchemaFormat(type="json_schema", json_schema=JsonSchema(name="x", schema={"required": ["crop"]}))
 TARGETS = (
     Target(deployment="openai-1", provider="openai", model="gpt-5-nano"),
     Target(deployment="other", provider="openai", model="gpt-5-mini"),
 )
-SAYS = st.sampled_from(("good", "bad", "bad", "busy", "lost"))
+SAYS = st.sampled_from(("good", "good", "bad", "bad", "busy", "lost"))
 REQUESTS = ("r-1", "r-2")
-
-
-def planned(number: int) -> Plan:
-    """One of the requests would rather have an answer that does not pass than none."""
-    rules = replace(RULES, otherwise="answer") if number else RULES
-    return replace(plan(max_attempts=MOST_ATTEMPTS), targets=TARGETS, rules=rules)
 
 
 class Rounds(RuleBasedStateMachine):
     """Two topics between two workers, as their logs hold them. What a worker knows it has from the logs."""
 
+    most_attempts = 4
+
     def __init__(self) -> None:
         super().__init__()
-        self.control: ControlView = control(deployment("other"))
+        self.control: ControlView = control(deployment("other"), deployment("judge"))
         self.now_ms = NOW_MS
         self.ids: Iterator[int] = count(1)
         self.says: list[str] = []
@@ -91,16 +87,23 @@ class Rounds(RuleBasedStateMachine):
                 dispatch(ticket_=ticket(name, deadline_ms=deadline_ms, origin=origin)),
                 prompt=carried(prompt("Which crop?", response_format=ASKS_JSON)),
                 slot=slot_of(admitted(name)),
-                plan=planned(offset),
+                plan=self.planned(offset),
             )
             self.dispatched.append(asked.encode())
 
+    def planned(self, number: int) -> Plan:
+        """One of the requests would rather have an answer that does not pass than none."""
+        rules = replace(RULES, otherwise="answer") if number else RULES
+        return replace(plan(max_attempts=self.most_attempts), targets=TARGETS, rules=rules)
+
     async def ask(self, deployment: Deployment, question: Question) -> Reply:
-        del deployment, question
+        del question
         self.now_ms += 500
         match self.says.pop(0) if self.says else "bad":
             case "good":
-                return saying('{"crop": "leek"}')
+                return saying('{"score": 0.9}' if deployment.name == "judge" else '{"crop": "leek"}')
+            case "bad" if deployment.name == "judge":
+                return saying('{"score": 0.1}')
             case "busy":
                 raise TurnedAway("overloaded", "The provider refused (HTTP 529): wait.", http_status=529)
             case "lost":
@@ -214,7 +217,7 @@ class Rounds(RuleBasedStateMachine):
     @invariant()
     def no_round_is_longer_than_the_budget_of_all(self) -> None:
         for each in map(Completion.decode, self.completed):
-            assert len(each.all_attempts) <= MOST_ATTEMPTS
+            assert len(each.all_attempts) <= self.most_attempts
             assert [attempt.attempt_no for attempt in each.all_attempts] == [*range(1, len(each.all_attempts) + 1)]
 
     @invariant()
@@ -265,5 +268,46 @@ def quiet_workers() -> Iterator[None]:
         yield
 
 
+class JudgedRounds(Rounds):
+    """Answers that pass are judged. What of it holds for all rounds holds here too."""
+
+    most_attempts = 5
+
+    def planned(self, number: int) -> Plan:
+        before = super().planned(number)
+        judge = Target(deployment="judge", provider="openai", model="gpt-4o-mini", why="judge")
+        return replace(
+            before,
+            targets=(*TARGETS, judge),
+            judge_from=len(TARGETS),
+            rules=replace(before.rules or RULES, judge=JudgeRule(at_least=0.5)),
+            guard=NO_GUARD,
+        )
+
+    @invariant()
+    def no_word_of_a_judge_is_an_answer(self) -> None:
+        for response in self.responses:
+            assert response.deployment != "judge"
+            assert response.output is None or "score" not in str(response.output.content)
+
+    @invariant()
+    def no_call_of_a_judge_ends_a_request(self) -> None:
+        assert not [row.attempt_id for row in self.rows if row.is_final and row.deployment == "judge"]
+
+    @invariant()
+    def what_passes_by_all_else_is_given_only_with_a_word_of_its_judge(self) -> None:
+        for response in self.responses:
+            assert response.status != "ok" or response.steps.keys() & {"judge", "structure"}
+
+    def judge_of(self, response: Response, priced: dict[str, Any]) -> None:
+        super().judge_of(response, priced)
+        final = next(row for row in priced.values() if row.is_final and row.request_id == response.request_id)
+        if response.status == "ok" and "judge" in response.steps and final.error_class is None:
+            assert (final.deployment, final.attempt_no > 0) == (response.deployment, True)
+            assert final.steps == response.steps
+
+
 TestRounds = Rounds.TestCase
 TestRounds.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
+TestJudgedRounds = JudgedRounds.TestCase
+TestJudgedRounds.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)

@@ -496,3 +496,22 @@ async def test_who_may_ask_the_same_in_another_order_waits_for_the_same() -> Non
             await here.work.do(Delivery("llm.dispatch.normal", 0, 7, b"r-1", value, (), NOW_MS), set_back)
 
     assert waits == {Awaits(("openai-1", "openai-2"), is_new=True)}
+
+
+@pytest.mark.asyncio
+async def test_who_waits_waits_for_no_judge() -> None:
+    """Nobody is asked there for an answer, so that it is no other thing to wait for."""
+    waits: set[Awaits] = set()
+
+    def set_back(awaits: Awaits) -> AbstractContextManager[None]:
+        waits.add(awaits)
+        raise SetBackError
+
+    here = bench(saying("Yes."))
+    here.here.control = with_object(here.here.control, breaker("openai-1", until_ms=NOW_MS + 60_000), 2)
+    asked = dispatch("openai-1", "judge")
+    value = replace(asked, plan=replace(asked.plan, judge_from=1)).encode()
+    with pytest.raises(SetBackError):
+        await here.work.do(Delivery("llm.dispatch.normal", 0, 7, b"r-1", value, (), NOW_MS), set_back)
+
+    assert waits == {Awaits(("openai-1",), is_new=True)}

@@ -1,14 +1,21 @@
-"""On the running pipeline: an answer is mended, asked for again, asked of the next model, or told to be none."""
+"""On the running pipeline: an answer is mended, asked for again, judged, asked of the next model, or told off."""
 
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 
+from schemas.control import Judge, Route, RouteTarget, Tenant
 from schemas.response import Response
+from scripts.cli.config_diff import Added, ConfigObject, Removed
+from scripts.cli.control_topic import write_control
+from scripts.cli.kafka import LiveCluster
 from scripts.local.stack import LocalStack
+from scripts.stack.readiness import holds_within
 from sinks.connection import connect
+from streams.runtime.cluster import Cluster
 from tests.integration.conversation import Conversation
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -89,3 +96,77 @@ def test_when_no_model_is_left_the_answer_is_told_to_be_none_and_is_not_kept(con
         assert (response.error.code, response.error.retryable) == ("invalid_output", False)
         assert response.output is not None
         assert response.output.content == "I cannot help with that."
+
+
+@pytest.fixture(scope="module")
+def is_judged(stack: LocalStack) -> Iterator[None]:
+    """A tenant whose answers are judged by gpt-4o-mini: gpt-4.1-mini is asked first, then claude-haiku-4-5."""
+    cluster = LiveCluster(stack.kafka, Cluster(stack.kafka).existing())
+    route = Route(
+        name="judged",
+        tenants=("judged",),
+        targets=(
+            RouteTarget(deployment="openai-main", model="gpt-4.1-mini"),
+            RouteTarget(deployment="anthropic-main", model="claude-haiku-4-5"),
+        ),
+        judge=Judge(targets=(RouteTarget(deployment="openai-main", model="gpt-4o-mini"),), at_least=0.7),
+        cascade=True,
+        max_attempts=4,
+    )
+    objects: list[ConfigObject] = [Tenant(name="judged", open=True), route]
+    version = write_control(cluster, [Added(each) for each in objects])
+    talk = Conversation(stack.kafka)
+    assert holds_within(30, lambda: judged(talk, "Ready?").config_version >= version)
+    talk.close()
+    yield
+    write_control(cluster, [Removed(each) for each in reversed(objects)])
+
+
+def judged(conversation: Conversation, content: str) -> Response:
+    request_id = f"judged-{uuid4().hex[:8]}"
+    messages = [{"role": "user", "content": f"{request_id}: {content}"}]
+    conversation.ask(request_id, key=None, tenant_id="judged", model="auto", messages=messages)
+    return conversation.answer(request_id)
+
+
+@pytest.mark.usefixtures("is_judged")
+@pytest.mark.parametrize(
+    ("verdict", "said"), [("{score: 0.85}", "0.85"), ("Quite good, I would say.", "unreadable")], ids=["high", "prose"]
+)
+def test_an_answer_that_its_judge_lets_pass_is_given_and_both_calls_are_booked(
+    stack: LocalStack, conversation: Conversation, verdict: str, said: str
+) -> None:
+    response = judged(conversation, f"[[answer:Three crates.]] [[answer_of:gpt-4o-mini {verdict}]]")
+
+    assert (response.status, response.steps) == ("ok", {"judge": said})
+    assert (response.deployment, response.round, response.attempts) == ("openai-main", 1, 2)
+    assert response.output is not None
+    assert (response.output.content, response.model) == ("Three crates.", "gpt-4.1-mini-2025-04-14")
+    rows = rows_of(stack, response)
+    assert [(attempt, number, is_final) for attempt, number, is_final, _, _ in rows] == [(1, 0, True), (2, 1, False)]
+    assert [steps for *_, steps in rows] == [{"judge": said}, {}]
+    assert all(usd > 0 for *_, usd, _ in rows)
+    assert sum((usd for *_, usd, _ in rows), Decimal(0)) == response.cost_usd
+
+
+@pytest.mark.usefixtures("is_judged")
+def test_an_answer_with_a_low_mark_is_followed_by_the_next_models_which_is_judged_too(
+    stack: LocalStack, conversation: Conversation
+) -> None:
+    says = "[[answer_of:gpt-4.1-mini One.]] [[answer:Three crates.]] [[answer_of:gpt-4o-mini {score: 0.2}]]"
+
+    response = judged(conversation, says)
+
+    assert (response.status, response.error and response.error.code) == ("failed", "invalid_output")
+    assert (response.deployment, response.round, response.attempts) == ("anthropic-main", 3, 4)
+    assert response.output is not None
+    assert response.output.content == "Three crates."
+    rows = rows_of(stack, response)
+    assert [(attempt, number, is_final) for attempt, number, is_final, _, _ in rows] == [
+        (1, 0, False),
+        (2, 1, False),
+        (3, 2, True),
+        (4, 3, False),
+    ]
+    assert [steps for *_, steps in rows] == [{"judge": "0.2"}, {}, {"judge": "0.2"}, {}]
+    assert sum((usd for *_, usd, _ in rows), Decimal(0)) == response.cost_usd
