@@ -11,7 +11,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:@/-]*$"
 
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=NAME_PATTERN)]
 TenantId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-PositiveInt = Annotated[int, Field(ge=1, le=2**63 - 1)]
+PositiveInt = Annotated[int, Field(ge=1, le=2**64 - 1)]
 """JSON carries no larger one: it could be read, and never be written again."""
 _LAST_MS = 253_402_300_799_999  # of the year 9999
 _EPOCH_MS = "UTC, milliseconds since 1970"

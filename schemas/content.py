@@ -6,7 +6,7 @@ import re2
 from msgspec import Meta
 from pydantic import AfterValidator, Field, model_validator
 
-from schemas.base import Model, Name
+from schemas.base import Model, Name, PositiveInt
 from schemas.wire import InternalEvent
 
 Entity = Literal["secret", "iban", "credit_card", "email", "ssn", "ip_address", "phone"]
@@ -75,7 +75,7 @@ class ContentRule(Model):
         default=(), description="whole words or phrases, in upper or lower case"
     )
     patterns: Annotated[tuple[Pattern, ...], Field(max_length=100)] = Field(default=(), description="in RE2's syntax")
-    max_chars: Annotated[int, Field(ge=1)] | None = Field(default=None, description="of all messages and tools together")
+    max_chars: PositiveInt | None = Field(default=None, description="of all messages and tools together")
     action: Literal["refuse", "mask"] = Field(default="refuse", description="mask: [REMOVED] in place of what is found")
 
     @model_validator(mode="after")

@@ -98,7 +98,7 @@ def spans_of(text: str, entities: Sequence[Entity]) -> list[Span]:
         return found
     written = [span._replace(start=reading.behind_escape(span.start)) for span in found]
     written = [span for span in written if span.start < span.end]
-    read = spans(reading.read, entities)
+    read = spans(reading.read.written, entities)
     places = reading.placed([(start, end) for start, end, _ in read])
     placed = [Span(*place, span.entity) for place, span in zip(places, read, strict=True)]
     return together([*written, *placed])
@@ -107,7 +107,7 @@ def spans_of(text: str, entities: Sequence[Entity]) -> list[Span]:
 def may_hold(text: str, entities: Sequence[Entity]) -> bool:
     """Whether it is worth a closer look. It costs less than to say where."""
     reading = Reading(text)
-    looked_at = [reading.written] if reading.read is None else [reading.written, reading.read]
+    looked_at = [reading.written] if reading.read is None else [reading.written, reading.read.written]
     return any(True for data in looked_at for entity in entities for _ in _found(data, entity))
 
 

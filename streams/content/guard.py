@@ -42,7 +42,7 @@ class Rule:
 
     def masked(self, text: str) -> str:
         for matcher in self.matchers:
-            reading = Reading(text)
+            reading = _reading(text)
             data = reading.written
             pieces: list[bytes] = []
             at = 0
@@ -82,7 +82,7 @@ class Guard:
     def let_in(self, request: Request) -> tuple[Request, Mapped] | Failure:
         """The request as it may go on, and what was taken out of it where that is to be put back."""
         if self.prompt_rules:
-            texts = list(map(Reading, _texts_of(request)))
+            texts = list(map(_reading, _texts_of(request)))
             for rule in self.prompt_rules:
                 if rule.forbids(texts):
                     return _refusal(rule)
@@ -97,7 +97,7 @@ class Guard:
 
     def let_out(self, output: Output) -> Guarded:
         notes: dict[str, str] = {}
-        texts = list(map(Reading, _said(output)))
+        texts = list(map(_reading, _said(output)))
         for rule in self.answer_rules:
             if not rule.forbids(texts):
                 continue
@@ -105,7 +105,7 @@ class Guard:
             if rule.said.action == "refuse":
                 return Guarded(Output(), notes, _blocked(f"content rule {rule.said.name!r} holds the answer back"))
             output = _changed(output, rule.masked_text, rule.masked_arguments)
-            texts = list(map(Reading, _said(output)))
+            texts = list(map(_reading, _said(output)))
         if self.redaction is None or not self.redaction.of_answer:
             return Guarded(output, notes)
         entities = self.redaction.entities
@@ -202,6 +202,11 @@ def _carried(rules: Sequence[ContentRule], redaction: Redaction | None) -> Answe
         redacted=redaction.entities if redaction is not None and redaction.of_answer else (),
     )
     return guard if len(guard.encode()) <= MOST_CARRIED_BYTES else None
+
+
+def _reading(text: str) -> Reading:
+    """Also of JSON in a string of JSON."""
+    return Reading(text, depth=2)
 
 
 def _ready(rules: Sequence[ContentRule | AnswerRule]) -> tuple[Rule, ...]:

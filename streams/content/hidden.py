@@ -50,20 +50,22 @@ class Reading:
 
     __slots__ = ("_text", "chars", "read", "written")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, depth: int = 1) -> None:
+        """`depth`: how often what is read is read again, as JSON in a string of JSON is."""
         self._text = text
         self.chars = len(text)
         self.written = text.encode()
-        self.read = None if _TOKENS.search(text) is None else as_read(text).encode()
+        is_read = depth > 0 and _TOKENS.search(text) is not None
+        self.read: Reading | None = Reading(as_read(text), depth=depth - 1) if is_read else None
 
     def has(self, matcher: Matcher) -> bool:
-        return matcher.is_in(self.written) or (self.read is not None and matcher.is_in(self.read))
+        return matcher.is_in(self.written) or (self.read is not None and self.read.has(matcher))
 
     def all(self, matcher: Matcher) -> Iterator[Match]:
         """In the bytes that are written, from left to right; what overlaps is one."""
         found = list(matcher.all(self.written))
         if self.read is not None:
-            found += self.placed(list(matcher.all(self.read)))
+            found += self.placed(list(self.read.all(matcher)))
         return _joined(sorted(found))
 
     def placed(self, found: Sequence[tuple[int, int]]) -> list[Match]:

@@ -60,16 +60,20 @@ def test_an_empty_file_holds_nothing() -> None:
             "my.toml: tenant acme: limits.requests_per_minute must be at least 1, not 0",
         ),
         (
-            TENANT + "limits = { tokens_per_day = 9_223_372_036_854_775_808 }\n",
-            "my.toml: tenant acme: limits.tokens_per_day must be at most 9223372036854775807",
+            TENANT + "limits = { tokens_per_day = 18_446_744_073_709_551_616 }\n",
+            "my.toml: tenant acme: limits.tokens_per_day must be at most 18446744073709551615",
         ),
         (
-            TENANT + "max_deferred = 9_223_372_036_854_775_808\n",
+            TENANT + "max_deferred = 18_446_744_073_709_551_616\n",
             "my.toml: tenant acme: max_deferred must be at most 100000",
         ),
         (
+            TENANT + 'content_rules = [{ name = "r", max_chars = 18_446_744_073_709_551_616 }]\n',
+            "my.toml: tenant acme: content_rules.0.max_chars must be at most 18446744073709551615",
+        ),
+        (
             DEPLOYMENT + "features = { m = { context_tokens = 1_000_000_000_000_000_000_000 } }\n",
-            "my.toml: deployment main: features.m.context_tokens must be at most 9223372036854775807",
+            "my.toml: deployment main: features.m.context_tokens must be at most 18446744073709551615",
         ),
         (
             ROUTE + "cascade = true\n",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.content import ContentRule
 from schemas.flow import Refused
 from schemas.request import Request
-from schemas.response import Output
+from schemas.response import Failure, Output
 from streams.content.guard import guard_of
 from streams.content.hidden import Reading, as_read
 from streams.content.matcher import Matcher
@@ -68,6 +68,21 @@ def test_a_forbidden_word_is_found_whether_what_nobody_sees_in_it_is_written_out
         assert guard.let_out(Output(content=text)).blocked is not None
 
 
+@pytest.mark.parametrize("said", ["gr\u00f6\u00dfe", "gr\u00f6\u200b\u00dfe"], ids=ascii)
+def test_a_forbidden_word_is_found_in_json_that_is_a_string_of_json(said: str) -> None:
+    rule = ContentRule(name="no-sizes", words=("größe",), on="both")
+    masked = ContentRule(name="no-sizes", words=("größe",), on="answer", action="mask")
+    nested = json.dumps({"of": json.dumps({"of": said})})
+    refusing, masking = (guard_of(control(tenant(content_rules=(each,))), ticket()) for each in (rule, masked))
+    assert refusing is not None
+    assert masking is not None
+    asked = Request.decode(request_json(messages=[{"role": "user", "content": nested}]))
+    assert isinstance(refusing.let_in(asked), Failure)
+    assert masking.let_out(Output(content=nested)).output.content == r'{"of":"{\"of\": \"[REMOVED]\"}"}'
+    told = masking.let_out(Output(content=f"So: {nested}")).output.content
+    assert told == r'So: {"of": "{\"of\": \"[REMOVED]\"}"}'
+
+
 @pytest.mark.parametrize("seen", SEEN, ids=ascii)
 def test_what_is_seen_keeps_what_it_is_in_from_being_a_word(seen: str) -> None:
     assert as_read(f"th{seen}yme") == f"th{seen}yme"
@@ -111,7 +126,7 @@ def test_escapes_are_read_as_json_has_them(text: str, read: str) -> None:
 def test_each_character_that_is_read_is_found_where_it_is_written(text: str) -> None:
     reading = Reading(text)
     read = as_read(text)
-    assert (reading.written if reading.read is None else reading.read).decode() == read
+    assert (reading.written if reading.read is None else reading.read.written).decode() == read
     at, places = 0, list[tuple[int, int]]()
     for character in read:
         places.append((at, at := at + len(character.encode())))

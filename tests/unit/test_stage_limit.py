@@ -43,7 +43,7 @@ from tests.unit.limiter import MINUTE_MS, Limiter, for_users, limiter, priced, r
 
 
 def test_the_largest_limits_that_can_be_written_are_kept_like_any_other() -> None:
-    most = 2**63 - 1
+    most = 2**64 - 1
     limits = Limits(**dict.fromkeys(Limits.model_fields, most))
 
     limited = Limiter(control(tenant(limits=limits, user_limits=limits)))
