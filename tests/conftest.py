@@ -35,7 +35,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """What keeps one worker busy for long begins first, so that none is left alone with it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None and not item.nodeid.startswith(f"{SHARED}/"))
 
 
 @pytest.fixture(scope="session")
