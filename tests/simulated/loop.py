@@ -72,7 +72,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         for task in asyncio.all_tasks(self):
             coroutine = task.get_coro()
             # without this each would complain when it is collected
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # CPython's own
             with suppress(RuntimeError, Gone):
                 coroutine.close()
         self.close()

@@ -5,16 +5,21 @@ from typing import Any
 
 from schemas.account import Registration
 from schemas.base import Event
+from schemas.call import CallRow
+from schemas.control import Limits
 from schemas.flow import Admitted, Completion, Deferred
 from schemas.notice import Notice
+from schemas.response import Failure
 from schemas.topics import ACCOUNTS, CALLS, DEFERRED, VALIDATED, Topic
+from schemas.usage import Usage
 from streams.control import ControlView
+from streams.cost.ledger import attempt_row
 from streams.runtime.outcome import Absorb, DeadLetter, Finish, Forward, Park, Record
 from streams.runtime.partition import Parked, PartitionWork
 from streams.runtime.stage import View
 from streams.stages.limit import decide
 from streams.state.accounts import Accounts
-from tests.unit.examples import NOW_MS, accepted, control, delivery, tenant
+from tests.unit.examples import NOW_MS, accepted, attempt, control, delivery, plan, tenant, ticket
 
 NAMES = {VALIDATED.name, DEFERRED.name, CALLS.name}
 
@@ -163,3 +168,28 @@ def _goes_on(change: Registration) -> bool:
 
 def deferring(**facts: Any) -> ControlView:
     return control(tenant(on_limit="defer", **facts))
+
+
+MINUTE_MS = 60_000
+ONE_A_MINUTE = Limits(requests_per_minute=1)
+
+
+def stand(**facts: Any) -> Stand:
+    return Stand(deferring(**facts))
+
+
+def asked(mine: Stand, *names: str, **event: Any) -> Stand:
+    for name in names:
+        mine.ask(name, **event)
+    mine.take_all()
+    return mine
+
+
+def used(name: str, tokens: int) -> CallRow:
+    usage = Usage(uncached_input_tokens=tokens)
+    return attempt_row(ticket(name), plan(), attempt(attempt_id=f"attempt-{name}"), "priced", usage=usage)
+
+
+def failure_of(ended: Completion) -> Failure:
+    assert ended.failure is not None
+    return ended.failure

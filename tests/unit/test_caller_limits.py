@@ -14,6 +14,7 @@ from streams.invoke.reflex import RUN
 from streams.invoke.share import Share
 from streams.providers.protocol import TurnedAway
 from tests.fakes.provider import FakeProvider
+from tests.fakes.turns import turns
 from tests.unit.calling import CALL_MS, LOST, World, world
 from tests.unit.examples import NOW_MS, control, deployment, dispatch, ticket
 
@@ -49,7 +50,7 @@ async def test_who_waits_for_the_rate_leaves_it_to_the_next_when_it_is_cancelled
     await caller.complete(named(0), here.book)
     caller.hold(Share(frozenset(), 2))
     waiting = [asyncio.create_task(caller.complete(named(number), here.book)) for number in (1, 2)]
-    await asyncio.sleep(0)
+    await turns()
 
     waiting[0].cancel()
     await asyncio.wait([waiting[0]])
@@ -65,7 +66,7 @@ async def test_a_worker_without_partitions_begins_nothing_until_it_has_some() ->
     caller = here.caller()
     caller.hold(Share(frozenset(), 2))
     waiting = asyncio.create_task(caller.complete(named(0), here.book))
-    await asyncio.sleep(0)
+    await turns()
     assert here.events == []
 
     caller.hold(Share(frozenset({1}), 2))
@@ -169,7 +170,7 @@ class Yielding(World):
     @override
     async def sleep_s(self, seconds: float) -> None:
         await super().sleep_s(seconds)
-        await asyncio.sleep(0)
+        await turns()
 
 
 @pytest.mark.asyncio

@@ -170,7 +170,8 @@ def test_priced_and_started_rows_of_one_attempt_are_told_apart() -> None:
         started_at_ms=NOW_MS,
     )
     for phase, cost, expected in (("started", None, None), ("priced", FREE, Decimal(0))):
-        row = attempt_row(TICKET, PLAN, attempt, phase, **({} if cost is None else {"cost": cost}))  # pyright: ignore[reportArgumentType]
+        row = attempt_row(TICKET, PLAN, attempt, phase)
+        row = row if cost is None else replace(row, cost=cost)
         fact = read(CALLS, row).fact
         assert isinstance(fact, facts.Called)
         assert (fact.phase, fact.cost_usd, fact.is_attempt) == (phase, expected, True)

@@ -1,39 +1,14 @@
 """What is over a limit of a tenant that defers waits in its line, holds nobody else up, and goes on when it fits."""
 
-from typing import Any
-
 import pytest
 
-from schemas.call import CallRow
 from schemas.control import Limits
 from schemas.flow import Completion
-from schemas.response import Failure
 from schemas.topics import DEFERRED, MIB, VALIDATED
-from schemas.usage import Usage
-from streams.control import ControlView, without_object
-from streams.cost.ledger import attempt_row, unattempted_row
+from streams.cost.ledger import unattempted_row
 from streams.deferral import CARRY_MS, MOST_MS
-from tests.unit.deferring import CrashError, Stand, deferring
-from tests.unit.examples import NOW_MS, attempt, control, plan, prompt, tenant, ticket
-
-MINUTE_MS = 60_000
-ONE_A_MINUTE = Limits(requests_per_minute=1)
-
-
-def stand(**facts: Any) -> Stand:
-    return Stand(deferring(**facts))
-
-
-def asked(mine: Stand, *names: str, **event: Any) -> Stand:
-    for name in names:
-        mine.ask(name, **event)
-    mine.take_all()
-    return mine
-
-
-def used(name: str, tokens: int) -> CallRow:
-    usage = Usage(uncached_input_tokens=tokens)
-    return attempt_row(ticket(name), plan(), attempt(attempt_id=f"attempt-{name}"), "priced", usage=usage)
+from tests.unit.deferring import MINUTE_MS, ONE_A_MINUTE, CrashError, Stand, asked, failure_of, stand, used
+from tests.unit.examples import NOW_MS, control, prompt, tenant, ticket
 
 
 def test_what_is_over_a_limit_waits_and_leaves_in_order_when_it_fits() -> None:
@@ -124,13 +99,13 @@ def test_a_tenant_that_does_not_defer_is_refused_as_ever() -> None:
     mine = asked(Stand(control(tenant(limits=ONE_A_MINUTE))), "a", "b")
 
     assert (mine.let_in, mine.waiting) == (["a"], 0)
-    assert _failure(mine.ended["b"]).code == "rate_limited"
+    assert failure_of(mine.ended["b"]).code == "rate_limited"
 
 
 def test_what_can_never_fit_is_refused_at_once() -> None:
     mine = asked(stand(limits=Limits(tokens_per_minute=100)), "large", prompt=prompt(max_tokens=200))
 
-    assert (_failure(mine.ended["large"]).retryable, mine.waiting) == (False, 0)
+    assert (failure_of(mine.ended["large"]).retryable, mine.waiting) == (False, 0)
 
 
 def test_what_can_never_fit_is_refused_at_once_also_where_others_wait() -> None:
@@ -138,13 +113,13 @@ def test_what_can_never_fit_is_refused_at_once_also_where_others_wait() -> None:
 
     asked(mine, "large", prompt=prompt(max_tokens=200))
 
-    assert (_failure(mine.ended["large"]).code, mine.waiting) == ("rate_limited", 1)
+    assert (failure_of(mine.ended["large"]).code, mine.waiting) == ("rate_limited", 1)
 
 
 def test_with_as_many_waiting_as_may_the_next_is_refused_and_told_when_to_come_back() -> None:
     mine = asked(stand(limits=ONE_A_MINUTE, max_deferred=2), "a", "b", "c", "d")
 
-    failure = _failure(mine.ended["d"])
+    failure = failure_of(mine.ended["d"])
     assert (failure.code, failure.retryable, failure.retry_after_ms) == ("rate_limited", True, 3 * MINUTE_MS)
     assert "2 requests of the tenant wait already" in failure.message
 
@@ -152,7 +127,7 @@ def test_with_as_many_waiting_as_may_the_next_is_refused_and_told_when_to_come_b
 def test_with_as_many_bytes_waiting_as_may_the_next_is_refused_until_there_is_room_again() -> None:
     mine = asked(stand(limits=ONE_A_MINUTE, max_deferred_mib=1), "a", "b", "c", "d", prompt=prompt("x" * MIB))
 
-    failure = _failure(mine.ended["c"])
+    failure = failure_of(mine.ended["c"])
     assert (failure.code, failure.retryable, failure.retry_after_ms) == ("rate_limited", True, 2 * MINUTE_MS)
     assert "1 MiB of the tenant's requests wait already" in failure.message
     assert (mine.waiting, set(mine.ended)) == (1, {"c", "d"})
@@ -171,7 +146,7 @@ def test_a_restart_knows_how_many_bytes_wait() -> None:
     while mine.take(VALIDATED):
         pass
 
-    assert "1 MiB" in _failure(mine.ended["c"]).message
+    assert "1 MiB" in failure_of(mine.ended["c"]).message
 
 
 @pytest.mark.parametrize(
@@ -190,7 +165,7 @@ def test_who_waits_expires_at_its_deadline_or_after_the_longest_wait(
     mine.wait(1)
 
     assert mine.ended["late"].status == "expired"
-    assert says in _failure(mine.ended["late"]).message
+    assert says in failure_of(mine.ended["late"]).message
     assert mine.waiting == 0
 
 
@@ -257,82 +232,6 @@ def test_what_others_did_not_use_lets_those_that_wait_go_on_early() -> None:
     mine.take_all()
 
     assert mine.let_in == ["a", "b"]
-
-
-def test_a_limit_that_is_raised_counts_within_a_second() -> None:
-    mine = asked(stand(limits=ONE_A_MINUTE), "a", "b")
-
-    mine.control = deferring(limits=Limits(requests_per_minute=600))
-    mine.wait(1_000)
-
-    assert mine.let_in == ["a", "b"]
-
-
-@pytest.mark.parametrize(
-    ("left", "code"),
-    [
-        (without_object(deferring(), "tenant/acme", 60), "unknown_tenant"),
-        (deferring(enabled=False), "unauthenticated"),
-    ],
-    ids=["removed", "switched off"],
-)
-def test_what_waits_for_limits_of_a_tenant_that_is_no_longer_served_is_refused_and_not_let_in(
-    left: ControlView, code: str
-) -> None:
-    mine = asked(stand(limits=ONE_A_MINUTE), "a", "b", "c", user_id="ada")
-    asked(mine, "d", user_id="bob")
-
-    mine.control = left
-    mine.wait(1_000)
-
-    assert (mine.let_in, mine.waiting) == (["a"], 0)
-    assert sorted(mine.ended) == ["b", "c", "d"]
-    assert {(end.status, _failure(end).code) for end in mine.ended.values()} == {("rejected", code)}
-
-
-def test_what_waits_when_the_tenant_comes_to_reject_goes_on_and_is_overtaken_by_nobody() -> None:
-    mine = asked(stand(limits=ONE_A_MINUTE), "a", "b", "c")
-    mine.control = control(tenant(limits=ONE_A_MINUTE))
-
-    mine.now_ms += MINUTE_MS
-    mine.ask("d")
-    while mine.take(VALIDATED):
-        pass
-    mine.wait(2 * MINUTE_MS)
-    asked(mine, "e")
-
-    assert mine.let_in == ["a", "b", "c", "e"]
-    failure = _failure(mine.ended["d"])
-    assert (failure.code, failure.retryable, failure.retry_after_ms) == ("rate_limited", True, 2 * MINUTE_MS)
-    assert "others of the tenant" in failure.message
-
-
-def test_who_waits_for_more_than_its_limit_has_come_to_let_through_is_refused_when_its_turn_comes() -> None:
-    mine = asked(stand(limits=Limits(tokens_per_minute=1_000)), "a", "b", input_tokens=0, prompt=prompt(max_tokens=900))
-    asked(mine, "small", input_tokens=0, prompt=prompt(max_tokens=10))
-
-    mine.control = deferring(limits=Limits(tokens_per_minute=100))
-    mine.wait(10 * MINUTE_MS)
-
-    failure = _failure(mine.ended["b"])
-    assert (failure.code, failure.retryable) == ("rate_limited", False)
-    assert "lets at most 100 through at once" in failure.message
-    assert (mine.let_in, mine.waiting) == (["a", "small"], 0)
-
-
-def test_who_can_never_fit_any_more_lets_nobody_overtake_those_behind_it_before_it_is_told_so() -> None:
-    mine = stand(limits=Limits(tokens_per_minute=1_000))
-    for name, tokens in {"a": 900, "large": 700, "b": 400}.items():
-        asked(mine, name, input_tokens=0, prompt=prompt(max_tokens=tokens))
-
-    mine.control = deferring(limits=Limits(tokens_per_minute=600))
-    mine.now_ms += 20_000
-    mine.ask("c", input_tokens=0, prompt=prompt(max_tokens=1))
-    while mine.take(VALIDATED):
-        pass
-    mine.wait(2 * MINUTE_MS)
-
-    assert (mine.let_in, set(mine.ended)) == (["a", "b", "c"], {"large"})
 
 
 def test_a_restart_knows_who_waits_and_in_which_order() -> None:
@@ -462,8 +361,3 @@ def test_the_same_id_again_waits_no_second_time() -> None:
     assert mine.waiting == 1
     mine.wait(3 * MINUTE_MS)
     assert mine.admitted == ["a", "b"]
-
-
-def _failure(ended: Completion) -> Failure:
-    assert ended.failure is not None
-    return ended.failure

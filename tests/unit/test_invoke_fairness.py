@@ -13,6 +13,7 @@ from streams.invoke.backlog import OVERHEAD_BYTES, ReadAhead
 from streams.invoke.beside import Aside
 from streams.invoke.lanes import Lanes
 from streams.invoke.pool import Pool, ended_within
+from tests.fakes.turns import turns
 from tests.unit.examples import NOW_MS, dispatch, ticket
 
 
@@ -55,8 +56,7 @@ class Office:
         self.pool.take(lane, asked.encode(), do, lambda: self.finished.append(name))
 
     async def settle(self) -> None:
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await turns(5)
 
     async def close(self) -> None:
         """What still calls is let go."""

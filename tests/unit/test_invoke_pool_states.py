@@ -14,6 +14,7 @@ from streams.invoke.backlog import ReadAhead
 from streams.invoke.beside import Aside, Awaits
 from streams.invoke.lanes import Lanes
 from streams.invoke.pool import Pool
+from tests.fakes.turns import turns
 from tests.unit.examples import NOW_MS, dispatch, ticket
 
 SIZE = 6
@@ -94,14 +95,14 @@ class Pooling(RuleBasedStateMachine):
         self.loop.close()
 
     def _settle(self) -> None:
-        async def turns() -> None:
+        async def quieten() -> None:
             seen, quiet = -1, 0
             while quiet < QUIET_TURNS:
-                await asyncio.sleep(0)
+                await turns()
                 quiet = quiet + 1 if self.steps == seen else 0
                 seen = self.steps
 
-        self.loop.run_until_complete(turns())
+        self.loop.run_until_complete(quieten())
 
     async def _do(self, asked: Request, aside: Aside) -> bool:
         asked.runs += 1

@@ -11,6 +11,7 @@ from streams.invoke.backlog import ReadAhead
 from streams.invoke.beside import Aside, Awaits
 from streams.invoke.lanes import WAITING_PER_PLACE, Lanes
 from streams.invoke.pool import AT_ONCE, Pool, ended_within
+from tests.fakes.turns import turns
 from tests.unit.examples import NOW_MS, dispatch, ticket
 
 SIZE = 8
@@ -76,8 +77,7 @@ class Office:
         await self.settle()
 
     async def settle(self) -> None:
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await turns(20)
 
     @property
     def beside(self) -> int:
@@ -253,7 +253,7 @@ async def test_who_was_set_back_is_forgotten_when_its_partition_is_gone(offices:
 async def test_who_is_set_back_just_when_its_partition_goes_is_forgotten_too(offices: Callable[..., Office]) -> None:
     office = offices()
     office.take_all(named("d", HALF + 1))
-    await asyncio.sleep(0)  # the last has raised, and is not back yet
+    await turns()  # the last has raised, and is not back yet
     office.pool.let_go(())
     await office.settle()
 

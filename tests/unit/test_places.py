@@ -11,6 +11,7 @@ import pytest_asyncio
 from streams.gcra import Rate
 from streams.invoke.allowance import Hold, Terms
 from streams.invoke.places import Places
+from tests.fakes.turns import turns
 from tests.unit.examples import NOW_MS
 
 NAME = "openai-1"
@@ -34,7 +35,7 @@ class Office:
         return self.now_ms
 
     async def _sleep_s(self, seconds: float) -> None:
-        await asyncio.sleep(0)
+        await turns()
         self.now_ms += max(round(seconds * 1_000) - 2 * self.tick_ms, 0)
 
     def take_at_once(self, tokens: int = 1) -> Hold:
@@ -44,8 +45,7 @@ class Office:
 
     async def wait(self, tokens: int = 1) -> asyncio.Task[Hold | None]:
         self.waiting.append(asyncio.create_task(self.places.take(NAME, "normal", tokens)))
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await turns(3)
         return self.waiting[-1]
 
     @property

@@ -18,7 +18,6 @@ from schemas.topics import CACHE, CALLS, DISPATCH, RESPONSES
 from streams.answers.rounds import MOST_CARRIED_BYTES, again_for
 from streams.answers.schema import schema_of
 from streams.questions import prompt_of
-from streams.runtime.outcome import Outcome
 from streams.stages.invoke import Backoff, Call, End, Step, next_step
 from streams.stages.postprocess import decide
 from streams.state.given_responses import GivenResponses
@@ -41,6 +40,7 @@ from tests.unit.examples import (
     ticket,
     view,
 )
+from tests.unit.rounds import asked_again, decided, response_to, rows_of
 from tests.unit.spending import Ledger, budget
 
 SCHEMA = '{"type":"object","required":["crop"]}'
@@ -75,24 +75,6 @@ def ended(content: str | None, rules: AnswerRules | None = MENDS, **changes: Any
         **changes,
     }
     return completion(**facts)
-
-
-def decided(event: Completion, state: GivenResponses | None = None) -> Outcome:
-    return decide(event, view(state or GivenResponses(), now_ms=NOW_MS + 1_200))
-
-
-def asked_again(event: Completion) -> Dispatch:
-    (found,) = on(DISPATCH["normal"], forwarded(decided(event)), Dispatch)
-    return found
-
-
-def response_to(event: Completion) -> Response:
-    (found,) = on(RESPONSES, forwarded(decided(event)), Response)
-    return found
-
-
-def rows_of(event: Completion) -> list[CallRow]:
-    return on(CALLS, records_of(decided(event)), CallRow)
 
 
 def kept_of(event: Completion) -> list[Event]:

@@ -5,8 +5,8 @@ from schemas.response import Failure
 from streams.runtime.outcome import Absorb, Park
 from streams.stages.cache import FLIGHT_LIMIT_MS, decide
 from streams.state.kept_answers import KeptAnswers
+from tests.unit.caching import Cache, end_of, fill_for, hit, led
 from tests.unit.examples import NOW_MS, admitted, delivery, finished, slot_of, view
-from tests.unit.test_stage_cache import Cache, end_of, fill_for, hit, led
 
 
 def test_who_was_answered_is_not_asked_again_when_it_is_delivered_again_and_keeps_nobody_waiting() -> None:

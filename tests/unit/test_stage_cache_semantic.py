@@ -18,8 +18,8 @@ from streams.semantic.embedder import Unready
 from streams.semantic.lookup import WAITS_MS
 from streams.state.kept_answers import KeptAnswers
 from tests.fakes.embedder import ToldEmbedder, vector
+from tests.unit.caching import Cache, fill_for, hit, led
 from tests.unit.examples import NOW_MS, admitted, answer, carried, control, finished, tenant
-from tests.unit.test_stage_cache import Cache, fill_for, hit, led
 
 ASKED = "How do I reset my password?"
 ALIKE = "How can I reset my password?"

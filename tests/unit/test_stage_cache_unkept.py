@@ -10,9 +10,9 @@ from schemas.usage import Usage
 from streams.runtime.outcome import Absorb, Park
 from streams.stages import cache
 from streams.state.unkept import KNOWN_FOR_MS, ROOM_BYTES, Unkept
+from tests.unit.caching import Cache, end_of, fill_for, hit, led
 from tests.unit.examples import NOW_MS, admitted, answer, delivery, slot_of, view
 from tests.unit.test_decider import Shell
-from tests.unit.test_stage_cache import Cache, end_of, fill_for, hit, led
 
 ENDED_MS = NOW_MS + 500
 

@@ -14,8 +14,8 @@ from streams.runtime.outcome import Park
 from streams.stages.cache import window_ms
 from streams.state.kept_answers import KeptAnswers
 from streams.state.taken_back import KNOWN_FOR_MS, TakenBack
+from tests.unit.caching import Cache, end_of, fill_for, hit, led
 from tests.unit.examples import NOW_MS, admitted, answer, control, tenant
-from tests.unit.test_stage_cache import Cache, end_of, fill_for, hit, led
 
 HOUR_MS = 3_600_000
 

@@ -2,151 +2,24 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
+from contextlib import nullcontext, suppress
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 from msgspec.structs import replace
-from typing_extensions import override
 
 from schemas.call import CallRow
-from schemas.flow import Completion, Dispatch, HandedOver, Round
-from schemas.topics import CALLS, COMPLETIONS, HANDOVERS
-from streams.control import with_object
+from schemas.flow import HandedOver, Round
 from streams.cost.ledger import FREE
-from streams.invoke.beside import Awaits, SetBackError
 from streams.invoke.calling import ALLOWANCE_MS
-from streams.invoke.others import Others
-from streams.invoke.outbox import AsyncOutbox
-from streams.invoke.pulse import Pulse
-from streams.invoke.work import Work
-from streams.observe.metrics import Metrics
 from streams.providers.protocol import ProviderError, Reply
 from streams.runtime.delivery import Delivery
-from streams.runtime.envelope import Envelope
-from streams.runtime.restore import TableReader
-from streams.runtime.spill import Spill, SpilledError
-from streams.settings import KafkaSettings, WorkerSettings
-from tests.fakes.kafka.clients import FakeClients
-from tests.fakes.kafka.cluster import Cluster
-from tests.fakes.kafka.conditions import Steady
-from tests.fakes.kafka.host import Host
-from tests.fakes.kafka.timeline import Timeline
+from streams.runtime.spill import SpilledError
+from streams.settings import WorkerSettings
 from tests.fakes.provider import saying
-from tests.unit.calling import BUSY, CALL_MS, LOST, World, world
-from tests.unit.examples import NOW_MS, attempt, breaker, control, deployment, dispatch, ticket
-
-KAFKA = KafkaSettings()
-TIMEOUT_MS = 15_000
-LIMIT_S = 4.0
-
-
-class Written(AsyncOutbox):
-    def __init__(self) -> None:
-        self.events: list[CallRow | Completion | HandedOver] = []
-        self.dead_letters = 0
-        self.takes: Callable[[], object] = lambda: None
-
-    @override
-    async def write_dead_letter(self, cause: Delivery, headers: list[tuple[str, bytes]]) -> None:
-        self.dead_letters += 1
-
-    @override
-    async def write(self, envelopes: Sequence[Envelope]) -> None:
-        kinds = {KAFKA.topic(CALLS): CallRow, KAFKA.topic(COMPLETIONS): Completion, KAFKA.topic(HANDOVERS): HandedOver}
-        self.takes()
-        self.events += [kinds[envelope.topic].decode(envelope.value) for envelope in envelopes]
-
-    @property
-    def shape(self) -> list[str]:
-        """What was written, in order, without its particulars."""
-        return [_shape(event) for event in self.events]
-
-
-class Unheard(Written):
-    """Takes everything, and of a completion never says so."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.has_completion = asyncio.Event()
-
-    @override
-    async def write(self, envelopes: Sequence[Envelope]) -> None:
-        await super().write(envelopes)
-        if isinstance(self.events[-1], Completion):
-            self.has_completion.set()
-            await asyncio.Event().wait()
-
-
-def _shape(event: CallRow | Completion | HandedOver) -> str:
-    match event:
-        case CallRow():
-            return f"{event.phase} {event.attempt_no}"
-        case Completion():
-            return event.status
-        case HandedOver():
-            return "stopped" if event.until_ms is None else "handed over"
-
-
-def nobody_else(here: World) -> Others:
-    timeline = Timeline(NOW_MS)
-    clients = FakeClients(Host("me", Cluster(timeline, session_ms=6_000), Steady(timeline)), KAFKA)
-    reader = TableReader(clients, "invoke", Metrics())
-    return Others(clients, reader, KAFKA, me="me", window_ms=0, now_ms=lambda: here.now_ms)
-
-
-@dataclass
-class Bench:
-    """One worker's work; `during` happens while the provider is asked; `pulse_s` is the time by its pulse, which was
-    last felt at 0.
-    """
-
-    here: World
-    written: Written = field(default_factory=Written)
-    pulse_s: Callable[[], float] = lambda: 0.0
-    losses: int = 0
-
-    def __post_init__(self) -> None:
-        self.pulse = Pulse(LIMIT_S, self._lose, self._now_s)
-        self.pulse.heard(0)
-        self.work = Work(
-            self.written,
-            self.here.caller(),
-            nobody_else(self.here),
-            KAFKA,
-            lambda: self.here.now_ms,
-            Metrics(),
-            self.pulse,
-            Spill("invoke", WorkerSettings()),
-        )
-
-    def _now_s(self) -> float:
-        return self.pulse_s()
-
-    def _lose(self) -> None:
-        self.losses += 1
-        self.work.lose()
-
-    def during(self, *steps: Callable[[], Awaitable[object]] | Callable[[], None]) -> None:
-        """The first at the first question, and so on."""
-        left = list(steps)
-
-        async def step() -> None:
-            if left and (awaited := left.pop(0)()) is not None:
-                await awaited
-
-        self.here.before_asking = step
-
-    async def do(self, asked: Dispatch) -> bool:
-        """Whether the event is finished."""
-        delivery = Delivery("llm.dispatch.normal", 0, 7, b"r-1", asked.encode(), (), NOW_MS)
-        return await self.work.do(delivery, nullcontext)
-
-
-def bench(*script: Reply | ProviderError) -> Bench:
-    return Bench(world(*script, control=control(deployment())))
+from tests.unit.calling import BUSY, CALL_MS, LOST, world
+from tests.unit.examples import NOW_MS, attempt, control, deployment, dispatch, ticket
+from tests.unit.working import LIMIT_S, TIMEOUT_MS, Bench, Unheard, bench
 
 
 @pytest.mark.asyncio
@@ -440,78 +313,3 @@ async def test_a_worker_that_can_read_nothing_stops_before_it_buries_one_more_th
         await broken.work.do(Delivery("llm.dispatch.low", 0, letters, None, b"?", (), NOW_MS), nullcontext)
 
     assert broken.written.dead_letters == letters
-
-
-@pytest.mark.asyncio
-async def test_who_is_set_back_has_written_nothing_and_is_done_as_ever_when_it_is_begun_again() -> None:
-    here = bench(saying("Yes."))
-    shut = with_object(here.here.control, breaker("openai-1", until_ms=NOW_MS + 60_000), 2)
-    open_, here.here.control = here.here.control, shut
-    delivery = Delivery("llm.dispatch.normal", 0, 7, b"r-1", dispatch().encode(), (), NOW_MS)
-
-    def set_back(awaits: Awaits) -> AbstractContextManager[None]:
-        assert awaits == Awaits(("openai-1",), is_new=True)
-        raise SetBackError
-
-    with pytest.raises(SetBackError):
-        await here.work.do(delivery, set_back)
-    assert (here.written.shape, len(here.work.calling())) == ([], 0)
-    here.here.control = open_
-
-    assert await here.work.do(delivery, set_back)
-    assert here.written.shape == ["started 1", "ok"]
-
-
-@pytest.mark.asyncio
-async def test_who_has_asked_in_vain_says_so_when_it_waits() -> None:
-    here = bench(BUSY, saying("Yes."))
-    waits: list[Awaits] = []
-
-    def aside(awaits: Awaits) -> AbstractContextManager[None]:
-        waits.append(awaits)
-        return nullcontext()
-
-    delivery = Delivery("llm.dispatch.normal", 0, 7, b"r-1", dispatch().encode(), (), NOW_MS)
-    assert await here.work.do(delivery, aside)
-
-    assert set(waits) == {Awaits(("openai-1",), is_new=False)}
-
-
-@pytest.mark.asyncio
-async def test_who_may_ask_the_same_in_another_order_waits_for_the_same() -> None:
-    """Chance draws the order of a weighted route: each of them would have its own share of the room beside the lane."""
-    waits: set[Awaits] = set()
-
-    def set_back(awaits: Awaits) -> AbstractContextManager[None]:
-        waits.add(awaits)
-        raise SetBackError
-
-    for order in (("openai-1", "openai-2"), ("openai-2", "openai-1")):
-        here = bench(saying("Yes."))
-        for name in order:
-            here.here.control = with_object(here.here.control, deployment(name), 2)
-            here.here.control = with_object(here.here.control, breaker(name, until_ms=NOW_MS + 60_000), 3)
-        value = dispatch(*order).encode()
-        with pytest.raises(SetBackError):
-            await here.work.do(Delivery("llm.dispatch.normal", 0, 7, b"r-1", value, (), NOW_MS), set_back)
-
-    assert waits == {Awaits(("openai-1", "openai-2"), is_new=True)}
-
-
-@pytest.mark.asyncio
-async def test_who_waits_waits_for_no_judge() -> None:
-    """Nobody is asked there for an answer, so that it is no other thing to wait for."""
-    waits: set[Awaits] = set()
-
-    def set_back(awaits: Awaits) -> AbstractContextManager[None]:
-        waits.add(awaits)
-        raise SetBackError
-
-    here = bench(saying("Yes."))
-    here.here.control = with_object(here.here.control, breaker("openai-1", until_ms=NOW_MS + 60_000), 2)
-    asked = dispatch("openai-1", "judge")
-    value = replace(asked, plan=replace(asked.plan, judge_from=1)).encode()
-    with pytest.raises(SetBackError):
-        await here.work.do(Delivery("llm.dispatch.normal", 0, 7, b"r-1", value, (), NOW_MS), set_back)
-
-    assert waits == {Awaits(("openai-1",), is_new=True)}

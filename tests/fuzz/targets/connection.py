@@ -7,6 +7,7 @@ import httpx2
 from typing_extensions import override
 
 from streams.providers.connection import Connection
+from tests.fakes.turns import turns
 from tests.fuzz.target import Target, joined, parts_of
 
 LOOP = asyncio.new_event_loop()
@@ -59,23 +60,23 @@ async def _conversation(first: bytes, second: bytes, step: int) -> None:
     connection.connection_made(wire)
     for answer in (first, second):
         asking = asyncio.ensure_future(_read(connection))
-        await _turn()
+        await turns()
         for start in range(0, len(answer), step):
             if wire.closed:
                 break
             piece = answer[start : start + step]
             connection.get_buffer(-1)[: len(piece)] = piece
             connection.buffer_updated(len(piece))
-            await _turn()
+            await turns()
         if not asking.done():
-            await _turn()
+            await turns()
             if not asking.done():
                 connection.eof_received()
         try:
             body = await asking
         except httpx2.TransportError:
             assert not connection.is_reusable
-            await _turn()
+            await turns()
             assert wire.closed
             connection.connection_lost(None)
             return
@@ -83,11 +84,6 @@ async def _conversation(first: bytes, second: bytes, step: int) -> None:
         assert 200 <= connection.status <= 999
         if not (connection.is_open and connection.is_reusable):
             return
-
-
-async def _turn() -> None:
-    """Whoever else has something to do does it: no time passes."""
-    await asyncio.sleep(0)
 
 
 async def _read(connection: Connection) -> bytes:
