@@ -169,12 +169,12 @@ def test_priced_and_started_rows_of_one_attempt_are_told_apart() -> None:
         model="gpt-4o-mini",
         started_at_ms=NOW_MS,
     )
-    for phase, cost, expected in (("started", None, None), ("priced", FREE, Decimal(0))):
-        row = attempt_row(TICKET, PLAN, attempt, phase)
-        row = row if cost is None else replace(row, cost=cost)
+    started = attempt_row(TICKET, PLAN, attempt, "started")
+    priced = attempt_row(TICKET, PLAN, attempt, "priced", cost=FREE)
+    for row, expected in ((started, None), (priced, Decimal(0))):
         fact = read(CALLS, row).fact
         assert isinstance(fact, facts.Called)
-        assert (fact.phase, fact.cost_usd, fact.is_attempt) == (phase, expected, True)
+        assert (fact.phase, fact.cost_usd, fact.is_attempt) == (row.phase, expected, True)
 
 
 def test_lines_are_taken_whole_and_once(tmp_path: Path) -> None:
